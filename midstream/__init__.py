@@ -1,0 +1,1 @@
+"""Change models midstream: an event-sourced workflow engine for LLM work."""

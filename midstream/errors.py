@@ -1,0 +1,431 @@
+"""Every error of midstream, in one tree.
+
+MidstreamError
+  GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
+  ConfigError                an option or a setting is wrong
+  NotRecordableError         a value cannot be written to the log                 .path
+  StoreError                 the log could not be read or written
+    ConcurrencyError         another writer appended first                        .run_id .expected .actual
+    LeaseLostError           this driver no longer holds the run                  .run_id .epoch .actual
+    LeaseHeldError           another driver holds the run and is alive            .run_id .holder .until
+    RunNotFoundError         there is no such run                                 .run_id
+    RunExistsError           the id is taken by a run of another graph or input   .run_id
+    StoreOpenError           the file is not one that this release can use        .path
+    StoreBusyError           the file stayed locked for longer than the timeout   .path
+    StoreFullError           no space was left; nothing of the append was kept
+    CorruptLogError          the log is not what was written                      .run_id .seq
+    UnknownEventError        the event is newer than this code                    .type .version
+  ReplayError                the code no longer matches the history               .run_id .address
+  AdapterError               a provider refused or failed                         .provider .model .status .request_id
+    TransientError           worth another try                                    .retry_after (seconds or None)
+      RateLimitError         the provider asks for patience (429)
+      OverloadedError        the provider is out of capacity (529, 503)
+      UnavailableError       the provider failed (other 5xx)
+      ConnectionFailedError  no connection, or it broke before the answer was whole
+      CallTimeoutError       the call did not end before its deadline
+      MalformedAnswerError   the answer was cut off or is not what the protocol says
+    PermanentError           the same request cannot succeed
+      AuthenticationError    the key is missing, wrong, or not allowed (401, 403)
+      BadRequestError        the provider refuses the request (400, 404, 413, 422)
+        ContextWindowError   the conversation is too long for the model
+      QuotaError             the account has no credit left; waiting does not help
+  ToolError                  a tool raised, or could not be called                .tool .address .kind
+    ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
+  NodeError                  a node raised or ran out of time                     .node .kind
+  RunError                   how a run ended, for whoever awaits it               .run_id
+    RunFailedError           it failed; the story is in the message               .failures
+    RunCancelledError        it was cancelled                                     .reason
+  LimitError                 a limit of the run was reached                       .limit
+  MigrationError             the target cannot carry the run on                   .run_id .target
+
+A failure of the world (a provider, a tool, a node) becomes a fact in the log. A failure of the log (`StoreError`)
+never does: it ends the attempt to drive the run, and another driver may go on from what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MidstreamError(Exception):
+    """The root: whatever midstream raises on purpose derives from it."""
+
+
+class GraphError(MidstreamError):
+    """The graph is wrong: unknown names, a cycle, a missing input. Nothing was recorded."""
+
+
+class ConfigError(MidstreamError):
+    """An option or a setting is wrong; the message names it and what is accepted."""
+
+
+class NotRecordableError(MidstreamError):
+    """A value cannot be written to the log as JSON.
+
+    Attributes:
+        path: Where in the value, as in `output.items[3].price`.
+    """
+
+    def __init__(self, path: str, found: str, remedy: str) -> None:
+        super().__init__(f"{path} cannot be recorded: {found}; {remedy}")
+        self.path = path
+
+
+class StoreError(MidstreamError):
+    """The log could not be read or written."""
+
+
+class ConcurrencyError(StoreError):
+    """Another writer appended first.
+
+    Attributes:
+        run_id: The run that was to be appended to.
+        expected: The `seq` that the writer had read.
+        actual: The `seq` the run is at.
+    """
+
+    def __init__(self, run_id: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"run {run_id!r} is at event {actual}, not {expected}: another writer appended first; "
+            "read the run again and retry"
+        )
+        self.run_id = run_id
+        self.expected = expected
+        self.actual = actual
+
+
+class LeaseLostError(StoreError):
+    """This driver no longer holds the run: another one took it over with a later epoch.
+
+    Attributes:
+        run_id: The run.
+        epoch: The epoch of the refused driver.
+        actual: The epoch in force.
+    """
+
+    def __init__(self, run_id: str, epoch: int, actual: int) -> None:
+        super().__init__(
+            f"run {run_id!r} is driven with epoch {actual}, not {epoch}: another driver took it over "
+            "after the lease ran out; stop driving it here, the log goes on without this process"
+        )
+        self.run_id = run_id
+        self.epoch = epoch
+        self.actual = actual
+
+
+class LeaseHeldError(StoreError):
+    """Another driver holds the run and has shown a fresh sign of life.
+
+    Attributes:
+        run_id: The run.
+        holder: The name of the driver that holds it.
+        until: When its lease runs out if it shows no other sign of life, in seconds since 1970.
+    """
+
+    def __init__(self, run_id: str, holder: str, until: float, now: float) -> None:
+        super().__init__(
+            f"run {run_id!r} is held by driver {holder!r}, alive for another {max(0.0, until - now):.1f} s; "
+            "wait for it, or stop that process"
+        )
+        self.run_id = run_id
+        self.holder = holder
+        self.until = until
+
+
+class RunNotFoundError(StoreError):
+    """There is no run with this id in the store."""
+
+    def __init__(self, run_id: str, hint: str = "list what is there with `midstream runs`") -> None:
+        super().__init__(f"there is no run {run_id!r} in this store; {hint}")
+        self.run_id = run_id
+
+
+class RunExistsError(StoreError):
+    """The id is taken by a run that was started with another graph or other inputs."""
+
+    def __init__(self, run_id: str, difference: str) -> None:
+        super().__init__(
+            f"run {run_id!r} exists and was started with {difference}; "
+            "choose another run_id, or start it with the same graph and inputs to get the same run"
+        )
+        self.run_id = run_id
+
+
+class StoreOpenError(StoreError):
+    """The file is not one that this release can use; it was left as it is.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str, found: str, remedy: str) -> None:
+        super().__init__(f"cannot open {path!r}: {found}; {remedy}")
+        self.path = path
+
+
+class StoreBusyError(StoreError):
+    """The file stayed locked by another process for longer than the busy timeout."""
+
+    def __init__(self, path: str, waited: float) -> None:
+        super().__init__(
+            f"{path!r} stayed locked for {waited:.1f} s; another process holds a write transaction open: "
+            "find it and end it, or open the store with a longer `busy_timeout`"
+        )
+        self.path = path
+
+
+class StoreFullError(StoreError):
+    """No space was left. Nothing of the append was kept; the log is as it was before."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"no space left to append to {path!r}; nothing of this append was recorded: free some space and resume"
+        )
+        self.path = path
+
+
+class CorruptLogError(StoreError):
+    """The log is not what was written.
+
+    Attributes:
+        run_id: The run, or None where the damage is below the level of runs.
+        seq: The first event that is not as it was, or None.
+    """
+
+    def __init__(self, run_id: str | None, seq: int | None, found: str) -> None:
+        where = "the store" if run_id is None else f"run {run_id!r}"
+        if seq is not None:
+            where += f" at event {seq}"
+        super().__init__(f"{where} is damaged: {found}; restore it from a backup, `midstream verify` lists every place")
+        self.run_id = run_id
+        self.seq = seq
+
+
+class UnknownEventError(StoreError):
+    """The event is newer than this code: it can be read as raw JSON, not as a payload of this release."""
+
+    def __init__(self, type_: str, version: int, known: int | None) -> None:
+        what = "no such event" if known is None else f"version {known} at most"
+        super().__init__(
+            f"event {type_!r} version {version} is newer than this release, which knows {what}; "
+            "upgrade midstream, or read `event.data` as it is"
+        )
+        self.type = type_
+        self.version = version
+
+
+class ReplayError(MidstreamError):
+    """The code no longer matches the history of the run."""
+
+    def __init__(self, run_id: str, address: str, message: str) -> None:
+        super().__init__(f"run {run_id!r} at {address}: {message}")
+        self.run_id = run_id
+        self.address = address
+
+
+class AdapterError(MidstreamError):
+    """A provider refused or failed.
+
+    Attributes:
+        provider: As in the model's name, `openai` in `openai:gpt-4o`.
+        model: The model's name without the provider.
+        status: The HTTP status, or None where there was no answer.
+        request_id: The provider's id of the request, for its support, or None.
+    """
+
+    kind = "adapter_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+
+
+class TransientError(AdapterError):
+    """Worth another try.
+
+    Attributes:
+        retry_after: Seconds that the provider asked for, or None.
+    """
+
+    kind = "transient"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, model=model, status=status, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class RateLimitError(TransientError):
+    """The provider asks for patience: too many requests or tokens (429)."""
+
+    kind = "rate_limit"
+
+
+class OverloadedError(TransientError):
+    """The provider is out of capacity (529, 503)."""
+
+    kind = "overloaded"
+
+
+class UnavailableError(TransientError):
+    """The provider failed (500, 502, 504 and other 5xx)."""
+
+    kind = "unavailable"
+
+
+class ConnectionFailedError(TransientError):
+    """No connection could be made, or it broke before the answer was whole."""
+
+    kind = "connection"
+
+
+class CallTimeoutError(TransientError):
+    """The call did not end before its deadline."""
+
+    kind = "timeout"
+
+
+class MalformedAnswerError(TransientError):
+    """The answer was cut off, or is not what the protocol says."""
+
+    kind = "malformed_answer"
+
+
+class PermanentError(AdapterError):
+    """The same request cannot succeed."""
+
+    kind = "permanent"
+
+
+class AuthenticationError(PermanentError):
+    """The key is missing, wrong, or not allowed to do this (401, 403)."""
+
+    kind = "authentication"
+
+
+class BadRequestError(PermanentError):
+    """The provider refuses the request (400, 404, 413, 422)."""
+
+    kind = "bad_request"
+
+
+class ContextWindowError(BadRequestError):
+    """The conversation is too long for the model."""
+
+    kind = "context_window"
+
+
+class QuotaError(PermanentError):
+    """The account has no credit left; waiting does not help."""
+
+    kind = "quota"
+
+
+class ToolError(MidstreamError):
+    """A tool raised, or could not be called.
+
+    Attributes:
+        tool: The tool's name.
+        address: The step in the log.
+        kind: What went wrong, such as `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `cancelled`.
+    """
+
+    def __init__(self, message: str, *, tool: str, address: str = "", kind: str = "exception") -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.address = address
+        self.kind = kind
+
+
+class ToolUnknownError(ToolError):
+    """An unsafe tool was in flight when the process ended: it may have run or not.
+
+    It is not repeated by itself. Settle it: `run.settle(step, result=…)`, `run.settle(step, retry=True)`, or give the
+    tool an `on_unknown` handler that can find out.
+    """
+
+
+class NodeError(MidstreamError):
+    """A node raised or ran out of time.
+
+    Attributes:
+        node: The name of the node.
+        kind: The class of what it raised, or `timeout`.
+    """
+
+    def __init__(self, message: str, *, node: str, kind: str = "exception") -> None:
+        super().__init__(message)
+        self.node = node
+        self.kind = kind
+
+
+class RunError(MidstreamError):
+    """How a run ended, for whoever awaits it."""
+
+    def __init__(self, run_id: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RunFailedError(RunError):
+    """The run failed.
+
+    Attributes:
+        failures: One `NodeError` for each node that failed, in the order they failed in.
+    """
+
+    def __init__(self, run_id: str, message: str, failures: Sequence[Exception] = ()) -> None:
+        super().__init__(run_id, message)
+        self.failures = tuple(failures)
+
+
+class RunCancelledError(RunError):
+    """The run was cancelled.
+
+    Attributes:
+        reason: What was given as the reason.
+    """
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id, f"run {run_id!r} was cancelled: {reason}")
+        self.reason = reason
+
+
+class LimitError(MidstreamError):
+    """A limit of the run was reached.
+
+    Attributes:
+        limit: The name of the limit.
+    """
+
+    def __init__(self, limit: str, message: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class MigrationError(MidstreamError):
+    """The target cannot carry the run on; nothing was recorded."""
+
+    def __init__(self, run_id: str, target: str, message: str) -> None:
+        super().__init__(f"run {run_id!r} cannot be moved to {target!r}: {message}")
+        self.run_id = run_id
+        self.target = target
