@@ -196,7 +196,9 @@ class CorruptLogError(StoreError):
         where = "the store" if run_id is None else f"run {run_id!r}"
         if seq is not None:
             where += f" at event {seq}"
-        super().__init__(f"{where} is damaged: {found}; restore it from a backup, `midstream verify` lists every place")
+        super().__init__(
+            f"{where} is damaged: {found}; restore it from a backup, `midstream verify` lists every place"
+        )
         self.run_id = run_id
         self.seq = seq
 
@@ -270,7 +272,9 @@ class TransientError(AdapterError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, provider=provider, model=model, status=status, request_id=request_id)
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
         self.retry_after = retry_after
 
 
@@ -349,7 +353,9 @@ class ToolError(MidstreamError):
         kind: What went wrong, such as `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `cancelled`.
     """
 
-    def __init__(self, message: str, *, tool: str, address: str = "", kind: str = "exception") -> None:
+    def __init__(
+        self, message: str, *, tool: str, address: str = "", kind: str = "exception"
+    ) -> None:
         super().__init__(message)
         self.tool = tool
         self.address = address

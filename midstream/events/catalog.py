@@ -1,0 +1,41 @@
+"""What a store keeps in its list of runs, read off the drafts it appends: one small fold that all stores share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midstream.errors import StoreError
+from midstream.events.envelope import Draft
+from midstream.events.store import Status
+
+_STATUS_AFTER: dict[str, Status] = {
+    "run.created": "running",
+    "run.paused": "paused",
+    "run.continued": "running",
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+}
+
+
+def status_after(drafts: Sequence[Draft]) -> Status | None:
+    """Return the status of a run after these drafts, or None where they do not change it."""
+    for draft in reversed(drafts):
+        status = _STATUS_AFTER.get(draft.type)
+        if status is not None:
+            return status
+    return None
+
+
+def check_first(run_id: str, drafts: Sequence[Draft], expected: int) -> None:
+    """Refuse a stream that does not begin with `run.created`, or begins twice.
+
+    Raises:
+        StoreError: It does.
+    """
+    begins = bool(drafts) and drafts[0].type == "run.created"
+    if drafts and (expected == 0) != begins:
+        wanted = "begin with" if expected == 0 else "have no other"
+        raise StoreError(
+            f"run {run_id!r}: a run must {wanted} 'run.created', found {drafts[0].type!r}"
+        )

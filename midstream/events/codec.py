@@ -1,0 +1,166 @@
+"""Payloads to stored bytes and back, with large texts put aside by content.
+
+A body is JSON. In a body of more than `INLINE` bytes, each text longer than that is stored once, by its sha256, and
+`{"$blob": "<sha256>"}` stands in its place; a field that is long without long texts is put aside whole, as JSON. A user's
+own object with such a key is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from pydantic_core import PydanticSerializationError
+
+from midstream.errors import CorruptLogError, NotRecordableError
+from midstream.events.envelope import ENGINE, Draft, Event
+from midstream.events.ids import Address, RunId
+from midstream.events.payloads import Fact, type_of
+from midstream.events.upcast import upcast
+
+INLINE = 4096
+"""Bodies up to this many bytes, and texts up to this many characters, are stored in place."""
+
+_MARK = "$blob"
+_MARK_BYTES = b'"$blob"'
+_DIGEST = re.compile(rb'\{"\$blob":"([0-9a-f]{64})"(?:,"json":true)?\}')
+
+
+def encode(
+    payload: Fact,
+    *,
+    at: int,
+    actor: str = ENGINE,
+    cause: int | None = None,
+    address: Address | None = None,
+) -> Draft:
+    """Return the payload as a draft, ready to be appended.
+
+    Args:
+        payload: The fact.
+        at: When it happened, in microseconds since 1970.
+        actor: Who records it.
+        cause: The seq of the event that led to it.
+        address: The step it belongs to.
+
+    Raises:
+        NotRecordableError: A value in it is not JSON.
+    """
+    type_ = type_of(payload)
+    try:
+        body = payload.__pydantic_serializer__.to_json(payload, exclude_defaults=True)
+        data = orjson.loads(body)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise NotRecordableError(type_, str(error), "record plain JSON data") from error
+    blobs: dict[str, bytes] = {}
+    if len(body) > INLINE or _MARK_BYTES in body:
+        body = orjson.dumps(_put_aside(data, blobs))
+    return Draft(
+        type_, payload.version, at, actor, cause, address, body, tuple(blobs.items()), data
+    )
+
+
+def decode(
+    row: tuple[
+        RunId, int, int, int, str, int, str, int | None, Address | None, int | None, bytes, bytes
+    ],
+    blobs: Mapping[str, bytes] | None = None,
+) -> Event:
+    """Return the event of a stored row.
+
+    Args:
+        row: run_id, seq, position, at, type, version, actor, cause, address, epoch, body, digest.
+        blobs: What the body refers to, by digest; None leaves the references as they are.
+
+    Raises:
+        CorruptLogError: The body is not JSON, or a blob is missing.
+    """
+    run_id, seq, position, at, type_, version, actor, cause, address, epoch, body, digest = row
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise CorruptLogError(run_id, seq, f"its body is not JSON ({error})") from error
+    if blobs is not None and _MARK_BYTES in body:
+        try:
+            data = _put_back(data, blobs)
+        except KeyError as error:
+            raise CorruptLogError(run_id, seq, f"blob {error.args[0]!r} is missing") from error
+    stored = (type_, version)
+    type_, version, data = upcast(type_, version, data)
+    return Event(
+        run_id,
+        seq,
+        position,
+        at,
+        type_,
+        version,
+        actor,
+        cause,
+        address,
+        epoch,
+        body,
+        digest,
+        data,
+        stored,
+    )
+
+
+def references(body: bytes) -> tuple[str, ...]:
+    """Return the digests of the blobs that a stored body refers to, in the order they stand there."""
+    if _MARK_BYTES not in body:
+        return ()
+    return tuple(match.decode() for match in _DIGEST.findall(body))
+
+
+def _put_aside(data: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
+    """Put aside the long texts of each field, or the whole field where it is long without them."""
+    body: dict[str, Any] = {}
+    for name, value in data.items():
+        found: dict[str, bytes] = {}
+        kept = _texts_aside(value, found)
+        whole = orjson.dumps(kept)
+        if len(whole) > INLINE:
+            body[name] = {_MARK: _blob(orjson.dumps(value), blobs), "json": True}
+        else:
+            body[name] = kept
+            blobs.update(found)
+    return body
+
+
+def _texts_aside(value: Any, blobs: dict[str, bytes]) -> Any:
+    match value:
+        case str() if len(value) > INLINE:
+            return {_MARK: _blob(value.encode(), blobs)}
+        case list():
+            return [_texts_aside(item, blobs) for item in value]
+        case dict():
+            kept = {key: _texts_aside(item, blobs) for key, item in value.items()}
+            # A user's own object that has our key: wrapped, so that reading it back is not mistaken for a reference.
+            return {_MARK: "", "value": kept} if _MARK in value else kept
+        case _:
+            return value
+
+
+def _blob(body: bytes, blobs: dict[str, bytes]) -> str:
+    digest = sha256(body).hexdigest()
+    blobs[digest] = body
+    return digest
+
+
+def _put_back(value: Any, blobs: Mapping[str, bytes]) -> Any:
+    match value:
+        case {"$blob": "", "value": dict(kept)}:
+            return {key: _put_back(item, blobs) for key, item in kept.items()}
+        case {"$blob": str(digest), "json": True}:
+            return orjson.loads(blobs[digest])
+        case {"$blob": str(digest)}:
+            return blobs[digest].decode()
+        case list():
+            return [_put_back(item, blobs) for item in value]
+        case dict():
+            return {key: _put_back(item, blobs) for key, item in value.items()}
+        case _:
+            return value

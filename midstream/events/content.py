@@ -1,0 +1,185 @@
+"""What is said: messages and their parts, in no vendor's words.
+
+An assistant turn is an ordered list of parts, because the order of text, reasoning and calls means something and is lost
+in formats that keep them in separate fields. What only its issuer can read (a signature, an encrypted body) is kept as it
+came, with its origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Content(BaseModel):
+    """A frozen piece of content; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Text(Content):
+    """Plain text."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Reasoning(Content):
+    """What a model thought before it answered.
+
+    Attributes:
+        text: What can be read of it; empty where the provider hides it.
+        proof: What only its issuer can read and wants back unchanged: a signature or an encrypted body.
+        redacted: The provider hid the text, and `proof` is all there is.
+    """
+
+    type: Literal["reasoning"] = "reasoning"
+    text: str = ""
+    proof: str | None = None
+    redacted: bool = False
+
+
+class Image(Content):
+    """An image, by its bytes or by an address that the provider can fetch.
+
+    Attributes:
+        media_type: As in `image/png`.
+        data: The bytes in base64, or None where `url` is given.
+        url: The address, or None where `data` is given.
+    """
+
+    type: Literal["image"] = "image"
+    media_type: str = "image/png"
+    data: str | None = None
+    url: str | None = None
+
+
+class ToolCall(Content):
+    """A model's wish to have a tool called.
+
+    Attributes:
+        id: The provider's id of the call, unique in its turn; other providers may be told a mapped one.
+        name: The tool's name.
+        arguments: The JSON text as the model wrote it, byte for byte; it may be invalid.
+    """
+
+    type: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    arguments: str = "{}"
+
+    def parsed(self) -> Mapping[str, JsonValue] | None:
+        """Return the arguments as an object, or None where they are not a JSON object."""
+        try:
+            value = orjson.loads(self.arguments or "{}")
+        except orjson.JSONDecodeError:
+            return None
+        return value if isinstance(value, dict) else None
+
+
+class ToolResult(Content):
+    """What came of a tool call.
+
+    Attributes:
+        id: The `ToolCall.id` it answers.
+        name: The tool's name.
+        parts: The result; text, images.
+        is_error: The call failed, and the parts say how.
+    """
+
+    type: Literal["tool_result"] = "tool_result"
+    id: str
+    name: str
+    parts: tuple[Annotated[Text | Image, Field(discriminator="type")], ...] = ()
+    is_error: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined without a separator."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+class Refusal(Content):
+    """The model declined, in its own field of the answer."""
+
+    type: Literal["refusal"] = "refusal"
+    text: str
+
+
+class Opaque(Content):
+    """A block that this release does not know, kept as it came.
+
+    Attributes:
+        dialect: Whose wire format it belongs to, such as `anthropic`.
+        data: The block.
+    """
+
+    type: Literal["opaque"] = "opaque"
+    dialect: str
+    data: JsonValue
+
+
+Part = Annotated[
+    Text | Reasoning | Image | ToolCall | ToolResult | Refusal | Opaque, Field(discriminator="type")
+]
+
+
+class Message(Content):
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who speaks; results of tools speak as `tool`.
+        parts: What is said, in order.
+        origin: `provider:model` of the model that said it, or None where no model did.
+        native: The provider's own JSON of this message, kept only where the parts do not say the same byte for byte.
+    """
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    origin: str | None = None
+    native: JsonValue = None
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined without a separator."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls in this message, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+
+class ToolSpec(Content):
+    """What a model is told of a tool.
+
+    Attributes:
+        name: The tool's name, any text; targets that allow fewer characters are told an alias.
+        description: What it does, for the model.
+        parameters: The JSON Schema of its arguments, as its author wrote it.
+    """
+
+    name: str
+    description: str = ""
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+def system(text: str) -> Message:
+    """Return an instruction."""
+    return Message(role="system", parts=(Text(text=text),))
+
+
+def user(text: str) -> Message:
+    """Return a message of the user."""
+    return Message(role="user", parts=(Text(text=text),))
+
+
+def assistant(text: str, *calls: ToolCall) -> Message:
+    """Return a model's turn: text, then calls."""
+    parts: tuple[Text | ToolCall, ...] = (Text(text=text),) if text else ()
+    return Message(role="assistant", parts=(*parts, *calls))

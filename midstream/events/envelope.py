@@ -1,0 +1,149 @@
+"""The envelope: where and when a fact stands in the log, and the chain of digests that shows it was not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from midstream.errors import CorruptLogError, UnknownEventError
+from midstream.events.ids import Address, RunId
+from midstream.events.payloads import PAYLOADS, Payload
+
+ENGINE = "engine"
+
+
+class Draft(NamedTuple):
+    """A fact that has no place in the log yet.
+
+    Attributes:
+        type: The payload's type tag.
+        version: The version of its shape.
+        at: When it was recorded, in microseconds since 1970.
+        actor: Who recorded it: `engine`, `policy:NAME`, `user:NAME`.
+        cause: The seq of the event that led to it, or None.
+        address: The step it belongs to, or None.
+        body: The payload as JSON; what is stored, and what the digest covers.
+        blobs: Bodies that are stored beside it by content: sha256 in hex, and the bytes.
+        data: The payload as plain data, with the blobs in place; what folds read.
+    """
+
+    type: str
+    version: int
+    at: int
+    actor: str
+    cause: int | None
+    address: Address | None
+    body: bytes
+    blobs: tuple[tuple[str, bytes], ...]
+    data: Mapping[str, Any]
+
+
+class Event(NamedTuple):
+    """A fact in its place in the log.
+
+    Attributes:
+        run_id: The run, which is the stream.
+        seq: Its place in the run, dense from 1.
+        position: Its place in the store; grows along the log, may have gaps.
+        at: When it was recorded, in microseconds since 1970.
+        type: The payload's type tag, after upcasting.
+        version: The version of its shape, after upcasting.
+        actor: Who recorded it: `engine`, `policy:NAME`, `user:NAME`.
+        cause: The seq of the event that led to it, or None.
+        address: The step it belongs to, or None.
+        epoch: The epoch of the driver that recorded it, or None where it needed no lease.
+        body: The payload as it is stored, blobs by reference.
+        digest: sha256 over the previous digest, this envelope and the body.
+        data: The payload as plain data, with the blobs in place. It is shared: do not change it.
+        stored: Type tag and version as they are stored, before upcasting.
+    """
+
+    run_id: RunId
+    seq: int
+    position: int
+    at: int
+    type: str
+    version: int
+    actor: str
+    cause: int | None
+    address: Address | None
+    epoch: int | None
+    body: bytes
+    digest: bytes
+    data: Mapping[str, Any]
+    stored: tuple[str, int]
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was recorded, aware, in UTC."""
+        return datetime.fromtimestamp(self.at / 1_000_000, UTC)
+
+    @property
+    def payload(self) -> Payload:
+        """The payload as a validated object, made anew at each access.
+
+        Raises:
+            UnknownEventError: It is newer than this release; `data` is there all the same.
+            CorruptLogError: The data does not fit its type.
+        """
+        known = PAYLOADS.get(self.type)
+        if known is None or self.version != known.version:
+            raise UnknownEventError(
+                self.type, self.version, None if known is None else known.version
+            )
+        try:
+            return _adapter().validate_python({"type": self.type, **self.data})
+        except ValidationError as error:
+            found = f"the data of {self.type!r} does not fit: {error.errors()[0]['msg']}"
+            raise CorruptLogError(self.run_id, self.seq, found) from error
+
+
+_ADAPTERS: list[TypeAdapter[Payload]] = []
+
+
+def _adapter() -> TypeAdapter[Payload]:
+    # The adapter of the union takes some 10 ms to build: not at import, and once.
+    if not _ADAPTERS:
+        _ADAPTERS.append(TypeAdapter(Payload))
+    return _ADAPTERS[0]
+
+
+def genesis(run_id: str) -> bytes:
+    """Return the digest before the first event of a run: a chain cannot be moved to another run."""
+    return sha256(b"midstream:" + run_id.encode()).digest()
+
+
+def chain(previous: bytes, seq: int, draft: Draft, epoch: int | None) -> bytes:
+    """Return the digest of a draft that becomes event number `seq` after an event with digest `previous`."""
+    return link(
+        previous,
+        seq,
+        (draft.type, draft.version),
+        draft.at,
+        draft.actor,
+        draft.cause,
+        draft.address,
+        epoch,
+        draft.body,
+    )
+
+
+def link(
+    previous: bytes,
+    seq: int,
+    stored: tuple[str, int],
+    at: int,
+    actor: str,
+    cause: int | None,
+    address: str | None,
+    epoch: int | None,
+    body: bytes,
+) -> bytes:
+    """Return sha256(previous digest ‖ stored bytes), where the stored bytes are the envelope as a JSON list and the body."""
+    envelope = orjson.dumps((seq, stored[0], stored[1], at, actor, cause, address, epoch))
+    return sha256(previous + envelope + body).digest()

@@ -1,0 +1,57 @@
+"""The names of things: types for ids, and the grammar of addresses.
+
+An address names a step of a run: `plan#2` is the second activation of node `plan`, `plan#2/tool:search:3fa9c2d1#1` the
+first call of the tool `search` with these arguments inside it. An address does not depend on the order in which things
+happened to finish, so a resumed run finds its record by it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import NewType
+
+RunId = NewType("RunId", str)
+"""The id of a run: chosen by the caller, or a UUIDv7 as text."""
+
+NodeName = NewType("NodeName", str)
+"""The name of a node in a graph: a Python identifier, dots and dashes allowed after the first letter."""
+
+Address = NewType("Address", str)
+"""The address of a step in a run."""
+
+ModelName = NewType("ModelName", str)
+"""`provider:model`, `group:NAME` or `pool:NAME`."""
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}")
+NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+
+
+def new_run_id() -> RunId:
+    """Make a UUIDv7 as text: sortable by the time it was made.
+
+    Source: RFC 9562, section 5.7.
+    """
+    millis = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (millis & 0xFFFFFFFFFFFF) << 80
+    value |= 0x7 << 76 | ((random >> 68) & 0xFFF) << 64
+    value |= 0b10 << 62 | (random & 0x3FFFFFFFFFFFFFFF)
+    text = f"{value:032x}"
+    return RunId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def activation(node: str, number: int) -> Address:
+    """Return the address of the `number`-th activation of a node, counted from 1."""
+    return Address(f"{node}#{number}")
+
+
+def activation_of(address: str) -> Address:
+    """Return the activation that a step belongs to: `plan#2` for `plan#2/tool:search:3fa9c2d1#1`."""
+    return Address(address.partition("/")[0])
+
+
+def node_of(address: str) -> NodeName:
+    """Return the node that a step belongs to."""
+    return NodeName(address.partition("/")[0].rpartition("#")[0])

@@ -1,0 +1,249 @@
+"""A store in memory: the reference for what a store does, for tests and for runs that need not outlive the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from midstream.errors import (
+    ConcurrencyError,
+    CorruptLogError,
+    LeaseHeldError,
+    LeaseLostError,
+    MidstreamError,
+    RunNotFoundError,
+    StoreError,
+)
+from midstream.events.catalog import check_first, status_after
+from midstream.events.codec import decode
+from midstream.events.envelope import Draft, Event, chain, genesis
+from midstream.events.ids import RunId
+from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot, Status, Watcher
+
+_PAGE = 1000
+
+
+@dataclass(slots=True)
+class _Run:
+    run_id: RunId
+    graph: str
+    tags: dict[str, str]
+    created_at: int
+    status: Status = "running"
+    events: list[Event] = field(default_factory=list[Event])
+    epoch: int = 0
+    holder: str | None = None
+    snapshots: dict[str, Snapshot] = field(default_factory=dict[str, Snapshot])
+
+
+class MemoryStore:
+    """Events in lists; what is appended is there when `append` returns, and gone with the process."""
+
+    def __init__(self) -> None:
+        self._runs: dict[RunId, _Run] = {}
+        self._log: list[Event] = []
+        self._blobs: dict[str, bytes] = {}
+        self._alive: dict[str, float] = {}
+        self._watchers: list[Watcher] = []
+        self._closed = False
+
+    def append(
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        *,
+        expected: int,
+        epoch: int | None = None,
+        holder: str | None = None,
+    ) -> Awaitable[Head]:
+        """See `EventStore.append`."""
+        future: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(self._append(run_id, drafts, expected, epoch, holder))
+        except MidstreamError as error:
+            future.set_exception(error)
+        return future
+
+    def _append(
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        expected: int,
+        epoch: int | None,
+        holder: str | None,
+    ) -> Head:
+        if self._closed:
+            raise StoreError("the store is closed; open it again to append")
+        check_first(run_id, drafts, expected)
+        run = self._checked(run_id, drafts, expected, epoch)
+        if holder is not None and expected == 0:
+            run.holder, run.epoch = holder, 1
+        digest = run.events[-1].digest if run.events else genesis(run_id)
+        for seq, draft in enumerate(drafts, expected + 1):
+            digest = chain(digest, seq, draft, epoch)
+            self._blobs.update(draft.blobs)
+            event = self._event(run_id, seq, draft, epoch, digest)
+            run.events.append(event)
+            self._log.append(event)
+        self._runs[run_id] = run
+        run.status = status_after(drafts) or run.status
+        last = run.events[-1]
+        for watcher in tuple(self._watchers) if drafts else ():
+            watcher(run_id, last.seq)
+        return Head(last.seq, last.position, last.digest)
+
+    def _checked(
+        self, run_id: RunId, drafts: Sequence[Draft], expected: int, epoch: int | None
+    ) -> _Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            if expected != 0 or not drafts:
+                raise RunNotFoundError(run_id)
+            data = drafts[0].data
+            return _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+        if epoch is not None and epoch != run.epoch:
+            raise LeaseLostError(run_id, epoch, run.epoch)
+        if len(run.events) != expected:
+            raise ConcurrencyError(run_id, expected, len(run.events))
+        return run
+
+    def _event(
+        self, run_id: RunId, seq: int, draft: Draft, epoch: int | None, digest: bytes
+    ) -> Event:
+        position = len(self._log) + 1
+        return decode(
+            (
+                run_id,
+                seq,
+                position,
+                draft.at,
+                draft.type,
+                draft.version,
+                draft.actor,
+                draft.cause,
+                draft.address,
+                epoch,
+                draft.body,
+                digest,
+            ),
+            self._blobs,
+        )
+
+    async def read(
+        self, run_id: RunId, *, after: int = 0, to: int | None = None
+    ) -> AsyncIterator[Event]:
+        """See `EventStore.read`."""
+        events = self._run(run_id).events
+        while after < len(events) and (to is None or after < to):
+            yield events[after]
+            after += 1
+
+    async def scan(
+        self, *, after: int = 0, types: frozenset[str] | None = None
+    ) -> AsyncIterator[Sequence[Event]]:
+        """See `EventStore.scan`."""
+        while after < len(self._log):
+            page = self._log[after : after + _PAGE]
+            after += len(page)
+            if types is not None:
+                page = [event for event in page if event.stored[0] in types]
+            # Bodies as they are stored: blobs are references here, as in every store.
+            yield [decode((*event[:4], *event.stored, *event[6:12])) for event in page]
+
+    async def head(self, run_id: RunId) -> Head | None:
+        """See `EventStore.head`."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return None
+        last = run.events[-1]
+        return Head(last.seq, last.position, last.digest)
+
+    async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
+        """See `EventStore.runs`."""
+        found = [
+            self._info(run) for run in reversed(self._runs.values()) if self._matches(run, query)
+        ]
+        return found[: query.limit]
+
+    def _matches(self, run: _Run, query: RunQuery) -> bool:
+        if query.orphaned_at is not None:
+            alive = run.holder is not None and self._alive.get(run.holder, 0.0) > query.orphaned_at
+            if alive or run.status not in OPEN:
+                return False
+        return (
+            (query.status is None or run.status in query.status)
+            and (query.graph is None or run.graph == query.graph)
+            and run.run_id.startswith(query.prefix)
+            and query.tags.items() <= run.tags.items()
+        )
+
+    def _info(self, run: _Run) -> RunInfo:
+        until = self._alive.get(run.holder, 0.0) if run.holder is not None else 0.0
+        return RunInfo(
+            run.run_id,
+            run.graph,
+            run.status,
+            run.tags,
+            run.created_at,
+            len(run.events),
+            run.epoch,
+            run.holder,
+            until,
+        )
+
+    async def blob(self, digest: str) -> bytes:
+        """See `EventStore.blob`."""
+        try:
+            return self._blobs[digest]
+        except KeyError:
+            raise CorruptLogError(None, None, f"blob {digest!r} is missing") from None
+
+    async def acquire(self, run_id: RunId, holder: str, *, now: float) -> int:
+        """See `EventStore.acquire`."""
+        run = self._run(run_id)
+        if run.holder is not None and run.holder != holder:
+            until = self._alive.get(run.holder, 0.0)
+            if until > now:
+                raise LeaseHeldError(run_id, run.holder, until, now)
+        run.holder = holder
+        run.epoch += 1
+        return run.epoch
+
+    async def beat(self, holder: str, *, until: float) -> None:
+        """See `EventStore.beat`."""
+        self._alive[holder] = until
+
+    async def release(self, run_id: RunId, *, epoch: int) -> None:
+        """See `EventStore.release`."""
+        run = self._run(run_id)
+        if run.epoch == epoch:
+            run.holder = None
+
+    async def save_snapshot(self, run_id: RunId, name: str, snapshot: Snapshot) -> None:
+        """See `EventStore.save_snapshot`."""
+        self._run(run_id).snapshots[name] = snapshot
+
+    async def load_snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
+        """See `EventStore.load_snapshot`."""
+        return self._run(run_id).snapshots.get(name)
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """See `EventStore.watch`."""
+        self._watchers.append(watcher)
+
+        def end() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return end
+
+    async def close(self) -> None:
+        """See `EventStore.close`."""
+        self._closed = True
+
+    def _run(self, run_id: RunId) -> _Run:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise RunNotFoundError(run_id) from None

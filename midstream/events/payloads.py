@@ -1,0 +1,479 @@
+"""The facts: what can have happened, past tense, one discriminated union.
+
+A payload says what is not in its envelope: the node and the call stand in the event's `address`, the time in
+`recorded_at`. Defaults are not written; a default is part of the payload's version. Add a fact here and both type checkers
+list every `match` that must learn it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from midstream.events.content import Message, ToolSpec
+
+Effect = Literal["read", "idempotent", "unsafe"]
+"""What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
+
+
+class Fact(BaseModel):
+    """A frozen payload; unknown fields are refused.
+
+    Attributes:
+        version: The version of the payload's shape, from 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    version: ClassVar[int] = 1
+
+
+class Usage(BaseModel):
+    """Tokens of one model call.
+
+    Attributes:
+        input_tokens: Read by the model, including those from the cache.
+        output_tokens: Written by the model, including reasoning.
+        cache_read_tokens: The part of the input that came from the provider's cache.
+        cache_write_tokens: The part of the input that was written to the provider's cache.
+        reasoning_tokens: The part of the output that was reasoning.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Cost(BaseModel):
+    """What a call cost, as computed when it was answered.
+
+    Attributes:
+        amount: A decimal number as text, in `currency`.
+        currency: ISO 4217.
+        source: Which price list, with its version.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    amount: str
+    currency: str = "USD"
+    source: str = ""
+
+
+class Change(BaseModel):
+    """One difference between the neutral conversation and what a provider was told.
+
+    Attributes:
+        kind: What was done, from a closed list per adapter, such as `reasoning_dropped` or `id_mapped`.
+        severity: `loss` where the target cannot be told it, `repair` where it was told in another form.
+        seq: The event whose content it concerns; 0 where it is not in the log yet.
+        part: The place of the part in its message, or None for the whole message.
+        detail: For people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    kind: str
+    severity: Literal["loss", "repair"]
+    seq: int = 0
+    part: int | None = None
+    detail: str = ""
+
+
+class RunCreated(Fact):
+    """A run was accepted; from here on it will be driven to an end.
+
+    Attributes:
+        graph: The name of the graph.
+        definition: The graph as data: nodes, what each waits for, its policies.
+        graph_digest: sha256 of the definition, in hex.
+        code: The version of the code that was given to the engine, or empty.
+        inputs: By name.
+        model: The default model of the run, or empty.
+        tags: For finding it again.
+        parent: The run that started this one, or None.
+    """
+
+    type: Literal["run.created"] = "run.created"
+    graph: str
+    definition: Mapping[str, JsonValue]
+    graph_digest: str
+    code: str = ""
+    inputs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    model: str = ""
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    parent: str | None = None
+
+
+class RunResumed(Fact):
+    """A driver took the run over; every driver of an earlier epoch is refused from here on."""
+
+    type: Literal["run.resumed"] = "run.resumed"
+    epoch: int
+    driver: str
+
+
+class RunPaused(Fact):
+    """No further node or call is started until `run.continued`; what is in flight is finished and recorded."""
+
+    type: Literal["run.paused"] = "run.paused"
+    id: str
+    reason: str = ""
+
+
+class RunContinued(Fact):
+    """A paused run goes on."""
+
+    type: Literal["run.continued"] = "run.continued"
+    id: str
+
+
+class RunCompleted(Fact):
+    """The run ended with an output."""
+
+    type: Literal["run.completed"] = "run.completed"
+    output: JsonValue = None
+
+
+class Failure(BaseModel):
+    """How one node failed for good."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    address: str
+    kind: str
+    message: str
+
+
+class RunFailed(Fact):
+    """The run ended without an output; several nodes may have failed side by side."""
+
+    type: Literal["run.failed"] = "run.failed"
+    failures: tuple[Failure, ...] = ()
+
+
+class RunCancelRequested(Fact):
+    """Somebody wants the run to end; its driver closes what is open and then records `run.cancelled`."""
+
+    type: Literal["run.cancel_requested"] = "run.cancel_requested"
+    id: str
+    reason: str = ""
+
+
+class RunCancelled(Fact):
+    """The run was cancelled, and every call that was open has a recorded end."""
+
+    type: Literal["run.cancelled"] = "run.cancelled"
+    reason: str = ""
+
+
+class NodeScheduled(Fact):
+    """Everything an activation needs is there, and its first attempt starts.
+
+    Attributes:
+        inputs: For each parameter the seq of the event that holds its value: 1 for an input of the run, else a
+            `node.completed`.
+    """
+
+    type: Literal["node.scheduled"] = "node.scheduled"
+    inputs: Mapping[str, int] = Field(default_factory=dict)
+
+
+class NodeStarted(Fact):
+    """A further attempt of an activation started; the first one starts with `node.scheduled`."""
+
+    type: Literal["node.started"] = "node.started"
+    attempt: int
+
+
+class NodeCompleted(Fact):
+    """An activation returned."""
+
+    type: Literal["node.completed"] = "node.completed"
+    output: JsonValue = None
+
+
+class NodeFailed(Fact):
+    """An attempt of an activation failed.
+
+    Attributes:
+        kind: The kind of error: the class of what was raised, `timeout`, or the kind of an adapter's error.
+        message: Its text.
+        attempt: Which attempt, from 1.
+        retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
+        traceback: Where it was raised, innermost last; empty where that says nothing.
+    """
+
+    type: Literal["node.failed"] = "node.failed"
+    kind: str
+    message: str = ""
+    attempt: int = 1
+    retry_at: float | None = None
+    traceback: str = ""
+
+
+class NodeSkipped(Fact):
+    """An activation will not run."""
+
+    type: Literal["node.skipped"] = "node.skipped"
+    reason: str = ""
+
+
+class ModelRequested(Fact):
+    """A model is about to be asked; durable before the request leaves the process.
+
+    Only what is new in the conversation is recorded here. The rest is what `parents` lead to: the exchanges before this
+    one, each with the results of the tools it called.
+
+    Attributes:
+        model: `provider:model` that is asked.
+        thread: The named conversation, or empty for that of the node and its ancestors.
+        lane: Which of the node's parallel branches asked; empty for the node's own.
+        parents: The seqs of the `model.responded` that this one continues, first the one it takes its settings from.
+        messages: What is new, in order.
+        system: The instruction, where it differs from that of the first parent; None where it does not.
+        tools: What the model may call, where it differs from the first parent; None where it does not.
+        settings: Temperature, limits and so on, as asked for, before any mapping to the provider.
+        view: Digest of what the provider is told, in hex.
+        changes: What the rendering lost or repaired, that no earlier request of this lineage has listed.
+        attempt: Which attempt of this call, from 1.
+    """
+
+    type: Literal["model.requested"] = "model.requested"
+    model: str
+    thread: str = ""
+    lane: str = ""
+    parents: tuple[int, ...] = ()
+    messages: tuple[Message, ...] = ()
+    system: str | None = None
+    tools: tuple[ToolSpec, ...] | None = None
+    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
+    view: str = ""
+    changes: tuple[Change, ...] = ()
+    attempt: int = 1
+
+
+FinishReason = Literal[
+    "stop", "tool_calls", "length", "content_filter", "refusal", "paused", "other"
+]
+
+
+class ModelResponded(Fact):
+    """A model answered.
+
+    Attributes:
+        message: The answer.
+        usage: Its tokens.
+        cost: What it cost, or None where no price is known.
+        finish: Why the model stopped.
+        response_id: The provider's id of the answer, or empty.
+        served: The model as the provider names it, where that is not the one that was asked for.
+        seconds: From the request to the whole answer.
+    """
+
+    type: Literal["model.responded"] = "model.responded"
+    message: Message
+    usage: Usage = Field(default_factory=Usage)
+    cost: Cost | None = None
+    finish: FinishReason = "stop"
+    response_id: str = ""
+    served: str = ""
+    seconds: float = 0.0
+
+
+class ModelFailed(Fact):
+    """An attempt of a model call failed.
+
+    Attributes:
+        kind: The kind of the adapter's error, such as `rate_limit`.
+        message: Its text.
+        status: The HTTP status, or None.
+        request_id: The provider's id of the request, or empty.
+        retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
+        attempt: Which attempt, from 1.
+    """
+
+    type: Literal["model.failed"] = "model.failed"
+    kind: str
+    message: str = ""
+    status: int | None = None
+    request_id: str = ""
+    retry_at: float | None = None
+    attempt: int = 1
+
+
+class ModelAborted(Fact):
+    """A model call was abandoned; its late answer is not recorded.
+
+    Attributes:
+        reason: `migrated`, `cancelled` or `failed` (the node that asked has failed).
+        text: What had been streamed until then.
+    """
+
+    type: Literal["model.aborted"] = "model.aborted"
+    reason: str
+    text: str = ""
+
+
+class ToolRequested(Fact):
+    """A tool is about to be called; durable before the call.
+
+    Attributes:
+        name: The tool's name.
+        arguments: What it is called with.
+        effect: What it does to the world; decides what happens after a crash.
+        key: The idempotency key, the same for every attempt.
+        call_id: The model's id of the call, or empty where the node called it.
+        lane: Which of the node's parallel branches called it.
+        attempt: Which attempt, from 1.
+    """
+
+    type: Literal["tool.requested"] = "tool.requested"
+    name: str
+    arguments: Mapping[str, JsonValue] = Field(default_factory=dict)
+    effect: Effect = "unsafe"
+    key: str
+    call_id: str = ""
+    lane: str = ""
+    attempt: int = 1
+
+
+class ToolCompleted(Fact):
+    """A tool returned."""
+
+    type: Literal["tool.completed"] = "tool.completed"
+    result: JsonValue = None
+
+
+class ToolFailed(Fact):
+    """A tool raised, or could not be called.
+
+    Attributes:
+        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`.
+        message: What the caller or the model is told.
+        retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
+        attempt: Which attempt, from 1.
+    """
+
+    type: Literal["tool.failed"] = "tool.failed"
+    kind: str
+    message: str = ""
+    retry_at: float | None = None
+    attempt: int = 1
+
+
+class ToolUnknown(Fact):
+    """An unsafe tool was in flight when its process ended: it may have run or not. Somebody has to settle it."""
+
+    type: Literal["tool.unknown"] = "tool.unknown"
+    reason: str = ""
+
+
+class ToolRetried(Fact):
+    """Somebody decided that a tool whose outcome was unknown may be called again."""
+
+    type: Literal["tool.retried"] = "tool.retried"
+    id: str
+
+
+class ValueRecorded(Fact):
+    """A node read the clock, drew a random number or made a UUID."""
+
+    type: Literal["value.recorded"] = "value.recorded"
+    value: JsonValue
+
+
+class TimerSet(Fact):
+    """A node sleeps.
+
+    Attributes:
+        until: In seconds since 1970.
+    """
+
+    type: Literal["timer.set"] = "timer.set"
+    until: float
+    lane: str = ""
+
+
+class TimerFired(Fact):
+    """The time of a timer has come."""
+
+    type: Literal["timer.fired"] = "timer.fired"
+
+
+class ModelSwitched(Fact):
+    """From the next model call on, another model is asked.
+
+    Attributes:
+        id: Of this switch; a switch that is appended twice has one effect.
+        scope: `run`, `node:NAME` or `thread:NAME`.
+        source: The model until now, or empty where the scope had none of its own.
+        target: The model from now on.
+        when: `next` waits for the call in flight; `now` abandons it.
+        reason: Who or what wanted it: `user`, a policy, a failover.
+        changes: What the target's first view loses or repairs, as planned.
+    """
+
+    type: Literal["model.switched"] = "model.switched"
+    id: str
+    scope: str = "run"
+    source: str = ""
+    target: str
+    when: Literal["next", "now"] = "next"
+    reason: str = "user"
+    changes: tuple[Change, ...] = ()
+
+
+class NoteAdded(Fact):
+    """The embedding service's own data."""
+
+    type: Literal["note.added"] = "note.added"
+    id: str
+    data: JsonValue
+
+
+Payload = Annotated[
+    RunCreated
+    | RunResumed
+    | RunPaused
+    | RunContinued
+    | RunCompleted
+    | RunFailed
+    | RunCancelRequested
+    | RunCancelled
+    | NodeScheduled
+    | NodeStarted
+    | NodeCompleted
+    | NodeFailed
+    | NodeSkipped
+    | ModelRequested
+    | ModelResponded
+    | ModelFailed
+    | ModelAborted
+    | ToolRequested
+    | ToolCompleted
+    | ToolFailed
+    | ToolUnknown
+    | ToolRetried
+    | ValueRecorded
+    | TimerSet
+    | TimerFired
+    | ModelSwitched
+    | NoteAdded,
+    Field(discriminator="type"),
+]
+
+PAYLOADS: Mapping[str, type[Fact]] = {
+    cls.model_fields["type"].default: cls for cls in get_args(get_args(Payload)[0])
+}
+"""Each payload's class by its type tag."""
+
+VERSIONS: Mapping[str, int] = {tag: cls.version for tag, cls in PAYLOADS.items()}
+"""The version that this release writes, by type tag."""
+
+
+def type_of(payload: Fact) -> str:
+    """Return the type tag of a payload."""
+    tag: Any = payload.type  # type: ignore[attr-defined]  # every member of the union has it
+    return str(tag)
