@@ -13,8 +13,10 @@ from typing import Any
 
 import orjson
 
-from midstream.events.content import Message, ToolCall, ToolSpec
+from midstream.events.content import Segment, ToolCall
 from midstream.events.payloads import Change
+
+__all__ = ["Segment", "Tape", "View"]
 
 
 class Tape:
@@ -43,23 +45,6 @@ class Tape:
     def list(self) -> list[Any]:
         """Return the items as a new list."""
         return self._items[: self._length]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """What one event adds to a conversation; sealed, so that nothing later changes how it is told.
-
-    Attributes:
-        seq: The event it comes from; 0 where it is not in the log yet.
-        messages: What is said, in order. Results of tools come first, in the order of their calls.
-        system: The instruction from here on, or None where it does not change.
-        tools: What the model may call from here on, or None where that does not change.
-    """
-
-    seq: int
-    messages: tuple[Message, ...] = ()
-    system: str | None = None
-    tools: tuple[ToolSpec, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

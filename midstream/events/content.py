@@ -8,6 +8,7 @@ came, with its origin.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import orjson
@@ -167,6 +168,23 @@ class ToolSpec(Content):
     name: str
     description: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What one event adds to a conversation; sealed, so that nothing later changes how it is told.
+
+    Attributes:
+        seq: The event it comes from; 0 where it is not in the log yet.
+        messages: What is said, in order. Results of tools come first, in the order of their calls.
+        system: The instruction from here on, or None where it does not change.
+        tools: What the model may call from here on, or None where that does not change.
+    """
+
+    seq: int
+    messages: tuple[Message, ...] = ()
+    system: str | None = None
+    tools: tuple[ToolSpec, ...] | None = None
 
 
 def system(text: str) -> Message:
