@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -13,7 +13,7 @@ from midstream.engine.graph import Node, Parameter
 from midstream.errors import NodeError
 from midstream.projections.run_state import Activation, RunState
 
-_SIMPLE: Mapping[Any, type] = {str: str, int: int, bool: bool, dict: dict, list: list}
+_PLAIN = (str, int, bool, dict, list)
 _ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}
 _ADAPTERS_LIMIT = 4096
 
@@ -59,7 +59,7 @@ def checked(value: Any, parameter: Parameter, node: str) -> Any:
         NodeError: It does not fit.
     """
     annotation = parameter.annotation
-    if annotation is Any or _SIMPLE.get(annotation) is type(value):
+    if annotation is Any or (annotation is type(value) and annotation in _PLAIN):
         return value
     adapter = _adapter(annotation)
     if adapter is None:
@@ -88,8 +88,6 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
         made = None  # a type that pydantic knows nothing about: the value is passed as it is
     if len(_ADAPTERS) >= _ADAPTERS_LIMIT:
         _ADAPTERS.clear()
-    try:
+    with suppress(TypeError):  # an annotation that cannot be a key is looked at each time
         _ADAPTERS[annotation] = made
-    except TypeError:
-        pass  # an annotation that cannot be a key is looked at each time
     return made

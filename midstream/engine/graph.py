@@ -114,18 +114,35 @@ class Graph:
         model: str = "",
     ) -> Callable[[Function], Function]: ...
 
-    def node(self, function: Function | None = None, /, **options: Any) -> Any:
+    def node(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        name: str | None = None,
+        after: Sequence[str | Callable[..., Any]] = (),
+        output: bool = False,
+        pure: bool = False,
+        retry: Retry = NEVER,
+        timeout: float | None = None,
+        model: str = "",
+    ) -> Any:
         """Add the decorated function as a node; see `add_node` for the options."""
-        if function is not None:
-            self.add_node(None, function)
-            return function
 
-        def decorate(decorated: Function) -> Function:
-            name = options.pop("name", None)
-            self.add_node(name, decorated, **options)
+        def add(decorated: Function) -> Function:
+            self.add_node(
+                name,
+                decorated,
+                after=after,
+                output=output,
+                pure=pure,
+                retry=retry,
+                timeout=timeout,
+                model=model,
+            )
             return decorated
 
-        return decorate
+        return add if function is None else add(function)
 
     def add_node(
         self,
@@ -238,37 +255,37 @@ class Graph:
         )
 
     def _node_data(self, node: Node) -> dict[str, JsonValue]:
-        values: dict[str, JsonValue] = {}
+        self._check_names(node)
+        values: dict[str, JsonValue] = {
+            parameter.name: parameter.source
+            for parameter in node.parameters
+            if parameter.source in self.nodes
+        }
+        options: dict[str, JsonValue] = {
+            "values": values,
+            "after": list[JsonValue](node.after),
+            "output": node.output,
+            "pure": node.pure,
+            "retry": node.retry.data() if node.retry != NEVER else None,
+            "timeout": node.timeout,
+            "model": node.model,
+        }
+        return {name: value for name, value in options.items() if value}
+
+    def _check_names(self, node: Node) -> None:
+        there_are = f"there are {', '.join(self.nodes)}"
         for parameter in node.parameters:
             if parameter.named and parameter.source not in self.nodes:
                 raise GraphError(
-                    f"graph {self.name!r}: parameter {parameter.name!r} of node {node.name!r} is From("
-                    f"{parameter.source!r}), but there is no such node; there are {', '.join(self.nodes)}"
+                    f"graph {self.name!r}: parameter {parameter.name!r} of node {node.name!r} is "
+                    f"From({parameter.source!r}), but there is no such node; {there_are}"
                 )
-            if parameter.source in self.nodes:
-                values[parameter.name] = parameter.source
         for needed in node.after:
             if needed not in self.nodes:
                 raise GraphError(
                     f"graph {self.name!r}: node {node.name!r} is after {needed!r}, but there is no such node; "
-                    f"there are {', '.join(self.nodes)}"
+                    f"{there_are}"
                 )
-        data: dict[str, JsonValue] = {}
-        if values:
-            data["values"] = values
-        if node.after:
-            data["after"] = list[JsonValue](node.after)
-        if node.output:
-            data["output"] = True
-        if node.pure:
-            data["pure"] = True
-        if node.retry != NEVER:
-            data["retry"] = node.retry.data()
-        if node.timeout is not None:
-            data["timeout"] = node.timeout
-        if node.model:
-            data["model"] = node.model
-        return data
 
     def _needs(self, node: Node) -> set[str]:
         return {p.source for p in node.parameters if p.source in self.nodes} | set(node.after)

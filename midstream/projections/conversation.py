@@ -94,23 +94,28 @@ def main_line(state: RunState, address: str) -> list[str]:
 
 def side_units(state: RunState, call: Call, told: set[str]) -> list[Unit]:
     """Return what a call's further parents add to the conversation, and add it to `told`."""
-    units: list[Unit] = []
-    for parent in parents_of(call)[1:]:
-        units += _units(state, parent, call.first_seq, told)
-    return units
+    return further_units(state, parents_of(call)[1:], call.first_seq, told)
 
 
-def _units(state: RunState, address: str, before: int, told: set[str]) -> list[Unit]:
-    units: list[Unit] = []
+def further_units(
+    state: RunState, parents: Sequence[str], before: int, told: set[str]
+) -> list[Unit]:
+    """Return what the conversations of these calls add, and add it to `told`."""
+    return [unit for parent in parents for unit in units(state, parent, before, told)]
+
+
+def units(state: RunState, address: str, before: int, told: set[str]) -> list[Unit]:
+    """Return what a call's conversation has that is not in `told`, and add it to that."""
+    found: list[Unit] = []
     line = main_line(state, address)
     for place, name in enumerate(line):
         call = state.calls[name]
-        units += side_units(state, call, told)
+        found += side_units(state, call, told)
         if name not in told:
             told.add(name)
             after = state.calls[line[place + 1]].first_seq if place + 1 < len(line) else before
-            units.append((name, after))
-    return units
+            found.append((name, after))
+    return found
 
 
 def unit_segments(state: RunState, unit: Unit) -> Iterator[Segment]:
@@ -177,19 +182,25 @@ def result_text(result: JsonValue) -> str:
     return result if isinstance(result, str) else orjson.dumps(result).decode()
 
 
-def segments(state: RunState, address: str) -> Iterator[Segment]:
-    """Return the whole conversation up to a model call and its answer, in order."""
+def history(state: RunState, address: str) -> Iterator[Segment]:
+    """Return the conversation up to a model call's answer, in order."""
     told: set[str] = set()
-    line = main_line(state, address)
-    for place, name in enumerate(line):
+    previous: Call | None = None
+    for name in main_line(state, address):
         call = state.calls[name]
+        if previous is not None:
+            yield results(state, previous, call.first_seq)
         for unit in side_units(state, call, told):
             yield from unit_segments(state, unit)
         told.add(name)
         yield asked(call)
         yield answered(call)
-        if place + 1 < len(line):
-            yield results(state, call, state.calls[line[place + 1]].first_seq)
+        previous = call
+
+
+def segments(state: RunState, address: str) -> Iterator[Segment]:
+    """Return the conversation up to a model call, its answer, and the results of the tools it called."""
+    yield from history(state, address)
     yield results(state, state.calls[address], state.seq + 1)
 
 

@@ -114,6 +114,7 @@ class RunState:
         heads: For each activation and lane, the newest model call that was answered.
         threads: For each named thread, the newest model call that was answered.
         open_calls: Addresses of calls that are open or whose outcome is unknown.
+        notes: The ids of the notes that were added.
     """
 
     seq: int = 0
@@ -143,6 +144,7 @@ class RunState:
     heads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     threads: dict[str, str] = field(default_factory=dict[str, str])
     open_calls: dict[str, None] = field(default_factory=dict[str, None])
+    notes: set[str] = field(default_factory=set[str])
 
     @property
     def over(self) -> bool:
@@ -355,6 +357,10 @@ def _model_switched(state: RunState, event: Event) -> None:
     )
 
 
+def _note_added(state: RunState, event: Event) -> None:
+    state.notes.add(event.data["id"])
+
+
 _HANDLERS: Mapping[str, Handler[RunState]] = {
     "run.created": _run_created,
     "run.resumed": _run_resumed,
@@ -382,6 +388,7 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
     "model.switched": _model_switched,
+    "note.added": _note_added,
 }
 
 
