@@ -95,7 +95,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.rfile.close()
         self.connection.close()
 
-    def do_POST(self) -> None:  # noqa: N802  # the name is http.server's
+    def do_POST(self) -> None:
         """Hand the request over; a client or a server that goes away ends the connection."""
         try:
             self._loopback.respond(self)
@@ -151,16 +151,9 @@ class LoopbackServer(ThreadingHTTPServer):
             daemon=True,
         )
         with self._lock:
+            self._open = {other: its for other, its in self._open.items() if other.is_alive()}
             self._open[thread] = request
-        thread.start()
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection to its end."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            with self._lock:
-                self._open.pop(threading.current_thread(), None)
+            thread.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing when the other side broke the connection; anything else is a bug here and is printed."""

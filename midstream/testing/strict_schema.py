@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
+from midstream.testing.json_reading import as_list, as_object
+
 Path: TypeAlias = tuple[str | int, ...]
 Node: TypeAlias = Mapping[str, Any]
 FaultKind: TypeAlias = Literal["kind", "value", "tag", "missing", "unknown"]
@@ -111,21 +113,22 @@ class StrictSchema:
     def _array(self, value: Any, node: Node, path: Path) -> list[SchemaFault]:
         if not isinstance(value, list):
             return [_wrong_kind(path, "an array", value)]
-        items: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]  # JSON
         inner: Node = node.get("items_schema") or {"type": "any"}
-        return [f for i, item in enumerate(items) for f in self._check(item, inner, (*path, i))]
+        return [
+            f for i, item in enumerate(as_list(value)) for f in self._check(item, inner, (*path, i))
+        ]
 
     def _mapping(self, value: Any, node: Node, path: Path) -> list[SchemaFault]:
         if not isinstance(value, dict):
             return [_wrong_kind(path, "an object", value)]
-        entries: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]  # JSON
+        entries = as_object(value)
         inner: Node = node.get("values_schema") or {"type": "any"}
         return [f for key, item in entries.items() for f in self._check(item, inner, (*path, key))]
 
     def _object(self, value: Any, node: Node, path: Path) -> list[SchemaFault]:
         if not isinstance(value, dict):
             return [_wrong_kind(path, "an object", value)]
-        entries: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]  # JSON
+        entries = as_object(value)
         fields: Mapping[str, Node] = {
             f.get("validation_alias") or k: f for k, f in node["fields"].items()
         }
@@ -159,11 +162,12 @@ class StrictSchema:
         return []
 
     def _union(self, value: Any, node: Node, path: Path) -> list[SchemaFault]:
-        choices: Any = node["choices"]
-        members: list[Any] = list(choices.values() if isinstance(choices, dict) else choices)
+        choices = node["choices"]
+        members = list(as_object(choices).values()) or as_list(choices)
         nearest: list[SchemaFault] | None = None
         for member in members:
-            faults = self._check(value, member[0] if isinstance(member, tuple) else member, path)
+            labelled: tuple[Any, ...] = member if isinstance(member, tuple) else (member,)
+            faults = self._check(value, labelled[0], path)
             if not faults:
                 return []
             if nearest is None or _distance(faults, path) < _distance(nearest, path):
@@ -176,7 +180,7 @@ def _nodes(root: Any) -> Iterator[Node]:
     while stack:
         here = stack.pop()
         if isinstance(here, dict):
-            entries: dict[str, Any] = here  # pyright: ignore[reportUnknownVariableType]  # a schema
+            entries = as_object(here)
             if isinstance(entries.get("type"), str):
                 yield entries
             stack.extend(entries.values())

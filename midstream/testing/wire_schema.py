@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
+from midstream.testing.json_reading import as_list, as_object
 from midstream.testing.strict_schema import Path, SchemaFault, StrictSchema
 from midstream.testing.violations import Violation, WireDialect, violation
 
@@ -91,7 +92,5 @@ def _tolerated(dialect: WireDialect, fault: SchemaFault, body: Mapping[str, Any]
 
 def _at(value: Any, path: Path) -> Any:
     for part in path:
-        if isinstance(value, dict) and part not in value:
-            return ...
-        value = value[part]
+        value = as_object(value).get(part, ...) if isinstance(part, str) else as_list(value)[part]
     return value
