@@ -166,8 +166,7 @@ class StrictSchema:
         members = list(as_object(choices).values()) or as_list(choices)
         nearest: list[SchemaFault] | None = None
         for member in members:
-            labelled: tuple[Any, ...] = member if isinstance(member, tuple) else (member,)
-            faults = self._check(value, labelled[0], path)
+            faults = self._check(value, _unlabelled(member), path)
             if not faults:
                 return []
             if nearest is None or _distance(faults, path) < _distance(nearest, path):
@@ -198,6 +197,11 @@ def _distance(faults: list[SchemaFault], path: Path) -> tuple[bool, bool, int]:
         ),
         len(faults),
     )
+
+
+def _unlabelled(member: Any) -> Node:
+    """A member of a union may come with a label."""
+    return member[0] if isinstance(member, tuple) else member  # pyright: ignore[reportUnknownVariableType]  # a schema
 
 
 def _allows_more(node: Node) -> bool:

@@ -23,7 +23,7 @@ SAMPLING = ("temperature", "top_p", "top_k")
 _TOLERATED: Mapping[WireDialect, tuple[tuple[frozenset[str], re.Pattern[str]], ...]] = {
     "openai-chat": (
         # null stands for an optional parameter that is left out
-        (frozenset({"kind", "value"}), re.compile(r"/(?!model$|messages$)[a-z_]+ null")),
+        (frozenset({"kind", "value"}), re.compile(r"/(?!(?:model|messages) )[a-z_]+ null")),
         (
             frozenset({"kind"}),
             re.compile(r"/messages/\d+/(name|refusal|function_call|tool_calls|audio) null"),

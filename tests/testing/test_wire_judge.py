@@ -45,7 +45,7 @@ def openai_request() -> dict[str, Any]:
 
 def anthropic_request() -> dict[str, Any]:
     """The same conversation on the other wire."""
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"type": "tool_use", "id": f"toolu_{n}", "name": "weather", "input": {}} for n in (1, 2)
     ]
     results = [
@@ -463,10 +463,11 @@ def test_an_id_may_come_again_in_a_later_turn(dialect: WireDialect) -> None:
     assert judge(dialect, request) == ()
 
 
+NONSENSE: list[Any] = [None, 7, [3], [{"role": 5, "content": {}}], [{"tool_calls": [[]]}]]
+
+
 @pytest.mark.parametrize("dialect", REQUESTS)
-@pytest.mark.parametrize(
-    "messages", [None, 7, [3], [{"role": 5, "content": {}}], [{"tool_calls": [[]]}]]
-)
+@pytest.mark.parametrize("messages", NONSENSE)
 def test_a_request_that_is_nonsense_is_refused_and_not_a_crash(
     dialect: WireDialect, messages: Any
 ) -> None:
