@@ -201,7 +201,7 @@ def _distance(faults: list[SchemaFault], path: Path) -> tuple[bool, bool, int]:
 
 def _unlabelled(member: Any) -> Node:
     """A member of a union may come with a label."""
-    return member[0] if isinstance(member, tuple) else member  # pyright: ignore[reportUnknownVariableType]  # a schema
+    return as_object(member) or as_object(member[0])
 
 
 def _allows_more(node: Node) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -56,10 +58,11 @@ class Client:
                 answer = await events.get_final_completion()
         else:
             answer = await completions.create(**body)
-        choice = answer.choices[0]
+        choice: Any = answer.choices[0]
+        tool_calls: list[Any] = choice.message.tool_calls or []
         calls = tuple(
             (call.id, call.function.name, json.loads(call.function.arguments))
-            for call in choice.message.tool_calls or []
+            for call in tool_calls
         )
         usage = (0, 0)
         if answer.usage:
@@ -616,6 +619,14 @@ def test_a_closed_server_has_no_address_and_can_be_closed_again() -> None:
         _ = server.url
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection(address.removeprefix("http://"), timeout=5).connect()
+
+
+def test_importing_the_package_imports_no_sdk() -> None:
+    code = (
+        "import sys, midstream.testing; sys.exit(bool({'openai', 'anthropic'} & set(sys.modules)))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_key_is_not_in_the_repr_of_a_request() -> None:
