@@ -18,7 +18,7 @@ _BESIDE = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
 CORPUS = Path(os.environ.get("MIDSTREAM_CORPUS", _BESIDE))
 SAMPLE = 400
 
-RETIRED = re.compile(r"claude-3-|gpt-4-vision-preview")
+RETIRED = re.compile(r"claude-3-opus|gpt-4-vision-preview")
 """In 2024 ids were not compared, and an image was a bare string; these models are gone, and the rules stayed."""
 
 
