@@ -44,7 +44,7 @@ class Engine:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
-        pricing: What calls cost; None asks `genai-prices`.
+        pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -72,7 +72,7 @@ class Engine:
         self._lease = lease
         self._recover = recover
         self._clock = clock or Clock()
-        self._pricing = pricing or _list_price
+        self._pricing = pricing or (_list_price if models is None else _no_price)
         self._always_replay = always_replay
         self._opened: EventStore | None = None
         self._host: Host | None = None
@@ -290,8 +290,10 @@ class Engine:
 
 
 def _list_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
-    if provider == "scripted":
-        return None
     from midstream.adapters.prices import cost  # the price list is large: only where it is needed
 
     return cost(provider, model, usage, at)
+
+
+def _no_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
+    return None

@@ -100,11 +100,10 @@ class Runner:
             CancelledError: The host stops driving; the run can be resumed from its log.
         """
         try:
-            for address in tuple(self.state.running):
-                self._begin(self.state.activations[address])
-            for address in tuple(self.state.waiting):
-                self._begin(self.state.activations[address])
+            begun = (*self.state.running, *self.state.waiting)
             self._advance()
+            for address in begun if not self._closing else ():
+                self._begin(self.state.activations[address])
             await self._ended
             await self.recorder.durable()
         finally:
