@@ -126,15 +126,11 @@ class Runner:
         self.others_appended()
 
     def _abandon_migrated(self) -> None:
-        switches = self.state.switches
-        if not any(switch.now for switch in switches):
-            return
+        newest = max((switch.seq for switch in self.state.switches if switch.now), default=0)
         for flight in self.models.flights.values():
-            call = self.state.calls[flight.address]
             node = activation_of(flight.address).rpartition("#")[0]
             wanted = self.state.model_for(flight.asked, node, flight.thread)
-            newest = max(switch.seq for switch in switches if switch.now)
-            if wanted != flight.model and newest > call.first_seq and not flight.abandoned:
+            if wanted != flight.model and newest > flight.since and not flight.abandoned:
                 flight.abandoned = True
                 flight.task.cancel()
 
@@ -256,6 +252,7 @@ class Runner:
             activation = self.state.activations[address]
             if activation.status == "waiting":
                 await self._clock.sleep_until(activation.retry_at or 0.0)
+                await self._changed.wait_for(lambda: self.state.status != "paused")
                 self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
             if not node.pure:
                 await self.recorder.durable()
@@ -277,6 +274,12 @@ class Runner:
             self.recorder.add(NodeCompleted(output=output), address)
         except StoreError:
             raise
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if self._closing or (current is not None and current.cancelling()):
+                raise
+            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
+            self._failed(node, address, attempt, "cancelled", shown(error), error)
         except TimeoutError as error:
             limit = f"took longer than {node.timeout} s" if node.timeout else shown(error)
             self._failed(node, address, attempt, "timeout", limit, error)
