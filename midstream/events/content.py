@@ -8,10 +8,18 @@ came, with its origin.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -22,14 +30,23 @@ class Content(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-class Text(Content):
+class Block(Content):
+    """A part of a message; its `type` is always written, because it tells the parts apart."""
+
+    @model_serializer(mode="wrap")
+    def _with_type(self, serialize: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        tag: str = self.type  # type: ignore[attr-defined]  # every part has it
+        return {"type": tag, **serialize(self)}
+
+
+class Text(Block):
     """Plain text."""
 
     type: Literal["text"] = "text"
     text: str
 
 
-class Reasoning(Content):
+class Reasoning(Block):
     """What a model thought before it answered.
 
     Attributes:
@@ -44,7 +61,7 @@ class Reasoning(Content):
     redacted: bool = False
 
 
-class Image(Content):
+class Image(Block):
     """An image, by its bytes or by an address that the provider can fetch.
 
     Attributes:
@@ -59,7 +76,7 @@ class Image(Content):
     url: str | None = None
 
 
-class ToolCall(Content):
+class ToolCall(Block):
     """A model's wish to have a tool called.
 
     Attributes:
@@ -82,7 +99,7 @@ class ToolCall(Content):
         return value if isinstance(value, dict) else None
 
 
-class ToolResult(Content):
+class ToolResult(Block):
     """What came of a tool call.
 
     Attributes:
@@ -104,14 +121,14 @@ class ToolResult(Content):
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
 
-class Refusal(Content):
+class Refusal(Block):
     """The model declined, in its own field of the answer."""
 
     type: Literal["refusal"] = "refusal"
     text: str
 
 
-class Opaque(Content):
+class Opaque(Block):
     """A block that this release does not know, kept as it came.
 
     Attributes:
@@ -167,6 +184,23 @@ class ToolSpec(Content):
     name: str
     description: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What one event adds to a conversation; sealed, so that nothing later changes how it is told.
+
+    Attributes:
+        seq: The event it comes from; 0 where it is not in the log yet.
+        messages: What is said, in order. Results of tools come first, in the order of their calls.
+        system: The instruction from here on, or None where it does not change.
+        tools: What the model may call from here on, or None where that does not change.
+    """
+
+    seq: int
+    messages: tuple[Message, ...] = ()
+    system: str | None = None
+    tools: tuple[ToolSpec, ...] | None = None
 
 
 def system(text: str) -> Message:

@@ -172,12 +172,12 @@ class NodeScheduled(Fact):
     """Everything an activation needs is there, and its first attempt starts.
 
     Attributes:
-        inputs: For each parameter the seq of the event that holds its value: 1 for an input of the run, else a
-            `node.completed`.
+        inputs: For each parameter that takes the output of a node, the address of the activation it comes from. Parameters
+            that take an input of the run are not listed: the graph says which they are.
     """
 
     type: Literal["node.scheduled"] = "node.scheduled"
-    inputs: Mapping[str, int] = Field(default_factory=dict)
+    inputs: Mapping[str, str] = Field(default_factory=dict)
 
 
 class NodeStarted(Fact):
@@ -224,13 +224,14 @@ class ModelRequested(Fact):
     """A model is about to be asked; durable before the request leaves the process.
 
     Only what is new in the conversation is recorded here. The rest is what `parents` lead to: the exchanges before this
-    one, each with the results of the tools it called.
+    one, each with the results of the tools it called. A further attempt records only what differs from the first one.
 
     Attributes:
         model: `provider:model` that is asked.
         thread: The named conversation, or empty for that of the node and its ancestors.
         lane: Which of the node's parallel branches asked; empty for the node's own.
-        parents: The seqs of the `model.responded` that this one continues, first the one it takes its settings from.
+        parents: The addresses of the model calls that this one continues, first the one whose instruction and tools it
+            keeps.
         messages: What is new, in order.
         system: The instruction, where it differs from that of the first parent; None where it does not.
         tools: What the model may call, where it differs from the first parent; None where it does not.
@@ -244,7 +245,7 @@ class ModelRequested(Fact):
     model: str
     thread: str = ""
     lane: str = ""
-    parents: tuple[int, ...] = ()
+    parents: tuple[str, ...] = ()
     messages: tuple[Message, ...] = ()
     system: str | None = None
     tools: tuple[ToolSpec, ...] | None = None
@@ -408,7 +409,7 @@ class ModelSwitched(Fact):
     Attributes:
         id: Of this switch; a switch that is appended twice has one effect.
         scope: `run`, `node:NAME` or `thread:NAME`.
-        source: The model until now, or empty where the scope had none of its own.
+        source: Only calls that would go to this model are concerned; empty for all calls in the scope.
         target: The model from now on.
         when: `next` waits for the call in flight; `now` abandons it.
         reason: Who or what wanted it: `user`, a policy, a failover.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
@@ -16,7 +16,7 @@ async def subscribe(
     *,
     after: int = 0,
     until: Callable[[Event], bool] | None = None,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Iterate over the events of a run, those that are there and then those that come.
 
     Nothing is lost between reading and waiting: the watch begins before the first read.

@@ -1,0 +1,154 @@
+"""The port: what every adapter does, whoever writes it.
+
+Rendering and parsing are pure; `complete` (and `stream`) is the one place where an adapter talks to the outside. An
+adapter sends each request once: repeating is the engine's business, and so is the deadline over the whole call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import JsonValue
+
+from midstream.adapters.view import Segment, View
+from midstream.events.content import Message
+from midstream.events.payloads import Change, FinishReason, Usage
+
+Settings = Mapping[str, JsonValue]
+"""How to ask: `temperature`, `top_p`, `max_tokens`, `stop`, `seed`, `tool_choice` (`auto`, `none`, `required` or a tool's
+name), `parallel_tool_calls`, `reasoning_effort`. What a model does not take is dropped, and the request says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can be told and asked, as data.
+
+    Attributes:
+        context_window: In tokens; None where it is not known.
+        max_output: In tokens; None where it is not known.
+        images: It takes images.
+        tools: It can call tools.
+        reasoning: It gives its reasoning back in a form it wants returned.
+        settings: The settings it takes.
+    """
+
+    context_window: int | None = None
+    max_output: int | None = None
+    images: bool = True
+    tools: bool = True
+    reasoning: bool = False
+    settings: frozenset[str] = frozenset(
+        ("temperature", "top_p", "max_tokens", "stop", "tool_choice", "parallel_tool_calls")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request, ready to be sent.
+
+    Attributes:
+        model: The model's name without its provider.
+        body: The request in wire form.
+        changes: Settings that were dropped or clamped.
+        digest: Over the body, in hex.
+        size: Characters of the conversation in wire form, for estimates.
+    """
+
+    model: str
+    body: Mapping[str, Any]
+    changes: tuple[Change, ...] = ()
+    digest: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResponse:
+    """One whole answer.
+
+    Attributes:
+        message: What the model said.
+        usage: Its tokens.
+        finish: Why it stopped.
+        response_id: The provider's id of the answer, or empty.
+        served: The model as the provider names it, or empty.
+    """
+
+    message: Message
+    usage: Usage = field(default_factory=Usage)
+    finish: FinishReason = "stop"
+    response_id: str = ""
+    served: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer while it is being written; never recorded.
+
+    Attributes:
+        text: More text, or empty.
+        reasoning: More reasoning, or empty.
+        tool: The name of a tool whose call begins, or empty.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool: str = ""
+
+
+class Adapter(Protocol):
+    """One provider."""
+
+    @property
+    def provider(self) -> str:
+        """As in a model's name: `openai` in `openai:gpt-4o`."""
+        ...
+
+    def capabilities(self, model: str) -> Capabilities:
+        """Return what the model can be told and asked."""
+        ...
+
+    def begin(self, model: str) -> View:
+        """Return the view of an empty conversation."""
+        ...
+
+    def render(self, view: View, segment: Segment) -> View:
+        """Return the view with the segment told; pure.
+
+        What comes out is valid for the provider whatever the segment holds, and begins with what the view was. `changes`
+        lists what was lost or repaired, with the seq of the segment.
+        """
+        ...
+
+    def request(self, view: View, settings: Settings) -> ModelRequest:
+        """Return the request that asks for the next turn of the view; pure.
+
+        Calls that are still open are closed in the request, so that it is valid; the view stays as it is.
+        """
+        ...
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        """Send once and return the whole answer; the caller sets the deadline, by cancelling.
+
+        Raises:
+            TransientError: Worth another try.
+            PermanentError: The same request cannot succeed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class StreamingAdapter(Protocol):
+    """A second protocol, for adapters that can show an answer while it is written."""
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        """Send once and iterate over pieces of the answer; the last item is the whole answer.
+
+        A stream that ends without the provider's terminal event raises `MalformedAnswerError`.
+        """
+        ...

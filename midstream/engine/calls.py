@@ -1,0 +1,118 @@
+"""What the calls of one activation share: the recorder, the claims, and waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from midstream.engine.claims import Claims
+from midstream.engine.clock import Clock
+from midstream.engine.recorder import Recorder
+from midstream.events.ids import Address
+from midstream.projections.run_state import Call, RunState
+
+T = TypeVar("T")
+
+
+class Restart(
+    BaseException
+):  # no error: it tears an execution down so that it is made again from the log
+    """Raised into a node in always-replay mode; not an `Exception`, so that no node catches it by accident."""
+
+
+class Signal:
+    """Wakes everybody who waits for something that others append."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        """Have every waiter look again."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition is true; it is looked at after each notification."""
+        while not condition():
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+
+class Desk:
+    """Where the calls of one activation are made.
+
+    Args:
+        recorder: Writes the run.
+        activation: The activation.
+        clock: Tells the time.
+        changed: Is notified when somebody else's events were folded.
+        always_replay: Tear the activation down after each outcome.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        activation: Address,
+        clock: Clock,
+        changed: Signal,
+        *,
+        always_replay: bool,
+    ) -> None:
+        self.recorder = recorder
+        self.activation = activation
+        self.clock = clock
+        self.claims = Claims(activation)
+        self._changed = changed
+        self._always_replay = always_replay
+        self._flying = 0
+
+    @property
+    def state(self) -> RunState:
+        """The run as it stands."""
+        return self.recorder.state
+
+    def call(self, address: str) -> Call | None:
+        """Return the record of a call, or None."""
+        return self.state.calls.get(address)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that others append makes the condition true."""
+        await self._changed.wait_for(condition)
+
+    async def gate(self) -> None:
+        """Wait while the run is paused."""
+        if self.state.status == "paused":
+            await self.until(lambda: self.state.status != "paused")
+
+    async def intent(self) -> None:
+        """Wait until everything recorded so far is durable: only then may an effect begin."""
+        await self.recorder.durable()
+
+    async def effect(self, effect: Awaitable[T]) -> T:
+        """Await an effect; in always-replay mode the execution is not torn down while one is under way."""
+        self._flying += 1
+        try:
+            return await effect
+        finally:
+            self._flying -= 1
+
+    async def recorded(self) -> None:
+        """Let an outcome be known; in always-replay mode, go through the log for it."""
+        if self._always_replay and self._flying == 0:
+            await self.recorder.durable()
+            await self.recorder.settle()
+            if self._flying == 0:
+                raise Restart
+
+
+def shown(error: BaseException) -> str:
+    """Return an exception's text for the log: what JSON cannot carry is replaced."""
+    text = str(error) or type(error).__name__
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,84 @@
+"""How a call finds its record: by what it is, not by when it happened.
+
+A call's address is made of its activation, its kind and name, and a digest of its arguments. Calls that are alike in all
+of that are told apart by an occurrence, and found again by the parallel branch they were made in (their lane). Lanes are
+numbered in the order in which the branches first do something, which is the order in which they were started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from midstream.events.ids import Address
+from midstream.projections.run_state import RunState
+
+_LANE: ContextVar[str] = ContextVar("midstream_lane", default="")
+
+
+def digest_of(arguments: Any) -> str:
+    """Return the digest of recorded arguments that stands in an address: 40 bits, in hex."""
+    return sha256(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
+
+
+class Claims:
+    """The addresses that one execution of an activation has used.
+
+    Args:
+        activation: Its address.
+    """
+
+    def __init__(self, activation: Address) -> None:
+        self.activation = activation
+        self._taken: dict[str, set[str]] = {}
+        self._lanes: dict[asyncio.Task[Any] | None, str] = {}
+        self._children: dict[str, int] = {}
+        self._places: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """Make the current task the activation's own."""
+        self._lanes[asyncio.current_task()] = ""
+        _LANE.set("")
+
+    def lane(self) -> str:
+        """Return the parallel branch that is running: empty for the activation's own task, else as in `2.1`."""
+        task = asyncio.current_task()
+        known = self._lanes.get(task)
+        if known is not None:
+            return known
+        parent = _LANE.get()
+        number = self._children[parent] = self._children.get(parent, 0) + 1
+        lane = f"{parent}.{number}" if parent else str(number)
+        self._lanes[task] = lane
+        _LANE.set(lane)
+        return lane
+
+    def claim(self, state: RunState, what: str, lane: str) -> Address:
+        """Return the address of a call that is identified by its content, of a record or new.
+
+        Args:
+            state: The run, with its records.
+            what: Kind, name and digest, as in `tool:search:3fa9c2d1e0`.
+            lane: The branch that calls.
+        """
+        key = f"{self.activation}/{what}"
+        taken = self._taken.setdefault(key, set())
+        recorded = state.call_keys.get(key, ())
+        free = [address for address in recorded if address not in taken]
+        same_lane = [address for address in free if state.calls[address].lane == lane]
+        if same_lane or free:
+            address = (same_lane or free)[0]
+        else:
+            address = f"{key}#{len(set(recorded) | taken) + 1}"
+        taken.add(address)
+        return Address(address)
+
+    def next_in_lane(self, what: str, lane: str) -> Address:
+        """Return the address of a call that is identified by its place in its branch, such as the reading of a clock."""
+        key = f"{self.activation}/{what}@{lane}" if lane else f"{self.activation}/{what}"
+        place = self._places[key] = self._places.get(key, 0) + 1
+        return Address(f"{key}#{place}")

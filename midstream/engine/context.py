@@ -1,0 +1,200 @@
+"""What a node may do: everything that leaves the process goes through here, is recorded once, and returns the record."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import JsonValue
+
+from midstream.engine.calls import Desk
+from midstream.engine.claims import digest_of
+from midstream.engine.model_calls import DEADLINE, Models, Question, Reply
+from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.tool_calls import call_tool
+from midstream.engine.tools import OnUnknown, Tool, make_tool
+from midstream.errors import ConfigError
+from midstream.events.content import Message, user
+from midstream.events.ids import Address, RunId
+from midstream.events.payloads import Effect, NoteAdded, TimerFired, TimerSet, ValueRecorded
+from midstream.events.values import plain
+
+
+class Context:
+    """The recorded world of one activation.
+
+    Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
+    recorded by what it is. When the run is resumed, a call that has a record returns it at once, and nothing happens again.
+
+    Attributes:
+        run_id: The run.
+        step: The address of the activation, as in `plan#2`.
+        attempt: Which attempt of it, from 1.
+    """
+
+    def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
+        self._desk = desk
+        self._models = models
+        self._model = model
+        self.run_id: RunId = desk.recorder.run_id
+        self.step: Address = desk.activation
+        self.attempt = attempt
+
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        model: str = "",
+        system: str | None = None,
+        tools: Sequence[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        **settings: JsonValue,
+    ) -> Reply:
+        """Ask a model; where it calls tools, call them and ask on until it answers.
+
+        Args:
+            prompt: What is said.
+            model: `provider:model`; empty for the node's, the run's or the engine's. A migration overrides it.
+            system: The instruction; None for the one in force in this conversation.
+            tools: What the model may call. Parallel calls run in parallel.
+            thread: Which conversation this continues: by default what this node and the nodes it waited for have said;
+                a name for one that is shared by whoever names it; None for none at all.
+            max_turns: How often the model may be asked.
+            timeout: Seconds for one attempt of one turn.
+            retry: How often a turn is tried.
+            **settings: `temperature`, `max_tokens` and so on; see `midstream.adapters.base.Settings`.
+
+        Raises:
+            AdapterError: The provider refused or failed for good.
+            LimitError: The model still calls tools after `max_turns`.
+            NotRecordableError: The prompt or a setting is not JSON.
+        """
+        messages = _messages(prompt)
+        made = [make_tool(tool) for tool in tools]
+        named = {tool.name: tool for tool in made}
+        if len(named) != len(made):
+            twice = sorted(
+                {tool.name for tool in made if [t.name for t in made].count(tool.name) > 1}
+            )
+            raise ConfigError(
+                f"step {self.step}: two tools are named {twice[0]!r}; give one another name"
+            )
+        recorded = {name: plain(value, f"setting {name!r}") for name, value in settings.items()}
+        question = Question(
+            messages,
+            model or self._model,
+            system,
+            named,
+            thread,
+            recorded,
+            max_turns,
+            timeout,
+            retry,
+        )
+        return await self._models.ask(self._desk, question)
+
+    async def tool(self, tool: Tool | Callable[..., Any], /, **arguments: Any) -> JsonValue:
+        """Call a tool, and return its result as JSON data.
+
+        Args:
+            tool: A tool, or a function that becomes an `unsafe` one.
+            **arguments: What it is called with.
+
+        Raises:
+            ToolError: It failed for good, here or when it was recorded.
+            NotRecordableError: An argument is not JSON.
+        """
+        made = make_tool(tool)
+        recorded = {
+            name: plain(value, f"argument {name!r} of {made.name!r}")
+            for name, value in arguments.items()
+        }
+        lane = self._desk.claims.lane()
+        what = f"tool:{made.name}:{digest_of(recorded)}"
+        address = self._desk.claims.claim(self._desk.state, what, lane)
+        return await call_tool(self._desk, made, recorded, address, lane=lane)
+
+    async def do(
+        self,
+        function: Callable[..., Any],
+        /,
+        *,
+        name: str | None = None,
+        effect: Effect = "unsafe",
+        timeout: float | None = None,
+        retry: Retry = NEVER,
+        on_unknown: OnUnknown | None = None,
+        **arguments: Any,
+    ) -> JsonValue:
+        """Call any function as a recorded effect; `tool`, without declaring one.
+
+        Args:
+            function: What to call; async, or sync in a thread.
+            name: As it is recorded; None takes the function's.
+            effect: What it does to the world.
+            timeout: Seconds for one attempt.
+            retry: How often it is tried.
+            on_unknown: See `Tool`.
+            **arguments: What it is called with.
+        """
+        made = make_tool(
+            function, name=name, effect=effect, timeout=timeout, retry=retry, on_unknown=on_unknown
+        )
+        return await self.tool(made, **arguments)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; the time that has passed while no process was running counts."""
+        desk = self._desk
+        lane = desk.claims.lane()
+        address = desk.claims.next_in_lane(f"sleep:{digest_of(seconds)}", lane)
+        call = desk.call(address)
+        if call is not None and call.status == "completed":
+            return
+        if call is None:
+            desk.recorder.add(TimerSet(until=desk.clock.now() + seconds, lane=lane), address)
+            call = desk.state.calls[address]
+        await desk.effect(desk.clock.sleep_until(call.request["until"]))
+        desk.recorder.add(TimerFired(), address)
+        await desk.recorded()
+
+    async def now(self) -> float:
+        """Return the time in seconds since 1970, as it was read the first time."""
+        return float(await self._value("now", self._desk.clock.now))
+
+    async def random(self) -> float:
+        """Return a random number from 0 up to 1, as it was drawn the first time."""
+        return float(await self._value("random", random.random))
+
+    async def uuid(self) -> str:
+        """Return a random UUID (version 4) as text, as it was made the first time."""
+        return str(await self._value("uuid", lambda: str(uuid.uuid4())))
+
+    async def note(self, data: Any) -> None:
+        """Record data of the host's own in the log."""
+        address = self._desk.claims.next_in_lane("note", self._desk.claims.lane())
+        if address not in self._desk.state.notes:
+            self._desk.recorder.add(NoteAdded(id=address, data=plain(data, "note")), address)
+
+    async def _value(self, kind: str, draw: Callable[[], JsonValue]) -> Any:
+        desk = self._desk
+        address = desk.claims.next_in_lane(kind, desk.claims.lane())
+        call = desk.call(address)
+        if call is None:
+            desk.recorder.add(ValueRecorded(value=draw()), address)
+            await desk.recorded()
+            call = desk.state.calls[address]
+        return (call.outcome or {}).get("value")
+
+
+def _messages(prompt: str | Message | Sequence[Message]) -> tuple[Message, ...]:
+    if isinstance(prompt, str):
+        plain(prompt, "prompt")
+        return (user(prompt),)
+    if isinstance(prompt, Message):
+        return (prompt,)
+    return tuple(prompt)

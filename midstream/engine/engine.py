@@ -1,0 +1,299 @@
+"""The engine: opens a log, starts runs, and takes over those that nobody drives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from midstream.adapters.base import Adapter
+from midstream.adapters.scripted import Script
+from midstream.engine.clock import Clock
+from midstream.engine.graph import Graph
+from midstream.engine.host import Host, fold_created
+from midstream.engine.model_calls import Pricing
+from midstream.engine.providers import Providers
+from midstream.engine.run import Run
+from midstream.errors import (
+    ConcurrencyError,
+    ConfigError,
+    LeaseHeldError,
+    RunExistsError,
+    StoreError,
+)
+from midstream.events.ids import RUN_ID, RunId, new_run_id
+from midstream.events.memory import MemoryStore
+from midstream.events.patience import append_patiently
+from midstream.events.payloads import Cost, RunCreated, Usage
+from midstream.events.store import EventStore, Head, RunInfo, RunQuery
+from midstream.events.values import plain
+from midstream.events.verify import Verdict, verify
+
+
+class Engine:
+    """Starts, drives and resumes runs over one store; an asynchronous context manager.
+
+    Args:
+        store: Where the runs are, or how to open it; an engine closes what it opened.
+        graphs: The code of graphs whose runs may be resumed here.
+        adapters: Adapters by provider, in place of the ones that are made from the environment.
+        models: Scripted answers by model's name; with any, no provider is ever called.
+        model: The model of runs that name none, as `provider:model`.
+        lease: Seconds after its last sign of life for which a driver keeps its runs.
+        recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
+        clock: Tells the time.
+        pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
+            for tests.
+    """
+
+    def __init__(
+        self,
+        store: EventStore | Callable[[], Awaitable[EventStore]],
+        *,
+        graphs: Iterable[Graph] = (),
+        adapters: Mapping[str, Adapter] | None = None,
+        models: Mapping[str, Script] | None = None,
+        model: str = "",
+        lease: float = 15.0,
+        recover: bool = True,
+        clock: Clock | None = None,
+        pricing: Pricing | None = None,
+        always_replay: bool = False,
+    ) -> None:
+        if lease <= 0:
+            raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
+        self._given = store
+        self._graphs = tuple(graphs)
+        self._providers = Providers(adapters, scripts=models)
+        self._model = model
+        self._lease = lease
+        self._recover = recover
+        self._clock = clock or Clock()
+        self._pricing = pricing or (_list_price if models is None else _no_price)
+        self._always_replay = always_replay
+        self._opened: EventStore | None = None
+        self._host: Host | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        synchronous: Literal["full", "normal"] = "full",
+        busy_timeout: float = 30.0,
+        **options: Any,
+    ) -> Engine:
+        """Return an engine over an SQLite file, which is made when the engine is entered.
+
+        Args:
+            path: The file.
+            synchronous: `full`: an event is on the disk when `append` returns. `normal`: some ten times the rate for lone
+                events; the newest commits may be lost when the power fails, never when the process dies.
+            busy_timeout: Seconds to wait for other processes' writes.
+            **options: See `Engine`.
+        """
+
+        async def opened() -> EventStore:
+            from midstream.events.sqlite import SqliteStore  # a driver only where it is used
+
+            return await SqliteStore.open(path, synchronous=synchronous, busy_timeout=busy_timeout)
+
+        return cls(opened, **options)
+
+    @classmethod
+    def memory(cls, **options: Any) -> Engine:
+        """Return an engine without files, for tests and for runs that need not outlive the process; see `Engine`."""
+        return cls(MemoryStore(), **options)
+
+    async def __aenter__(self) -> Self:
+        """Open the store and show a first sign of life; with `recover`, take over what nobody drives."""
+        if callable(self._given):
+            store = self._opened = await self._given()
+        else:
+            store = self._given
+        self._host = Host(
+            store,
+            self._providers,
+            self._pricing,
+            self._clock,
+            model=self._model,
+            lease=self._lease,
+            always_replay=self._always_replay,
+        )
+        try:
+            for graph in self._graphs:
+                self._host.register(graph)
+            await self._host.open(scan=self._recover)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop driving, close what was opened; runs that have not ended can be resumed."""
+        host, self._host = self._host, None
+        if host is not None:
+            await host.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.close()
+
+    @property
+    def store(self) -> EventStore:
+        """The store; only while the engine is open."""
+        return self._here().store
+
+    def _here(self) -> Host:
+        if self._host is None:
+            raise StoreError(
+                "the engine is not open; use it inside `async with Engine.open(…) as engine:`"
+            )
+        return self._host
+
+    async def start(
+        self,
+        graph: Graph,
+        /,
+        *,
+        run_id: str | None = None,
+        model: str = "",
+        tags: Mapping[str, str] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Run:
+        """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
+
+        Args:
+            graph: What to run.
+            run_id: Its id; the same id with the same graph and inputs is the same run. None makes a UUIDv7.
+            model: The model of its calls that name none.
+            tags: For finding it again.
+            inputs: Inputs by name, for those whose names are options here.
+            **named: Inputs by name.
+
+        Raises:
+            GraphError: The graph is wrong, or an input is missing or unknown; nothing was recorded.
+            NotRecordableError: An input is not JSON; nothing was recorded.
+            RunExistsError: The id is taken by another run.
+        """
+        host = self._here()
+        payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named})
+        chosen = RunId(run_id) if run_id is not None else new_run_id()
+        if not RUN_ID.fullmatch(chosen):
+            raise ConfigError(
+                f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
+            )
+        host.register(graph)
+        draft = host.draft(payload, actor="engine")
+        try:
+            head = await append_patiently(
+                host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
+            )
+        except ConcurrencyError:
+            await self._same(host, chosen, payload)
+        else:
+            host.drive(chosen, graph, fold_created(chosen, draft, head.position), 1)
+        return Run(host, chosen)
+
+    def _created(
+        self,
+        host: Host,
+        graph: Graph,
+        model: str,
+        tags: Mapping[str, str],
+        inputs: Mapping[str, Any],
+    ) -> RunCreated:
+        definition = graph.definition
+        graph.check_inputs(inputs)
+        return RunCreated(
+            graph=graph.name,
+            definition=definition,
+            graph_digest=graph.digest,
+            code=graph.version,
+            inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
+            model=model or host.model,
+            tags=dict(tags),
+        )
+
+    async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:
+        """See that a run which exists is the one that is wanted, and drive it where nobody does."""
+        state = await host.load(run_id)
+        if state.graph != wanted.graph or state.graph_digest != wanted.graph_digest:
+            raise RunExistsError(run_id, f"another graph, {state.graph!r}")
+        if dict(state.inputs) != dict(wanted.inputs):
+            raise RunExistsError(run_id, f"other inputs, {dict(state.inputs)!r:.200}")
+        with suppress(LeaseHeldError):  # it is being driven elsewhere
+            await host.resume(run_id)
+
+    def run(self, run_id: str) -> Run:
+        """Return a handle on a run; whether it exists shows when it is used."""
+        return Run(self._here(), RunId(run_id))
+
+    async def resume(self, run_id: str, graph: Graph | None = None) -> Run:
+        """Take a run over and drive it here; see `Run.resume`.
+
+        Args:
+            run_id: The run.
+            graph: Its code; None takes what was given to the engine.
+
+        Raises:
+            LeaseHeldError: Another driver holds it and is alive.
+            GraphError: Its code is not known here, or is not the code it was started with.
+            RunNotFoundError: There is no such run.
+        """
+        await self._here().resume(RunId(run_id), graph)
+        return self.run(run_id)
+
+    async def recover(self) -> tuple[Run, ...]:
+        """Take over every run of a known graph that has not ended and that no live driver holds."""
+        host = self._here()
+        return tuple(Run(host, run_id) for run_id in await host.recover())
+
+    async def runs(
+        self,
+        *,
+        status: str | None = None,
+        graph: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[RunInfo]:
+        """List runs, the newest first.
+
+        Args:
+            status: `running`, `paused`, `completed`, `failed` or `cancelled`.
+            graph: The graph's name.
+            tags: All of these.
+            limit: At most so many.
+        """
+        known = {"running", "paused", "completed", "failed", "cancelled"}
+        if status is not None and status not in known:
+            raise ConfigError(f"status {status!r} is none of {', '.join(sorted(known))}")
+        query = RunQuery(
+            status=None if status is None else frozenset((status,)),  # type: ignore[arg-type]  # just checked
+            graph=graph,
+            tags=tags or {},
+            limit=limit,
+        )
+        return await self._here().store.runs(query)
+
+    async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
+        """Check that a run's log is what was written; see `midstream.events.verify`."""
+        return await verify(self._here().store, RunId(run_id), anchor=anchor)
+
+
+def _list_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
+    from midstream.adapters.prices import cost  # the price list is large: only where it is needed
+
+    return cost(provider, model, usage, at)
+
+
+def _no_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
+    return None

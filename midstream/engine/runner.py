@@ -1,0 +1,381 @@
+"""Driving one run: fold, decide, perform, append, until it has ended or this driver has lost it.
+
+A fresh run, a resumed one and a migrated one go through the same loop. There is no step that all branches wait for: when
+an activation ends, what it makes ready starts in the same append.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from typing import Any
+
+from midstream.engine.binding import bind
+from midstream.engine.calls import Desk, Restart, Signal, shown
+from midstream.engine.clock import Clock
+from midstream.engine.context import Context
+from midstream.engine.decide import Cancel, Command, Complete, Fail, Schedule, decide
+from midstream.engine.graph import Graph, Node
+from midstream.engine.model_calls import Models
+from midstream.engine.recorder import Recorder
+from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
+from midstream.events.ids import Address, RunId, activation_of
+from midstream.events.payloads import (
+    Fact,
+    ModelAborted,
+    NodeCompleted,
+    NodeFailed,
+    NodeScheduled,
+    NodeStarted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    TimerFired,
+    ToolFailed,
+    ToolUnknown,
+)
+from midstream.events.store import EventStore
+from midstream.events.values import plain
+from midstream.projections.run_state import Activation, Call, RunState
+
+_FRAMES = 5
+_BREATH = 64  # pure nodes that one task runs before it lets others have the loop
+
+
+class Runner:
+    """Drives one run in this process.
+
+    Args:
+        store: Where the run is.
+        run_id: The run.
+        graph: Its code.
+        state: The run as it stands.
+        epoch: This driver's.
+        clock: Tells the time.
+        models: Asks models.
+        always_replay: See `Engine`.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        run_id: RunId,
+        graph: Graph,
+        state: RunState,
+        *,
+        epoch: int,
+        clock: Clock,
+        models: Models,
+        always_replay: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.models = models
+        self._clock = clock
+        self._always_replay = always_replay
+        self._changed = Signal()
+        self._cancelling: asyncio.Task[None] | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closing = False
+        self.recorder = Recorder(
+            store,
+            run_id,
+            state,
+            epoch=epoch,
+            clock=clock.now,
+            changed=self.others_appended,
+            always_replay=always_replay,
+        )
+
+    @property
+    def state(self) -> RunState:
+        """The run as it stands."""
+        return self.recorder.state
+
+    async def drive(self) -> None:
+        """Drive the run until it has ended; when this returns or raises, no task of it is left.
+
+        Raises:
+            StoreError: The log could not be written, or another driver took the run over.
+            CancelledError: The host stops driving; the run can be resumed from its log.
+        """
+        try:
+            begun = (*self.state.running, *self.state.waiting)
+            self._advance()
+            for address in begun if not self._closing else ():
+                self._begin(self.state.activations[address])
+            await self._ended
+            await self.recorder.durable()
+        finally:
+            await self._stop_tasks()
+            await self.recorder.settle()
+
+    def others_appended(self) -> None:
+        """Take in what others appended: abandon calls that were migrated, wake who waits, decide again."""
+        if self.recorder.error is not None:
+            self._end(self.recorder.error)
+            return
+        self._abandon_migrated()
+        self._changed.notify()
+        self._advance()
+
+    def record(self, payload: Fact, address: str | None = None, *, actor: str) -> None:
+        """Record what somebody wants of this run, in line with what the driver records."""
+        self.recorder.add(payload, address, actor=actor)
+        self.others_appended()
+
+    def _abandon_migrated(self) -> None:
+        newest = max((switch.seq for switch in self.state.switches if switch.now), default=0)
+        for flight in self.models.flights.values():
+            node = activation_of(flight.address).rpartition("#")[0]
+            wanted = self.state.model_for(flight.asked, node, flight.thread)
+            if wanted != flight.model and newest > flight.since and not flight.abandoned:
+                flight.abandoned = True
+                flight.task.cancel()
+
+    def _advance(self) -> None:
+        """Do what the state asks for; called whenever it has changed."""
+        self._next(None)
+
+    def _next(self, ended: Node | None) -> Activation | None:
+        """Do what the state asks for, but leave one pure activation to the task of a pure node that has just ended.
+
+        A chain of pure nodes is then one task, not one a node.
+        """
+        kept: Activation | None = None
+        try:
+            while not self._closing and (commands := decide(self.state)):
+                for command in commands:
+                    scheduled = self._perform(command)
+                    if scheduled is None:
+                        continue
+                    if ended is None or not ended.pure or kept is not None:
+                        self._begin(scheduled)
+                    else:
+                        kept = scheduled
+        except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
+            self._end(error)
+            return None
+        return kept
+
+    def _perform(self, command: Command) -> Activation | None:
+        """Carry a command out, and return the activation that it scheduled and that is to be begun."""
+        match command:
+            case Schedule(_, address, inputs):
+                self.recorder.add(NodeScheduled(inputs=inputs), address)
+                return self.state.activations[address]
+            case Complete(output):
+                self.recorder.add(RunCompleted(output=output))
+                self._end(None)
+            case Fail(failures):
+                self.recorder.add(RunFailed(failures=failures))
+                self._end(None)
+            case Cancel(cause, reason):
+                self._closing = True
+                self._cancelling = asyncio.ensure_future(self._cancel(cause, reason))
+        return None
+
+    async def _cancel(self, cause: int, reason: str) -> None:
+        """End every task, close what is open, and say so, in one append."""
+        try:
+            await self._stop_tasks()
+            for address in tuple(self.state.open_calls):
+                self._close(self.state.calls[address], "cancelled", reason, cause)
+            self.recorder.add(RunCancelled(reason=reason), cause=cause)
+        except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
+            self._end(error)
+        else:
+            self._end(None)
+
+    def _close(self, call: Call, kind: str, reason: str, cause: int | None = None) -> None:
+        """Record the end of a call that will get no other one, so that every provider accepts the conversation."""
+        match call.kind:
+            case "model":
+                self.recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
+            case "tool":
+                message = f"{kind}: {reason}" if reason else kind
+                if call.request.get("effect", "unsafe") == "unsafe":
+                    message += "; it may have had its effect"
+                self.recorder.add(ToolFailed(kind=kind, message=message), call.address, cause=cause)
+            case _:
+                self.recorder.add(TimerFired(), call.address, cause=cause)
+
+    def _begin(self, activation: Activation) -> None:
+        address = activation.address
+        task = asyncio.create_task(self._activate(Address(address)), name=f"midstream:{address}")
+        self._tasks[address] = task
+        task.add_done_callback(lambda done: self._task_done(address, done))
+
+    def _task_done(self, address: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(address) is task:
+            del self._tasks[address]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._ended.done():
+            return
+        self._closing = True
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
+
+    async def _stop_tasks(self) -> None:
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks.values() if task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _activate(self, address: Address) -> None:
+        """Run an activation, and whatever is left to its task after it."""
+        following: Address | None = address
+        run = 0
+        while following is not None:
+            run += 1
+            if run % _BREATH == 0:
+                await asyncio.sleep(0)
+            node = self.graph.nodes[self.state.activations[following].node]
+            await self._attempts(node, following)
+            kept = self._next(node)
+            following = None if kept is None else Address(kept.address)
+
+    async def _attempts(self, node: Node, address: Address) -> None:
+        """Run an activation's attempts until it has ended."""
+        while True:
+            activation = self.state.activations[address]
+            if activation.status == "waiting":
+                await self._clock.sleep_until(activation.retry_at or 0.0)
+                await self._changed.wait_for(lambda: self.state.status != "paused")
+                self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
+            if not node.pure:
+                await self.recorder.durable()
+            try:
+                await self._attempt(node, address)
+            except Restart:
+                continue
+            except BaseExceptionGroup as group:
+                if group.subgroup(Restart) is None:
+                    raise
+                continue
+            if self.state.activations[address].status != "waiting":
+                return
+
+    async def _attempt(self, node: Node, address: Address) -> None:
+        attempt = self.state.activations[address].attempt
+        try:
+            output = await self._call(node, address, attempt)
+            self.recorder.add(NodeCompleted(output=output), address)
+        except StoreError:
+            raise
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if self._closing or (current is not None and current.cancelling()):
+                raise
+            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
+            self._failed(node, address, attempt, "cancelled", shown(error), error)
+        except TimeoutError as error:
+            limit = f"took longer than {node.timeout} s" if node.timeout else shown(error)
+            self._failed(node, address, attempt, "timeout", limit, error)
+        except ExceptionGroup as group:
+            if group.subgroup(StoreError) is not None:
+                raise
+            first = _first(group)
+            self._failed(node, address, attempt, _kind(first), shown(first), first)
+        except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
+            self._failed(node, address, attempt, _kind(error), shown(error), error)
+
+    async def _call(self, node: Node, address: Address, attempt: int) -> Any:
+        context = self._context(node, address, attempt) if node.wants_context else None
+        arguments = bind(node, self.state, self.state.activations[address], context)
+        if node.timeout is None:
+            output = await self._invoke(node, arguments)
+        else:
+            async with asyncio.timeout(node.timeout):
+                output = await self._invoke(node, arguments)
+        return plain(output, f"output of node {node.name!r}")
+
+    async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
+        if not node.is_async and not node.pure:
+            return await asyncio.to_thread(node.function, **arguments)
+        made = node.function(**arguments)
+        return await made if inspect.isawaitable(made) else made
+
+    def _context(self, node: Node, address: Address, attempt: int) -> Context:
+        desk = Desk(
+            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
+        )
+        desk.claims.begin()
+        return Context(desk, self.models, attempt=attempt, model=node.model)
+
+    def _failed(
+        self,
+        node: Node,
+        address: Address,
+        attempt: int,
+        kind: str,
+        message: str,
+        error: BaseException,
+    ) -> None:
+        """Close what the attempt left open, and record its failure."""
+        for name in tuple(self.state.open_calls):
+            if name.startswith(f"{address}/"):
+                self._leave(self.state.calls[name])
+        retry_at = node.retry.due(
+            kind, attempt, now=self._clock.now(), seed=f"{self.recorder.run_id}/{address}"
+        )
+        self.recorder.add(
+            NodeFailed(
+                kind=kind,
+                message=message,
+                attempt=attempt,
+                retry_at=retry_at,
+                traceback=_traceback(error),
+            ),
+            address,
+        )
+
+    def _leave(self, call: Call) -> None:
+        """Record what is known of a call whose caller has failed."""
+        if call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe":
+            self.recorder.add(ToolUnknown(reason="abandoned when its node failed"), call.address)
+        else:
+            self._close(call, "failed", "its node failed")
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return the first single exception of a group."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _kind(error: BaseException) -> str:
+    match error:
+        case AdapterError():
+            return error.kind
+        case NodeError():
+            return error.kind
+        case ToolError():
+            return f"tool_{error.kind}"
+        case NotRecordableError():
+            return "not_recordable"
+        case TimeoutError():
+            return "timeout"
+        case _:
+            return type(error).__name__
+
+
+def _traceback(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    own = [
+        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\\\", "/")
+    ]
+    return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()

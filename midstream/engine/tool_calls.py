@@ -1,0 +1,229 @@
+"""Calling tools: intent, effect, outcome, and what becomes of a call whose process died in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from pydantic import JsonValue
+
+from midstream.engine.calls import Desk, Restart, shown
+from midstream.engine.tools import RETRY_CALL, Tool, ToolContext, UnknownCall
+from midstream.errors import AdapterError, NotRecordableError, StoreError, ToolError
+from midstream.events.content import ToolCall
+from midstream.events.ids import Address
+from midstream.events.payloads import (
+    ToolCompleted,
+    ToolFailed,
+    ToolRequested,
+    ToolRetried,
+    ToolUnknown,
+)
+from midstream.events.values import plain
+from midstream.projections.run_state import Call
+
+
+async def call_tool(
+    desk: Desk,
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    address: Address,
+    *,
+    lane: str = "",
+    call_id: str = "",
+) -> JsonValue:
+    """Call a tool, or return what its record says.
+
+    Args:
+        desk: Of the activation that calls.
+        tool: What to call.
+        arguments: With what.
+        address: Of the call.
+        lane: The parallel branch that calls.
+        call_id: The model's id of the call, where a model made it.
+
+    Raises:
+        ToolError: It failed for good.
+        NotRecordableError: The arguments are not JSON; nothing was recorded.
+    """
+    while True:
+        call = desk.call(address)
+        if call is not None and call.status in ("completed", "failed"):
+            return _outcome(tool, call)
+        if call is not None and call.status == "unknown":
+            await _settle(desk, tool, call)
+            continue
+        if call is not None and call.status == "open" and call.epoch == desk.recorder.epoch:
+            attempt = call.attempt  # this driver wrote the intent and has not begun
+        elif call is not None and call.status == "open" and tool.effect == "unsafe":
+            # Its process died between the intent and the outcome: nobody here knows what it did.
+            reason = f"in flight when the driver of epoch {call.epoch} ended"
+            desk.recorder.add(ToolUnknown(reason=reason), address)
+            await desk.intent()
+            continue
+        else:
+            if call is not None and call.outcome is not None and call.status == "waiting":
+                await desk.clock.sleep_until(call.outcome.get("retry_at") or 0.0)
+            await desk.gate()
+            attempt = request_tool(desk, tool, arguments, address, lane=lane, call_id=call_id)
+        await desk.intent()
+        await _attempt(desk, tool, arguments, address, attempt)
+        await desk.recorded()
+
+
+def request_tool(
+    desk: Desk,
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    address: Address,
+    *,
+    lane: str,
+    call_id: str,
+) -> int:
+    """Record the intent to call, and return which attempt it is."""
+    call = desk.call(address)
+    key = idempotency_key(desk.recorder.run_id, address)
+    if call is None:
+        recorded = {
+            name: plain(value, f"argument {name!r} of {tool.name!r}")
+            for name, value in arguments.items()
+        }
+        desk.recorder.add(
+            ToolRequested(
+                name=tool.name,
+                arguments=recorded,
+                effect=tool.effect,
+                key=key,
+                call_id=call_id,
+                lane=lane,
+            ),
+            address,
+        )
+        return 1
+    attempt = call.attempt + 1
+    desk.recorder.add(
+        ToolRequested(name=tool.name, effect=tool.effect, key=key, attempt=attempt), address
+    )
+    return attempt
+
+
+def idempotency_key(run_id: str, address: str) -> str:
+    """Return the key of a call: the same for every attempt, in every process."""
+    return sha256(f"{run_id}/{address}".encode()).hexdigest()[:32]
+
+
+async def _attempt(
+    desk: Desk, tool: Tool, arguments: Mapping[str, Any], address: Address, attempt: int
+) -> None:
+    """Make one attempt and record what came of it."""
+    recorder = desk.recorder
+    try:
+        checked = tool.check(arguments)
+        if tool.context:
+            key = idempotency_key(recorder.run_id, address)
+            checked[tool.context] = ToolContext(recorder.run_id, address, key, attempt)
+        async with asyncio.timeout(tool.timeout):
+            result = await desk.effect(_run(tool, checked))
+        recorder.add(ToolCompleted(result=plain(result, f"result of {tool.name!r}")), address)
+    except StoreError:
+        raise
+    except TimeoutError as error:
+        limit = f"{tool.name!r} took longer than {tool.timeout} s" if tool.timeout else shown(error)
+        _failed(desk, tool, address, "timeout", limit, attempt)
+    except NotRecordableError as error:
+        recorder.add(
+            ToolFailed(kind="not_recordable", message=shown(error), attempt=attempt), address
+        )
+    except ToolError as error:
+        recorder.add(ToolFailed(kind=error.kind, message=shown(error), attempt=attempt), address)
+    except Exception as error:  # noqa: BLE001  # a tool is user code: whatever it raises is its outcome
+        kind = error.kind if isinstance(error, AdapterError) else type(error).__name__
+        _failed(desk, tool, address, kind, shown(error), attempt)
+
+
+async def _run(tool: Tool, arguments: dict[str, Any]) -> Any:
+    if tool.is_async:
+        return await tool.function(**arguments)
+    return await asyncio.to_thread(tool.function, **arguments)
+
+
+def _failed(
+    desk: Desk, tool: Tool, address: Address, kind: str, message: str, attempt: int
+) -> None:
+    seed = f"{desk.recorder.run_id}/{address}"
+    retry_at = tool.retry.due(kind, attempt, now=desk.clock.now(), seed=seed)
+    failed = ToolFailed(kind=kind, message=message, retry_at=retry_at, attempt=attempt)
+    desk.recorder.add(failed, address)
+
+
+def _outcome(tool: Tool, call: Call) -> JsonValue:
+    outcome = call.outcome or {}
+    if call.status == "completed":
+        return outcome.get("result")
+    raise ToolError(
+        outcome.get("message", ""), tool=tool.name, address=call.address, kind=outcome["kind"]
+    )
+
+
+async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
+    """Have a call of unknown outcome settled: by the tool's handler, or by whoever appends its outcome."""
+    if tool.on_unknown is None:
+        await desk.until(lambda: desk.state.calls[call.address].status != "unknown")
+        return
+    request = call.request
+    asked = UnknownCall(
+        desk.recorder.run_id, call.address, tool.name, request.get("arguments", {}), request["key"]
+    )
+    recorder = desk.recorder
+    try:
+        found = await desk.effect(tool.on_unknown(asked))
+        if found is RETRY_CALL:
+            recorder.add(ToolRetried(id=f"{call.address}@{recorder.epoch}"), call.address)
+        else:
+            recorder.add(
+                ToolCompleted(result=plain(found, f"result of {tool.name!r}")), call.address
+            )
+    except (StoreError, Restart):
+        raise
+    except Exception as error:  # noqa: BLE001  # the handler is user code: what it raises is what the tool failed with
+        recorder.add(
+            ToolFailed(kind=type(error).__name__, message=shown(error), attempt=call.attempt),
+            call.address,
+        )
+
+
+def request_all(
+    desk: Desk, tools: Mapping[str, Tool], calls: Mapping[Address, ToolCall], *, lane: str
+) -> None:
+    """Record the intents of a model's parallel calls at once, so that they share one append."""
+    for address, wanted in calls.items():
+        if desk.call(address) is not None:
+            continue
+        tool = tools.get(wanted.name)
+        parsed = wanted.parsed()
+        if tool is None or parsed is None:
+            _refuse(desk, wanted, address, tools, lane)
+        else:
+            request_tool(desk, tool, parsed, address, lane=lane, call_id=wanted.id)
+
+
+def _refuse(
+    desk: Desk, wanted: ToolCall, address: Address, tools: Mapping[str, Tool], lane: str
+) -> None:
+    """Record a call that cannot be made, with what the model is told of it."""
+    if wanted.name not in tools:
+        known = ", ".join(sorted(tools)) or "none"
+        kind, message = "unknown_tool", f"there is no tool {wanted.name!r}; there are: {known}"
+    else:
+        kind = "bad_arguments"
+        message = (
+            f"the arguments of {wanted.name!r} are not a JSON object: {wanted.arguments!r:.200}"
+        )
+    key = idempotency_key(desk.recorder.run_id, address)
+    desk.recorder.add(
+        ToolRequested(name=wanted.name, effect="read", key=key, call_id=wanted.id, lane=lane),
+        address,
+    )
+    desk.recorder.add(ToolFailed(kind=kind, message=message), address)

@@ -1,0 +1,62 @@
+"""Folding: a question asked of the log, and how it is answered.
+
+A projection is a table of handlers by event type. A handler changes the state it is given and nothing else: no clock, no
+I/O. Types that are not in the table are passed over without being looked at, so a fold survives events it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
+
+from midstream.errors import UnknownEventError
+from midstream.events.envelope import Event
+from midstream.events.payloads import VERSIONS
+
+S = TypeVar("S")
+Handler = Callable[[S, Event], None]
+
+
+class Projection(Protocol[S]):
+    """A question asked of the log."""
+
+    @property
+    def handlers(self) -> Mapping[str, Handler[S]]:
+        """What each type of event does to the state."""
+        ...
+
+    def initial(self) -> S:
+        """Return the state before the first event."""
+        ...
+
+
+def fold(projection: Projection[S], events: Iterable[Event], state: S | None = None) -> S:
+    """Return the state after the events.
+
+    Args:
+        projection: The question.
+        events: In order; those of one run, or of many where the projection says so.
+        state: The state to go on from, which is changed; None begins anew.
+
+    Raises:
+        UnknownEventError: An event that the projection needs is of a newer version than this release knows.
+    """
+    state = projection.initial() if state is None else state
+    handlers = projection.handlers
+    for event in events:
+        handler = handlers.get(event.type)
+        if handler is not None:
+            if event.version != VERSIONS[event.type]:
+                raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
+            handler(state, event)
+    return state
+
+
+async def fold_async(
+    projection: Projection[S], events: AsyncIterable[Event], state: S | None = None
+) -> S:
+    """Return the state after the events, as they come; see `fold`."""
+    state = projection.initial() if state is None else state
+    async for event in events:
+        fold(projection, (event,), state)
+    return state

@@ -1,0 +1,121 @@
+"""What happened, one line an event, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from midstream.events.envelope import Event
+
+_LONGEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event in words.
+
+    Attributes:
+        seq: Its number in the run.
+        at: When, in microseconds since 1970.
+        type: Its type.
+        step: The step it belongs to, or empty.
+        text: What it says.
+    """
+
+    seq: int
+    at: int
+    type: str
+    step: str
+    text: str
+
+
+def line(event: Event) -> Line:
+    """Put one event into words; an event of an unknown type is shown by its data."""
+    describe = _WORDS.get(event.type)
+    text = str(dict(event.data)) if describe is None else describe(event.data)
+    return Line(event.seq, event.at, event.type, event.address or "", shortened(text))
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Return the text on one line, cut where it is longer than that."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= longest else flat[: longest - 1] + "…"
+
+
+def _model_requested(data: Mapping[str, Any]) -> str:
+    asked = f"ask {data['model']}"
+    if data.get("attempt", 1) > 1:
+        asked += f", attempt {data['attempt']}"
+    changes = data.get("changes", ())
+    if changes:
+        asked += f", {len(changes)} changes: {', '.join(change['kind'] for change in changes)}"
+    return asked
+
+
+def _model_responded(data: Mapping[str, Any]) -> str:
+    said: list[str] = []
+    for part in data["message"].get("parts", ()):
+        if part["type"] == "text":
+            said.append(part["text"])
+        elif part["type"] == "tool_call":
+            said.append(f"→ {part['name']}({part.get('arguments', '{}')})")
+    usage = data.get("usage", {})
+    tokens = f"{usage.get('input_tokens', 0)}+{usage.get('output_tokens', 0)} tokens"
+    cost = data.get("cost")
+    price = f", ${cost['amount']}" if cost else ""
+    return f"({tokens}{price}) {' '.join(said)}"
+
+
+def _failed(data: Mapping[str, Any]) -> str:
+    again = ", tried again" if data.get("retry_at") is not None else ""
+    return f"{data['kind']}: {data.get('message', '')}{again}"
+
+
+def _switched(data: Mapping[str, Any]) -> str:
+    changes = data.get("changes", ())
+    source = f" instead of {data['source']}" if data.get("source") else ""
+    now = ", abandoning the call in flight" if data.get("when") == "now" else ""
+    return f"{data.get('scope', 'run')} goes on with {data['target']}{source}{now}; {len(changes)} changes planned"
+
+
+def _run_failed(data: Mapping[str, Any]) -> str:
+    failures = data.get("failures", ())
+    return "; ".join(
+        f"{failure['address']}: {failure['kind']}: {failure['message']}" for failure in failures
+    )
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "run.created": lambda data: (
+        f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
+    ),
+    "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
+    "run.paused": lambda data: data.get("reason", ""),
+    "run.continued": lambda data: "",
+    "run.completed": lambda data: f"output {data.get('output')!r}",
+    "run.failed": _run_failed,
+    "run.cancel_requested": lambda data: data.get("reason", ""),
+    "run.cancelled": lambda data: data.get("reason", ""),
+    "node.scheduled": lambda data: ", ".join(f"{k}={v}" for k, v in data.get("inputs", {}).items()),
+    "node.started": lambda data: f"attempt {data['attempt']}",
+    "node.completed": lambda data: f"output {data.get('output')!r}",
+    "node.failed": _failed,
+    "node.skipped": lambda data: data.get("reason", ""),
+    "model.requested": _model_requested,
+    "model.responded": _model_responded,
+    "model.failed": _failed,
+    "model.aborted": lambda data: f"{data['reason']}: {data.get('text', '')}",
+    "tool.requested": lambda data: (
+        f"{data['name']}({data.get('arguments', {})}), {data.get('effect', 'unsafe')}"
+    ),
+    "tool.completed": lambda data: f"{data.get('result')!r}",
+    "tool.failed": _failed,
+    "tool.unknown": lambda data: data.get("reason", ""),
+    "tool.retried": lambda data: "to be called again",
+    "value.recorded": lambda data: repr(data.get("value")),
+    "timer.set": lambda data: f"until {data['until']:.3f}",
+    "timer.fired": lambda data: "",
+    "model.switched": _switched,
+    "note.added": lambda data: f"{data.get('data')!r}",
+}
