@@ -45,7 +45,8 @@ class Writer:
         self._path = path
         self._committed = committed
         self._line: deque[Command] = deque()
-        self._last: dict[RunId, Append] = {}
+        # The appends in line, by where they end, so that one which continues another is told apart from one which does not.
+        self._ends: dict[tuple[RunId, int, int | None], Append] = {}
         self._known: dict[RunId, Run] = {}
         self._filled = asyncio.Event()
         self._closing = False
@@ -57,10 +58,9 @@ class Writer:
             settle(command.future, StoreError("the store is closed; open it again to append"))
             return
         if isinstance(command, Append):
-            ahead = self._last.get(command.run_id)
-            if ahead is not None and ahead.end == command.expected:
-                command.ahead = ahead
-            self._last[command.run_id] = command
+            run_id, epoch = command.run_id, command.epoch
+            command.ahead = self._ends.get((run_id, command.expected, epoch))
+            self._ends[run_id, command.end, epoch] = command
         self._line.append(command)
         self._filled.set()
 
@@ -188,8 +188,9 @@ class Writer:
     def _end(self, command: Command, answer: object) -> None:
         if isinstance(command, Append):
             command.ahead = None
-            if self._last.get(command.run_id) is command:
-                del self._last[command.run_id]
+            end = (command.run_id, command.end, command.epoch)
+            if self._ends.get(end) is command:
+                del self._ends[end]
         settle(command.future, answer)
 
     def _fail(self, commands: Sequence[Command], error: MidstreamError) -> None:
