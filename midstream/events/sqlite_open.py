@@ -182,7 +182,9 @@ async def connect_writer(
             await connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if max_bytes is not None:
-            await connection.execute_fetchall(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}")
+            await connection.execute_fetchall(
+                f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}"
+            )
         await _use_wal(connection, timeout)
         await connection.execute(f"PRAGMA synchronous = {synchronous}")
         # 32 MiB: moving the log into the file less often takes the worst commits from 6 ms to 2 ms.

@@ -53,7 +53,9 @@ async def filled(store: SqliteStore, events: int = 9, run: RunId = RUN) -> None:
 def behind(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the file as an intruder would: without the triggers that protect it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for (name,) in list(connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")):
+        for (name,) in list(
+            connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        ):
             connection.execute(f"DROP TRIGGER {name}")
         yield connection
 

@@ -88,7 +88,9 @@ def test_a_float_field_that_is_not_finite_is_refused() -> None:
         encode(TimerSet(until=float("nan")), at=1)
 
 
-@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 1e16, 1e-7, 5e-324, 1.7976931348623157e308])
+@pytest.mark.parametrize(
+    "number", [2**64 - 1, -(2**63), 1e16, 1e-7, 5e-324, 1.7976931348623157e308]
+)
 def test_numbers_at_the_edge_come_back_unchanged(number: float) -> None:
     data = stored(encode(NodeCompleted(output=number), at=1)).data
     assert data["output"] == number

@@ -63,7 +63,9 @@ async def test_an_append_whose_answer_was_lost_is_recorded_once(plan: list[str])
 
 async def test_a_new_run_whose_answer_was_lost_is_recognised() -> None:
     store = Forgetful("commits")
-    head = await append_patiently(store, RUN, [created(), note(1)], expected=0, holder="me", pause=0)
+    head = await append_patiently(
+        store, RUN, [created(), note(1)], expected=0, holder="me", pause=0
+    )
     assert (head.seq, store.tries) == (2, 2)
 
 

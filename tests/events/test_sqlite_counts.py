@@ -26,7 +26,11 @@ async def cost(store: SqliteStore, work: object) -> tuple[int, int, int]:
 async def test_an_append_awaited_alone_is_one_commit_and_one_hop(tmp_path: Path) -> None:
     async with await SqliteStore.open(tmp_path / "log.db") as store:
         await store.append(RUN, [created()], expected=0, holder="me")
-        assert await cost(store, store.append(RUN, [note(), note()], expected=1, epoch=1)) == (1, 1, 2)
+        assert await cost(store, store.append(RUN, [note(), note()], expected=1, epoch=1)) == (
+            1,
+            1,
+            2,
+        )
         assert await cost(store, store.append(RUN, [note()], expected=3)) == (1, 1, 1)
 
 
@@ -34,7 +38,9 @@ async def test_an_append_awaited_alone_is_one_commit_and_one_hop(tmp_path: Path)
 async def test_appends_of_many_runs_are_one_commit_and_one_hop(tmp_path: Path, runs: int) -> None:
     async with await SqliteStore.open(tmp_path / "log.db") as store:
         ids = [RunId(f"r{i}") for i in range(runs)]
-        starts = asyncio.gather(*(store.append(run, [created()], expected=0, holder="me") for run in ids))
+        starts = asyncio.gather(
+            *(store.append(run, [created()], expected=0, holder="me") for run in ids)
+        )
         assert (await cost(store, starts))[::2] == (1, runs)
         appends = asyncio.gather(*(store.append(run, [note()], expected=1, epoch=1) for run in ids))
         assert await cost(store, appends) == (1, 1, runs)
@@ -55,7 +61,9 @@ async def test_while_a_commit_is_in_flight_the_next_batch_fills_up(tmp_path: Pat
             first = store.append(RUN, [note()], expected=1)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            await asyncio.gather(first, *(store.append(RUN, [note()], expected=i) for i in range(2, 30)))
+            await asyncio.gather(
+                first, *(store.append(RUN, [note()], expected=i) for i in range(2, 30))
+            )
 
         assert await cost(store, late()) == (2, 2, 29)
 
@@ -70,7 +78,6 @@ async def test_a_batch_has_at_most_1024_rows(tmp_path: Path) -> None:
 async def test_leases_and_snapshots_share_the_commit_of_appends(tmp_path: Path) -> None:
     async with await SqliteStore.open(tmp_path / "log.db") as store:
         await store.append(RUN, [created()], expected=0)
-
 
         async def work() -> None:
             first = store.append(RUN, [note()], expected=1)
@@ -129,7 +136,11 @@ async def test_the_two_events_of_a_small_node_take_at_most_362_bytes(tmp_path: P
         for number in range(2000):
             address = Address(f"step#{number}")
             drafts = [
-                encode(NodeScheduled(inputs={"x": f"step#{number - 1}"}), at=1_700_000_000_000_000, address=address),
+                encode(
+                    NodeScheduled(inputs={"x": f"step#{number - 1}"}),
+                    at=1_700_000_000_000_000,
+                    address=address,
+                ),
                 encode(NodeCompleted(output=number), at=1_700_000_000_000_000, address=address),
             ]
             await store.append(RUN, drafts, expected=1 + 2 * number, epoch=1)

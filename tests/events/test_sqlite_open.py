@@ -190,7 +190,10 @@ async def test_a_migration_that_fails_leaves_the_old_file(
     async with await SqliteStore.open(path) as store:
         assert len(await events_of(store, RUN)) == 9
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'colours'").fetchall() == []
+        assert (
+            connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'colours'").fetchall()
+            == []
+        )
 
 
 # Reading only

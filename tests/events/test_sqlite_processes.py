@@ -30,17 +30,24 @@ async def started(path: Path, name: str, count: int) -> asyncio.subprocess.Proce
         name,
         str(count),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
+        },
     )
 
 
-async def test_processes_that_write_to_one_file_lose_and_double_and_reorder_nothing(tmp_path: Path) -> None:
+async def test_processes_that_write_to_one_file_lose_and_double_and_reorder_nothing(
+    tmp_path: Path,
+) -> None:
     path, names, count = tmp_path / "log.db", ["a", "b", "c"], 40
     processes = [await started(path, name, count) for name in names]
     for process in processes:
         assert await process.wait() == 0
     async with await SqliteStore.open(path) as store:
-        shared = [event.data["data"] for event in await events_of(store, writer_process.SHARED, after=1)]
+        shared = [
+            event.data["data"] for event in await events_of(store, writer_process.SHARED, after=1)
+        ]
         for name in names:
             assert [number for writer, number in shared if writer == name] == list(range(count))
             own = await events_of(store, RunId(f"{name}-own"), after=1)
@@ -61,7 +68,9 @@ async def test_another_process_s_events_are_followed_as_they_come(tmp_path: Path
             def last(event: Event) -> bool:
                 return event.seq == 31
 
-            return [event.seq async for event in subscribe(store, writer_process.SHARED, until=last)]
+            return [
+                event.seq async for event in subscribe(store, writer_process.SHARED, until=last)
+            ]
 
         follower = asyncio.create_task(follow())
         process = await started(path, "a", 30)

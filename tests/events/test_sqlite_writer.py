@@ -77,7 +77,9 @@ async def test_a_disk_that_fills_up_slowly_loses_nothing(tmp_path: Path) -> None
         await store.append(RUN, [created()], expected=0)
         with pytest.raises(StoreFullError, match="nothing of this append"):
             while True:
-                await store.append(RUN, [note(text(2000, taken)), note(taken)], expected=1 + 2 * taken)
+                await store.append(
+                    RUN, [note(text(2000, taken)), note(taken)], expected=1 + 2 * taken
+                )
                 taken += 1
         assert len(await events_of(store, RUN)) == 1 + 2 * taken
     async with await SqliteStore.open(path) as store:
@@ -109,7 +111,9 @@ async def test_pipelined_appends_of_a_writer_that_is_behind_are_all_refused(tmp_
         assert await notes_of(mine, RUN) == ["theirs"]
 
 
-async def test_a_takeover_by_another_process_fences_the_first_append_after_it(tmp_path: Path) -> None:
+async def test_a_takeover_by_another_process_fences_the_first_append_after_it(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "log.db"
     async with await SqliteStore.open(path) as mine, await SqliteStore.open(path) as theirs:
         for run in (RUN, OTHER):
@@ -128,7 +132,9 @@ async def test_a_takeover_by_another_process_fences_the_first_append_after_it(tm
         assert mine.stats.hops == hops + 1
 
 
-async def test_a_takeover_is_noticed_by_a_writer_that_only_just_met_another_run(tmp_path: Path) -> None:
+async def test_a_takeover_is_noticed_by_a_writer_that_only_just_met_another_run(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "log.db"
     async with await SqliteStore.open(path) as mine, await SqliteStore.open(path) as theirs:
         await mine.append(RUN, [created()], expected=0, holder="mine")
@@ -165,7 +171,9 @@ async def test_more_runs_than_are_kept_in_mind_can_be_appended_to(
 
 async def test_a_watcher_that_raises_harms_nobody(tmp_path: Path) -> None:
     seen: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: seen.append(context["exception"])
+    )
     heard: list[int] = []
 
     def broken(run: RunId, seq: int) -> None:

@@ -86,7 +86,10 @@ def test_nothing_is_shared_with_the_argument() -> None:
 @pytest.mark.parametrize(
     ("value", "made"),
     [
-        (Model(when=dt.datetime(2026, 1, 2, tzinfo=dt.UTC), price=decimal.Decimal("1.50")), {"when": "2026-01-02T00:00:00Z", "price": "1.50"}),
+        (
+            Model(when=dt.datetime(2026, 1, 2, tzinfo=dt.UTC), price=decimal.Decimal("1.50")),
+            {"when": "2026-01-02T00:00:00Z", "price": "1.50"},
+        ),
         (Point(1, (2, 3)), {"x": 1, "y": [2, 3]}),
         ((1, (2,)), [1, [2]]),
         ({1: "no"}, None),

@@ -81,7 +81,9 @@ async def test_a_bit_that_was_flipped_in_any_column_is_found(
 ) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
     with behind(path) as connection:
-        (value,) = connection.execute(f"SELECT {column} FROM events WHERE run = 1 AND seq = {seq}").fetchone()
+        (value,) = connection.execute(
+            f"SELECT {column} FROM events WHERE run = 1 AND seq = {seq}"
+        ).fetchone()
         try:
             connection.execute(
                 f"UPDATE OR REPLACE events SET {column} = ? WHERE run = 1 AND seq = {seq}",
@@ -100,12 +102,20 @@ async def test_a_bit_that_was_flipped_in_any_column_is_found(
     assert found.seq <= seq
 
 
-@pytest.mark.parametrize("column", ["body", "digest", "at", "actor", "cause", "address", "epoch", "kind"])
-async def test_the_event_that_was_changed_is_the_one_that_is_named(sound: Path, tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize(
+    "column", ["body", "digest", "at", "actor", "cause", "address", "epoch", "kind"]
+)
+async def test_the_event_that_was_changed_is_the_one_that_is_named(
+    sound: Path, tmp_path: Path, column: str
+) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
     with behind(path) as connection:
-        (value,) = connection.execute(f"SELECT {column} FROM events WHERE run = 1 AND seq = 5").fetchone()
-        connection.execute(f"UPDATE events SET {column} = ? WHERE run = 1 AND seq = 5", (flipped(value, 9, 1),))
+        (value,) = connection.execute(
+            f"SELECT {column} FROM events WHERE run = 1 AND seq = 5"
+        ).fetchone()
+        connection.execute(
+            f"UPDATE events SET {column} = ? WHERE run = 1 AND seq = 5", (flipped(value, 9, 1),)
+        )
     found = await verdict(path)
     assert (found.sound, found.run_id, found.seq, found.events) == (False, RUN, 5, 4)
 
@@ -119,12 +129,18 @@ async def test_an_event_that_was_deleted_is_missed(sound: Path, tmp_path: Path, 
     assert (found.sound, found.seq) == (False, seq)
 
 
-@pytest.mark.parametrize("columns", [("seq",), ("id",), ("body",), ("body", "digest"), ("at", "kind", "body")])
-async def test_two_events_that_were_swapped_are_found(sound: Path, tmp_path: Path, columns: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "columns", [("seq",), ("id",), ("body",), ("body", "digest"), ("at", "kind", "body")]
+)
+async def test_two_events_that_were_swapped_are_found(
+    sound: Path, tmp_path: Path, columns: tuple[str, ...]
+) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
     with behind(path) as connection:
         rows = [
-            connection.execute(f"SELECT {', '.join(columns)} FROM events WHERE run = 1 AND seq = {seq}").fetchone()
+            connection.execute(
+                f"SELECT {', '.join(columns)} FROM events WHERE run = 1 AND seq = {seq}"
+            ).fetchone()
             for seq in (4, 7)
         ]
         names = ", ".join(f"{column} = ?" for column in columns)
@@ -151,7 +167,9 @@ async def test_events_that_were_moved_to_another_run_are_found(sound: Path, tmp_
     assert (found.sound, found.seq) == (False, 1)
 
 
-async def test_a_blob_that_was_changed_is_found_at_the_event_that_refers_to_it(sound: Path, tmp_path: Path) -> None:
+async def test_a_blob_that_was_changed_is_found_at_the_event_that_refers_to_it(
+    sound: Path, tmp_path: Path
+) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
     with behind(path) as connection:
         (body,) = connection.execute("SELECT body FROM blobs WHERE id = 1").fetchone()
@@ -178,9 +196,14 @@ async def test_a_blob_that_was_deleted_is_missed(sound: Path, tmp_path: Path) ->
         "DELETE FROM events WHERE seq = 9",
     ],
 )
-async def test_the_file_itself_refuses_to_change_what_was_recorded(sound: Path, tmp_path: Path, statement: str) -> None:
+async def test_the_file_itself_refuses_to_change_what_was_recorded(
+    sound: Path, tmp_path: Path, statement: str
+) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
-    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="never"):
+    with (
+        closing(sqlite3.connect(path)) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="never"),
+    ):
         connection.execute(statement)
 
 
@@ -206,7 +229,9 @@ async def test_another_history_of_the_same_length_is_found_with_an_anchor() -> N
 async def test_the_heads_of_sound_runs_are_anchors() -> None:
     store = MemoryStore()
     head = await store.append(RUN, [created()], expected=0)
-    assert anchors({RUN: await verify(store, RUN)}) == {RUN: {"seq": 1, "digest": head.digest.hex()}}
+    assert anchors({RUN: await verify(store, RUN)}) == {
+        RUN: {"seq": 1, "digest": head.digest.hex()}
+    }
 
 
 async def test_a_run_that_does_not_exist_cannot_be_checked() -> None:

@@ -36,7 +36,8 @@ async def own(store: SqliteStore, name: str, count: int) -> None:
     run = RunId(f"{name}-own")
     await store.append(run, [created()], expected=0, holder=name)
     flying = [
-        store.append(run, [note(3 * i + k) for k in range(3)], expected=1 + 3 * i, epoch=1) for i in range(count)
+        store.append(run, [note(3 * i + k) for k in range(3)], expected=1 + 3 * i, epoch=1)
+        for i in range(count)
     ]
     await asyncio.gather(*flying)
 
@@ -47,7 +48,9 @@ async def for_ever(store: SqliteStore, number: int) -> None:
     head = await store.append(run, [created()], expected=0)
     while True:
         size = 6000 if head.seq % 5 == 0 else 300
-        head = await store.append(run, [note("x" * size + str(head.seq)), note(), note()], expected=head.seq)
+        head = await store.append(
+            run, [note("x" * size + str(head.seq)), note(), note()], expected=head.seq
+        )
         print(number, head.seq, flush=True)  # noqa: T201  # this is what the test reads
 
 
