@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from midstream.adapters.wire import is_array, is_object
 from midstream.errors import MalformedAnswerError
 
 
@@ -20,7 +21,7 @@ def malformed(found: str, provider: str, model: str) -> MalformedAnswerError:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return the value where it is an object, or an empty one."""
-    return value if isinstance(value, dict) else {}
+    return value if is_object(value) else {}
 
 
 def text(value: Any) -> str:
@@ -60,9 +61,9 @@ def merged(whole: dict[str, Any], piece: Mapping[str, Any], *, once: frozenset[s
             whole.setdefault(key, None)
         elif isinstance(value, str) and isinstance(before, str) and key not in once:
             whole[key] = before + value
-        elif isinstance(value, list) and isinstance(before, list):
+        elif is_array(value) and is_array(before):
             whole[key] = [*before, *value]
-        elif isinstance(value, dict) and isinstance(before, dict):
+        elif is_object(value) and is_object(before):
             merged(before, value, once=once)
         else:
-            whole[key] = dict(value) if isinstance(value, dict) else value
+            whole[key] = dict(value) if is_object(value) else value

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from midstream.events.payloads import Cost, Usage
 
 
-def cost(provider: str, model: str, usage: Usage, at: datetime) -> Cost | None:
+def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
     """Return what the tokens cost, or None where no price is known.
 
     Args:
         provider: As in the model's name.
         model: Without the provider; best the name under which it was served, since prices may differ between snapshots.
         usage: The tokens.
-        at: When it was asked; prices change.
+        at: When it was asked, in seconds since 1970; prices change.
     """
     import genai_prices
 
@@ -28,7 +28,7 @@ def cost(provider: str, model: str, usage: Usage, at: datetime) -> Cost | None:
             ),
             model,
             provider_id=provider,
-            genai_request_timestamp=at,
+            genai_request_timestamp=datetime.fromtimestamp(at, UTC),
         )
     except (
         LookupError,

@@ -53,6 +53,28 @@ def resolve(name: str, known: Mapping[str, str] = KNOWN) -> tuple[Factory, str]:
         ConfigError: See `split`.
     """
     provider, model = split(name, known)
-    module, _, attribute = known[provider].partition(":")
+    return _factory(known[provider]), model
+
+
+def make_adapter(provider: str, known: Mapping[str, str] = KNOWN) -> Adapter:
+    """Return a new adapter of the provider, with its key and address from the environment.
+
+    Args:
+        provider: As in a model's name.
+        known: Where the adapters are, as `module:class`, by provider.
+
+    Raises:
+        ConfigError: There is no such provider.
+    """
+    if provider not in known:
+        raise ConfigError(
+            f"provider {provider!r} is not known; known are: {', '.join(sorted(known))}; "
+            "hand the engine an adapter of that name to add one"
+        )
+    return _factory(known[provider])()
+
+
+def _factory(place: str) -> Factory:
+    module, _, attribute = place.partition(":")
     factory: Factory = getattr(import_module(module), attribute)
-    return factory, model
+    return factory

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from midstream.adapters.wire import is_array, is_object
+
 _CHOICES = ("oneOf", "anyOf", "allOf", "enum", "not")
 
 
@@ -24,23 +26,25 @@ def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str,
     properties: dict[str, Any] = {}
     for key in removed:
         branches: Any = root[key]
-        for branch in branches if isinstance(branches, list) and key != "enum" else ():
-            if isinstance(branch, dict) and isinstance(branch.get("properties"), dict):
+        for branch in branches if is_array(branches) and key != "enum" else ():
+            if is_object(branch) and is_object(branch.get("properties")):
                 properties.update(branch["properties"])
     own = root.get("properties")
-    properties.update(own if isinstance(own, dict) else {})
+    properties.update(own if is_object(own) else {})
     kept = {key: value for key, value in root.items() if key not in (*_CHOICES, "type")}
     return {"type": "object", **kept, "properties": properties}, removed
 
 
 def _resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema with a reference at its root, into its own definitions, put in its place."""
-    root, seen = dict(schema), set[str]()
+    root: dict[str, Any] = dict(schema)
+    seen = set[str]()
     while isinstance(root.get("$ref"), str) and root["$ref"] not in seen:
         seen.add(root["$ref"])
-        target: Any = schema
+        target: Any = dict(schema)
         for step in root.pop("$ref").removeprefix("#").strip("/").split("/"):
-            target = target.get(step) if isinstance(target, Mapping) else None
-        root = {**(target if isinstance(target, Mapping) else {}), **root}
+            target = target.get(step) if is_object(target) else None
+        found: dict[str, Any] = target if is_object(target) else {}
+        root = {**found, **root}
     root.pop("$ref", None)
     return root

@@ -102,10 +102,8 @@ class Telling:
         if self._names.holds(name) and name not in taken:
             return name
         stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: self._names.longest - 9] or "tool"
-        for salt in count():
-            alias = f"{stem}_{_digest(name, salt)[:8]}"
-            if alias not in taken and alias not in declared:
-                break
+        made = (f"{stem}_{_digest(name, salt)[:8]}" for salt in count())
+        alias = next(found for found in made if found not in taken and found not in declared)
         self.repair("tool_aliased", f"tool {name!r} is told as {alias!r}")
         self.remember(aliases={**known, name: alias})
         return alias
@@ -117,14 +115,19 @@ class Telling:
             if self._ids.holds(call.id) and call.id not in told:
                 told.append(call.id)
                 continue
-            for salt in count():
-                made = self._ids.prefix + _digest(call.id, salt)[:24]
-                if made not in told:
-                    break
-            self.repair("id_mapped", f"call {call.id!r} is told as {made!r}")
-            told.append(made)
+            made = (self._ids.prefix + _digest(call.id, salt)[:24] for salt in count())
+            id_ = next(found for found in made if found not in told)
+            self.repair("id_mapped", f"call {call.id!r} is told as {id_!r}")
+            told.append(id_)
         self.remember(calls=tuple(told))
         return tuple(told)
+
+    def whole(self, text: str) -> str:
+        """Return a text that is not told at once, without half characters; the others are looked at when all is told."""
+        told: str = without_surrogates(text)
+        if told != text:
+            self.repair("unicode_repaired", "half a character became U+FFFD")
+        return told
 
     def picture(self, image: Image, *, supported: bool, part: int | None) -> Picture | None:
         """Return the image as it can be sent, or None where it cannot; says so."""
@@ -200,15 +203,15 @@ class Telling:
         return told if self.head is self.view.head else told + encode(self.head)
 
 
-def with_instruction(messages: Sequence[Message], segment: Segment) -> list[Message]:
-    """Return the messages with the segment's instruction in its place: after results of tools, before all else."""
+def with_instruction(segment: Segment) -> Segment:
+    """Return the segment with its instruction as a message: after results of tools, before all else."""
     if segment.system is None:
-        return list(messages)
-    place = 0
+        return segment
+    messages, place = segment.messages, 0
     while place < len(messages) and messages[place].role == "tool":
         place += 1
     instruction = Message(role="system", parts=(Text(text=segment.system),))
-    return [*messages[:place], instruction, *messages[place:]]
+    return replace(segment, messages=(*messages[:place], instruction, *messages[place:]))
 
 
 def spoken_by(message: Message, provider: str) -> bool:

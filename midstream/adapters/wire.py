@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -31,7 +31,7 @@ def arguments_object(text: str) -> dict[str, Any] | None:
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 def arguments_text(value: Any) -> str:
@@ -44,15 +44,23 @@ def without_surrogates(value: Any) -> Any:
 
     Both providers refuse them; cutting a text by code units or bytes makes them.
     """
-    match value:
-        case str():
-            return _SURROGATE.sub("\ufffd", value)
-        case dict():
-            return {without_surrogates(k): without_surrogates(v) for k, v in value.items()}
-        case list():
-            return [without_surrogates(item) for item in value]
-        case _:
-            return value
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if is_object(value):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+    if is_array(value):
+        return [without_surrogates(item) for item in value]
+    return value
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a value that came as JSON is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: Any) -> TypeGuard[list[Any]]:
+    """Tell whether a value that came as JSON is an array."""
+    return isinstance(value, list)
 
 
 def _refuse(constant: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -150,7 +150,7 @@ class AnthropicAdapter:
         return client
 
     @contextmanager
-    def _translated(self, request: ModelRequest) -> Iterator[None]:
+    def _translated(self, request: ModelRequest) -> Generator[None]:
         failures: tuple[type[BaseException], ...] = (self._sdk.AnthropicError, *foreign())
         try:
             yield

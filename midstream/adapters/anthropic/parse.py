@@ -11,7 +11,14 @@ from typing import Any
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
 from midstream.adapters.anthropic.render import DIALECT
 from midstream.adapters.base import Delta, ModelResponse
-from midstream.adapters.wire import INVALID, arguments_object, arguments_text, without_surrogates
+from midstream.adapters.wire import (
+    INVALID,
+    arguments_object,
+    arguments_text,
+    is_array,
+    is_object,
+    without_surrogates,
+)
 from midstream.events.content import Message, Opaque, Part, Reasoning, Text, ToolCall
 from midstream.events.payloads import FinishReason, Usage
 
@@ -41,21 +48,20 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     """
     data = mapping(without_surrogates(data))
     content = data.get("content")
-    if not isinstance(content, list):
+    if not is_array(content):
         raise malformed("there is no content in it", provider, model)
     reason = data.get("stop_reason")
     if reason is None:
         raise malformed("it does not say why it ended, so it was cut off", provider, model)
     wire = _wire(content, text(data.get("id")))
     parts = tuple(_part(block, names) for block in wire)
-    told = [_told(block) for block in wire]
+    told: list[Any] = [_told(block) for block in wire]
+    plain = [_plain(part, block) for part, block in zip(parts, wire, strict=True)]
     message = Message(
         role="assistant",
         parts=parts,
         origin=f"{provider}:{model}",
-        native=None
-        if told == [_plain(part, block) for part, block in zip(parts, wire, strict=True)]
-        else {"role": "assistant", "content": told},
+        native=None if told == plain else {"role": "assistant", "content": told},
     )
     finish = _FINISH.get(text(reason), "other")
     if message.tool_calls and finish in ("stop", "other"):
@@ -114,7 +120,7 @@ class Assembly:
             return []  # some gateways repeat the event
         self._message, self._blocks, self._inputs = dict(message), {}, {}
         content = message.get("content")
-        for index, block in enumerate(content if isinstance(content, list) else ()):
+        for index, block in enumerate(content if is_array(content) else ()):
             self._blocks[index] = dict(block)
         return []
 
@@ -156,7 +162,7 @@ def _wire(content: list[Any], response_id: str) -> list[dict[str, Any]]:
     blocks = [
         dict(block)
         for block in content
-        if isinstance(block, dict) and not (block.get("type") == "text" and not block.get("text"))
+        if is_object(block) and not (block.get("type") == "text" and not block.get("text"))
     ]
     calls = [block for block in blocks if block.get("type") == "tool_use"]
     ids = call_ids([text(block.get("id")) for block in calls], response_id)
@@ -195,7 +201,7 @@ def _arguments(given: Any) -> str:
 
 def _told(block: dict[str, Any]) -> dict[str, Any]:
     """Return a block as the service takes it back: the input of a call has to be an object."""
-    if block.get("type") != "tool_use" or isinstance(block.get("input"), dict):
+    if block.get("type") != "tool_use" or is_object(block.get("input")):
         return block
     found = arguments_object(_arguments(block.get("input")))
     return {**block, "input": {INVALID: _arguments(block.get("input"))} if found is None else found}

@@ -19,7 +19,7 @@ from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
 from midstream.adapters.telling import Fit, Telling, spoken_by, with_instruction
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import INVALID, arguments_object
+from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
     Image,
     Message,
@@ -47,7 +47,7 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
     segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, segment)
+    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
     telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
@@ -56,7 +56,7 @@ def render(view: View, segment: Segment, provider: str, family: Family) -> View:
         telling.changes.append(
             repair("instruction_appended", segment.seq, "the instruction changed on the way")
         )
-    for message in with_instruction(messages, segment):
+    for message in messages:
         telling.tell(message)
     return telling.grown(open_calls)
 
@@ -138,6 +138,7 @@ class Teller(Telling):
             self.repair("empty_dropped", "an instruction without a character that can be read")
         if not kept:
             return
+        kept = [self.whole(text) for text in kept]
         blocks = [{"type": "text", "text": text} for text in kept]
         if self.empty:
             self.set_head("system", [*self.head.get("system", ()), *blocks])
@@ -176,8 +177,8 @@ class Teller(Telling):
         own = spoken_by(message, self._provider)
         mapped = len(self.changes)
         ids = self.wire_ids(calls)
-        native = message.native.get("content") if isinstance(message.native, dict) else None
-        if own and isinstance(native, list) and _ids(native) == ids:
+        native = message.native.get("content") if is_object(message.native) else None
+        if own and is_array(native) and _ids(native) == ids:
             blocks: list[Any] = native
         else:
             blocks = self._blocks(message, ids, own=own)

@@ -13,6 +13,7 @@ from typing import Any
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.failures import BODY, TRANSPORT, Call, Kind, by_name, made, of_status
 from midstream.adapters.telling import CHARACTERS_PER_TOKEN
+from midstream.adapters.wire import is_object
 from midstream.errors import (
     AdapterError,
     AuthenticationError,
@@ -66,6 +67,10 @@ CLASSES: Mapping[str, Kind] = {
     "CredentialsError": AuthenticationError,
     "IdentityTokenFileError": AuthenticationError,
     "WorkloadIdentityError": AuthenticationError,
+    "MutuallyExclusiveAuthError": AuthenticationError,
+    "MissingDependencyError": PermanentError,
+    "StreamAlreadyConsumed": PermanentError,
+    "ToolsetUsageError": PermanentError,  # of the SDK's own tool loop, which is not used
 }
 """By the name of the class or of the nearest one it derives from; the newest SDK has some fifty leaves for single causes."""
 
@@ -122,5 +127,5 @@ def _code(error: BaseException) -> str:
 
 def _error(error: BaseException) -> Mapping[str, Any]:
     body: Any = getattr(error, "body", None)
-    found: Any = body.get("error") if isinstance(body, dict) else None
-    return found if isinstance(found, dict) else {}
+    found: Any = body.get("error") if is_object(body) else None
+    return found if is_object(found) else {}

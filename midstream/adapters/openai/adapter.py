@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -147,7 +147,7 @@ class OpenAIAdapter:
         return self._client
 
     @contextmanager
-    def _translated(self, request: ModelRequest) -> Iterator[None]:
+    def _translated(self, request: ModelRequest) -> Generator[None]:
         failures: tuple[type[BaseException], ...] = (self._sdk.OpenAIError, *foreign())
         try:
             yield

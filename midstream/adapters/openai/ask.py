@@ -20,7 +20,7 @@ def asked(
     """Return the settings as the model takes them, and what was dropped or put into range for that."""
     wishes = Wishes(settings, family.capabilities.settings, model)
     body: dict[str, Any] = {}
-    tools = telling.head.get("tools") or []
+    tools: list[dict[str, Any]] = telling.head.get("tools") or []
     effort = wishes.effort(family.efforts)
     if effort not in (None, "none") and tools and "tools_without_effort" in family.traits:
         wishes.drop("reasoning_effort", f"{model} takes none together with tools")

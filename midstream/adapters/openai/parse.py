@@ -12,7 +12,7 @@ from typing import Any
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.openai.render import DIALECT
-from midstream.adapters.wire import arguments_text, without_surrogates
+from midstream.adapters.wire import arguments_text, is_array, is_object, without_surrogates
 from midstream.events.content import (
     Message,
     Opaque,
@@ -49,11 +49,13 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     """
     data = without_surrogates(data)
     choices = mapping(data).get("choices")
-    choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    choice = mapping(choices[0] if is_array(choices) and choices else None)
     raw = choice.get("message")
-    if not isinstance(raw, dict):
-        raise malformed("there is no message in it", provider, model)
     reason = choice.get("finish_reason")
+    if raw is None and reason == "content_filter":  # Azure's filter takes the whole message
+        raw = {}
+    if not is_object(raw):
+        raise malformed("there is no message in it", provider, model)
     if reason is None:
         raise malformed("it does not say why it ended, so it was cut off", provider, model)
     response_id = text(mapping(data).get("id"))
@@ -95,7 +97,7 @@ class Assembly:
                 self._about[key] = chunk[key]
         found: list[Delta] = []
         choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        for choice in choices if is_array(choices) else ():
             if mapping(choice).get("index", 0) in (0, None):
                 found += self._choice(mapping(choice))
         return found
@@ -122,7 +124,7 @@ class Assembly:
         if thought:
             found.append(Delta(reasoning=thought))
         calls = piece.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for call in calls if is_array(calls) else ():
             found += self._call(mapping(call))
         return found
 
@@ -149,23 +151,23 @@ def _wire(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], lis
     said = {k: v for k, v in raw.items() if v not in (None, []) and k not in left_out}
     item: dict[str, Any] = {"role": "assistant", **said}
     given = raw.get("tool_calls")
-    calls = [dict(call) for call in given or () if isinstance(call, dict)]
+    calls = [dict(call) for call in given or () if is_object(call)]
     legacy = raw.get("function_call")
-    if not calls and isinstance(legacy, dict):
+    if not calls and is_object(legacy):
         calls = [{"type": "function", "function": legacy}]
-    functions = [call for call in calls if isinstance(call.get("function"), dict)]
+    functions = [call for call in calls if is_object(call.get("function"))]
     ids = call_ids([text(call.get("id")) for call in functions], response_id)
     told = [_call(call, id_) for call, id_ in zip(functions, ids, strict=True)]
     if told:
         item["tool_calls"] = told
-    if isinstance(raw.get("audio"), dict):  # only its id is taken back
+    if is_object(raw.get("audio")):  # only its id is taken back
         item["audio"] = {"id": raw["audio"].get("id")}
     if item.get("content") == "" and (told or "refusal" in item):
         del item["content"]
     if not item.keys() & {"content", "tool_calls", "refusal", "audio"}:
         item["content"] = ""
-    others = [call for call in calls if not isinstance(call.get("function"), dict)]
-    if isinstance(raw.get("audio"), dict):
+    others = [call for call in calls if not is_object(call.get("function"))]
+    if is_object(raw.get("audio")):
         others.append({"type": "audio", "transcript": raw["audio"].get("transcript")})
     return item, others
 
@@ -216,8 +218,8 @@ def _parts(
     if thought:
         parts.append(Reasoning(text=thought))
     content = wire.get("content")
-    for block in content if isinstance(content, list) else ():
-        if isinstance(block, dict) and block.get("type") == "text" and text(block.get("text")):
+    for block in content if is_array(content) else ():
+        if is_object(block) and block.get("type") == "text" and text(block.get("text")):
             parts.append(Text(text=block["text"]))
         else:
             parts.append(Opaque(dialect=DIALECT, data=block))

@@ -18,7 +18,7 @@ from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
 from midstream.adapters.telling import Fit, Telling, spoken_by, with_instruction
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import INVALID, arguments_object, arguments_text
+from midstream.adapters.wire import INVALID, arguments_object, arguments_text, is_array, is_object
 from midstream.events.content import (
     Image,
     Message,
@@ -43,7 +43,7 @@ EMPTY = "Continue."
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
     segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, segment)
+    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
     telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
@@ -52,7 +52,7 @@ def render(view: View, segment: Segment, provider: str, family: Family) -> View:
         telling.changes.append(
             repair("instruction_appended", segment.seq, "the instruction changed on the way")
         )
-    for message in with_instruction(messages, segment):
+    for message in messages:
         telling.tell(message)
     return telling.grown(open_calls)
 
@@ -148,7 +148,7 @@ class Teller(Telling):
         calls = message.tool_calls
         ids = self.wire_ids(calls)
         own = spoken_by(message, self._provider)
-        if own and isinstance(message.native, dict) and _ids(message.native) == ids:
+        if own and is_object(message.native) and _ids(message.native) == ids:
             self._note_dropped(message, own=True)
             self.items.append(message.native)
             return
@@ -261,8 +261,8 @@ def _image_part(told: Picture) -> dict[str, Any]:
 
 
 def _holds(native: Any, block: Any) -> bool:
-    content = native.get("content") if isinstance(native, dict) else None
-    return isinstance(content, list) and block in content
+    content = native.get("content") if is_object(native) else None
+    return is_array(content) and block in content
 
 
 def _ids(native: dict[str, Any]) -> tuple[str, ...]:

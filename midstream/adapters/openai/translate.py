@@ -45,6 +45,14 @@ CLASSES: Mapping[str, Kind] = {
     "InvalidWebhookSignatureError": PermanentError,
     "WebSocketConnectionClosedError": ConnectionFailedError,
     "WebSocketQueueFullError": ConnectionFailedError,
+    "MutuallyExclusiveAuthError": AuthenticationError,
+    "MissingDependencyError": PermanentError,
+    "StreamAlreadyConsumed": PermanentError,
+    "APIRemovedInV1": PermanentError,
+    "AgentFilePreparationError": PermanentError,  # of the SDK's own agents, which are not used
+    "AgentFileStagingError": PermanentError,
+    "AgentOutputParseError": PermanentError,
+    "AgentTurnResultError": PermanentError,
     "_AmbiguousModuleClientUsageError": PermanentError,
 }
 
