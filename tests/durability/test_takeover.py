@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from midstream import Context, Graph
-from midstream.engine.clock import Clock
+
 from tests.conftest import MakeEngine
 
-
-class LateClock(Clock):
-    """The wall clock, some seconds fast: what others hold has run out."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def now(self) -> float:
-        return super().now() + self._seconds
+from .power import LateClock
 
 
 def sleeper() -> Graph:
