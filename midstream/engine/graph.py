@@ -65,6 +65,8 @@ class Node:
         retry: How often an activation is tried.
         timeout: Seconds for one attempt, or None.
         model: The model of its calls that name none, or empty for the run's.
+        is_async: The function is a coroutine function.
+        wants_context: A parameter takes the `Context`.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Node:
     timeout: float | None = None
     model: str = ""
     is_async: bool = True
+    wants_context: bool = False
 
 
 @dataclass(eq=False)
@@ -183,10 +186,11 @@ class Graph:
             )
         if timeout is not None and timeout <= 0:
             raise GraphError(f"node {name!r}: timeout must be more than 0 seconds, not {timeout!r}")
+        parameters = _parameters(self.name, name, function)
         made = Node(
             name,
             function,
-            _parameters(self.name, name, function),
+            parameters,
             tuple(one if isinstance(one, str) else _name_of(one) for one in after),
             output,
             pure,
@@ -194,6 +198,7 @@ class Graph:
             timeout,
             model,
             _is_async(function),
+            any(not parameter.source for parameter in parameters),
         )
         self.nodes[name] = made
         for cached in ("definition", "digest", "input_names"):

@@ -138,6 +138,7 @@ class Flight:
         thread: The thread it speaks in.
         model: Who is being asked.
         task: What to cancel to abandon it.
+        since: The newest event when it began.
         abandoned: It was cancelled because of a migration.
         text: What was streamed so far.
     """
@@ -147,6 +148,7 @@ class Flight:
     thread: str
     model: str
     task: asyncio.Task[ModelResponse]
+    since: int
     abandoned: bool = False
     text: str = ""
 
@@ -327,7 +329,9 @@ class Models:
         sending = self._send(adapter, prepared.request, question.deadline, call.address)
         task = asyncio.ensure_future(sending)
         model: str = call.request["model"]
-        flight = Flight(call.address, question.model, question.thread or "", model, task)
+        flight = Flight(
+            call.address, question.model, question.thread or "", model, task, desk.state.seq
+        )
         self.flights[call.address] = flight
         try:
             response = await desk.effect(_shielded(task))

@@ -9,7 +9,8 @@ still missing. Payloads refer to steps by address, so they stay right when their
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
@@ -21,6 +22,8 @@ from midstream.events.payloads import Fact
 from midstream.events.store import EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
+_LARGEST = 512
+
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
 
@@ -29,10 +32,20 @@ Clock = Callable[[], float]
 class _Group:
     """Drafts that are appended together, and who waits for them."""
 
-    drafts: list[Draft]
-    done: asyncio.Future[Head]
+    drafts: list[Draft] = field(default_factory=list[Draft])
+    waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     expected: int = 0
-    sent: Awaitable[Head] | None = field(default=None)
+    sent: asyncio.Future[Head] | None = None
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Tell everybody who waits what became of it."""
+        for waiter in self.waiters:
+            if waiter.done():
+                continue  # its task was cancelled
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
 
 
 class Recorder:
@@ -71,7 +84,7 @@ class Recorder:
         self._open: _Group | None = None
         self._flying: list[_Group] = []
         self._mending: asyncio.Task[None] | None = None
-        self._stale = False
+        self._newest = state.seq  # what was heard of the run in the store
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
@@ -83,7 +96,9 @@ class Recorder:
         cause: int | None = None,
         actor: str = ENGINE,
     ) -> None:
-        """Record a fact: folded now, appended with whatever else is added before the event loop turns.
+        """Record a fact: folded now, appended when the event loop turns, or, while an append is on its way, after that.
+
+        Whatever is added in one go is appended together, all or none.
 
         Raises:
             NotRecordableError: It holds a value that is not JSON; nothing was recorded.
@@ -94,11 +109,14 @@ class Recorder:
         at = int(self._clock() * 1_000_000)
         step = None if address is None else Address(address)
         draft = encode(payload, at=at, actor=actor, cause=cause, address=step)
-        if self._open is None:
-            loop = asyncio.get_running_loop()
-            self._open = _Group([], loop.create_future())
-            loop.call_soon(self.flush)
-        self._open.drafts.append(draft)
+        group = self._open
+        if group is None:
+            group = self._open = _Group()
+            if not self._flying:
+                asyncio.get_running_loop().call_soon(self.flush)
+        group.drafts.append(draft)
+        if len(group.drafts) == _LARGEST:
+            self.flush()
         apply(self.state, self._event(draft))
 
     def flush(self) -> None:
@@ -110,29 +128,39 @@ class Recorder:
         if self._mending is None:
             self._send(group)
 
-    def durable(self) -> Awaitable[Head | None]:
-        """Return what to await until everything added so far is durable."""
+    async def durable(self) -> None:
+        """Wait until everything added so far is durable.
+
+        Raises:
+            StoreError: It could not be written.
+        """
         self.flush()
         if self._flying:
-            return asyncio.shield(self._flying[-1].done)
-        done: asyncio.Future[Head | None] = asyncio.get_running_loop().create_future()
-        if self.error is not None:
-            done.set_exception(self.error)
-        else:
-            done.set_result(None)
-        return done
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._flying[-1].waiters.append(waiter)
+            await waiter
+        elif self.error is not None:
+            raise self.error
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""
-        if seq > self._sent and self._mending is None and self.error is None:
+        self._newest = max(self._newest, seq)
+        self._look()
+
+    def _look(self) -> None:
+        """Read the log again if it has something that we have neither read nor sent."""
+        if self._newest > self._sent and self._mending is None and self.error is None:
             self._mend()
 
     async def settle(self) -> None:
         """Wait until nothing is on its way any more, whatever came of it."""
         self.flush()
         while self._flying or self._mending is not None:
-            waited = self._mending or self._flying[-1].done
-            await asyncio.wait([waited])
+            if self._mending is not None:
+                await asyncio.wait([self._mending])
+            else:
+                with suppress(MidstreamError):
+                    await self.durable()
 
     def _event(self, draft: Draft) -> Event:
         return Event(
@@ -173,9 +201,12 @@ class Recorder:
         assert self._flying[0] is group  # a store answers in the order it was asked
         del self._flying[0]
         self._acked += len(group.drafts)
-        if not group.done.done():
-            group.done.set_result(future.result())
-        if self._always_replay and not self._flying and self._open is None:
+        group.settle()
+        if self._flying:
+            return
+        if self._open is not None:
+            self.flush()
+        elif self._always_replay:
             self._mend()
 
     def _mend(self, error: BaseException | None = None) -> None:
@@ -191,6 +222,7 @@ class Recorder:
         for group in self._flying:  # added while the log was read
             if group.sent is None and self.error is None:
                 self._send(group)
+        self._look()
         self._changed()
 
     async def _mend_until_done(self, error: BaseException | None) -> None:
@@ -198,7 +230,7 @@ class Recorder:
         while True:
             if error is not None and _definite(error):
                 raise error
-            sent = [asyncio.ensure_future(group.sent) for group in self._flying if group.sent]
+            sent = [group.sent for group in self._flying if group.sent is not None]
             if sent:
                 await asyncio.wait(sent)
             try:
@@ -245,8 +277,7 @@ class Recorder:
         while self._flying and found >= len(self._flying[0].drafts):
             group = self._flying.pop(0)
             found -= len(group.drafts)
-            if not group.done.done():
-                group.done.set_result(Head(state.seq, 0, b""))
+            group.settle()
         assert found == 0  # an append is all or nothing
 
     async def _resend(self) -> None:
@@ -257,17 +288,14 @@ class Recorder:
             )
             self._flying.remove(group)
             self._acked = self._sent = head.seq
-            if not group.done.done():
-                group.done.set_result(head)
+            group.settle()
 
     def _give_up(self, failure: BaseException) -> None:
         self.error = failure
         open_groups = [group for group in (*self._flying, self._open) if group is not None]
         self._flying, self._open = [], None
         for group in open_groups:
-            if not group.done.done():
-                group.done.set_exception(failure)
-                group.done.exception()  # seen: not everybody waits
+            group.settle(failure)
 
 
 def _definite(error: BaseException) -> bool:

@@ -40,6 +40,7 @@ from midstream.events.values import plain
 from midstream.projections.run_state import Activation, Call, RunState
 
 _FRAMES = 5
+_BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 
 
 class Runner:
@@ -125,36 +126,45 @@ class Runner:
         self.others_appended()
 
     def _abandon_migrated(self) -> None:
-        switches = self.state.switches
-        if not any(switch.now for switch in switches):
-            return
+        newest = max((switch.seq for switch in self.state.switches if switch.now), default=0)
         for flight in self.models.flights.values():
-            call = self.state.calls[flight.address]
             node = activation_of(flight.address).rpartition("#")[0]
             wanted = self.state.model_for(flight.asked, node, flight.thread)
-            newest = max(switch.seq for switch in switches if switch.now)
-            if wanted != flight.model and newest > call.first_seq and not flight.abandoned:
+            if wanted != flight.model and newest > flight.since and not flight.abandoned:
                 flight.abandoned = True
                 flight.task.cancel()
 
     def _advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
-        if self._closing or self._ended.done():
-            return
+        self._next(None)
+
+    def _next(self, ended: Node | None) -> Activation | None:
+        """Do what the state asks for, but leave one pure activation to the task of a pure node that has just ended.
+
+        A chain of pure nodes is then one task, not one a node.
+        """
+        kept: Activation | None = None
         try:
-            while commands := decide(self.state):
+            while not self._closing and (commands := decide(self.state)):
                 for command in commands:
-                    self._perform(command)
-                if self._closing or self._ended.done():
-                    return
+                    scheduled = self._perform(command)
+                    if scheduled is None:
+                        continue
+                    if ended is None or not ended.pure or kept is not None:
+                        self._begin(scheduled)
+                    else:
+                        kept = scheduled
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
+            return None
+        return kept
 
-    def _perform(self, command: Command) -> None:
+    def _perform(self, command: Command) -> Activation | None:
+        """Carry a command out, and return the activation that it scheduled and that is to be begun."""
         match command:
             case Schedule(_, address, inputs):
                 self.recorder.add(NodeScheduled(inputs=inputs), address)
-                self._begin(self.state.activations[address])
+                return self.state.activations[address]
             case Complete(output):
                 self.recorder.add(RunCompleted(output=output))
                 self._end(None)
@@ -164,6 +174,7 @@ class Runner:
             case Cancel(cause, reason):
                 self._closing = True
                 self._cancelling = asyncio.ensure_future(self._cancel(cause, reason))
+        return None
 
     async def _cancel(self, cause: int, reason: str) -> None:
         """End every task, close what is open, and say so, in one append."""
@@ -223,12 +234,25 @@ class Runner:
             await asyncio.wait(tasks)
 
     async def _activate(self, address: Address) -> None:
+        """Run an activation, and whatever is left to its task after it."""
+        following: Address | None = address
+        run = 0
+        while following is not None:
+            run += 1
+            if run % _BREATH == 0:
+                await asyncio.sleep(0)
+            node = self.graph.nodes[self.state.activations[following].node]
+            await self._attempts(node, following)
+            kept = self._next(node)
+            following = None if kept is None else Address(kept.address)
+
+    async def _attempts(self, node: Node, address: Address) -> None:
         """Run an activation's attempts until it has ended."""
-        node = self.graph.nodes[self.state.activations[address].node]
         while True:
             activation = self.state.activations[address]
             if activation.status == "waiting":
                 await self._clock.sleep_until(activation.retry_at or 0.0)
+                await self._changed.wait_for(lambda: self.state.status != "paused")
                 self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
             if not node.pure:
                 await self.recorder.durable()
@@ -241,8 +265,7 @@ class Runner:
                     raise
                 continue
             if self.state.activations[address].status != "waiting":
-                break
-        self._advance()
+                return
 
     async def _attempt(self, node: Node, address: Address) -> None:
         attempt = self.state.activations[address].attempt
@@ -251,6 +274,12 @@ class Runner:
             self.recorder.add(NodeCompleted(output=output), address)
         except StoreError:
             raise
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if self._closing or (current is not None and current.cancelling()):
+                raise
+            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
+            self._failed(node, address, attempt, "cancelled", shown(error), error)
         except TimeoutError as error:
             limit = f"took longer than {node.timeout} s" if node.timeout else shown(error)
             self._failed(node, address, attempt, "timeout", limit, error)
@@ -263,22 +292,27 @@ class Runner:
             self._failed(node, address, attempt, _kind(error), shown(error), error)
 
     async def _call(self, node: Node, address: Address, attempt: int) -> Any:
+        context = self._context(node, address, attempt) if node.wants_context else None
+        arguments = bind(node, self.state, self.state.activations[address], context)
+        if node.timeout is None:
+            output = await self._invoke(node, arguments)
+        else:
+            async with asyncio.timeout(node.timeout):
+                output = await self._invoke(node, arguments)
+        return plain(output, f"output of node {node.name!r}")
+
+    async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
+        if not node.is_async and not node.pure:
+            return await asyncio.to_thread(node.function, **arguments)
+        made = node.function(**arguments)
+        return await made if inspect.isawaitable(made) else made
+
+    def _context(self, node: Node, address: Address, attempt: int) -> Context:
         desk = Desk(
             self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
         )
-        context = Context(desk, self.models, attempt=attempt, model=node.model)
-        arguments = bind(node, self.state, self.state.activations[address], context)
         desk.claims.begin()
-        where = f"output of node {node.name!r}"
-        if not node.is_async and not node.pure:
-            async with asyncio.timeout(node.timeout):
-                return plain(await asyncio.to_thread(node.function, **arguments), where)
-        if node.timeout is None:
-            made = node.function(**arguments)
-            return plain(await made if inspect.isawaitable(made) else made, where)
-        async with asyncio.timeout(node.timeout):
-            made = node.function(**arguments)
-            return plain(await made if inspect.isawaitable(made) else made, where)
+        return Context(desk, self.models, attempt=attempt, model=node.model)
 
     def _failed(
         self,

@@ -7,8 +7,7 @@ own object with such a key is escaped.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -25,8 +24,8 @@ INLINE = 4096
 """Bodies up to this many bytes, and texts up to this many characters, are stored in place."""
 
 _MARK = "$blob"
-_MARK_BYTES = b'"$blob"'
-_DIGEST = re.compile(rb'\{"\$blob":"([0-9a-f]{64})"(?:,"json":true)?\}')
+MARK = b'"$blob"'
+"""A stored body without it has no references and no escapes."""
 
 
 def encode(
@@ -56,7 +55,7 @@ def encode(
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise NotRecordableError(type_, str(error), "record plain JSON data") from error
     blobs: dict[str, bytes] = {}
-    if len(body) > INLINE or _MARK_BYTES in body:
+    if len(body) > INLINE or MARK in body:
         body = orjson.dumps(_put_aside(data, blobs))
     return Draft(
         type_, payload.version, at, actor, cause, address, body, tuple(blobs.items()), data
@@ -83,7 +82,7 @@ def decode(
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise CorruptLogError(run_id, seq, f"its body is not JSON ({error})") from error
-    if blobs is not None and _MARK_BYTES in body:
+    if blobs is not None and MARK in body:
         try:
             data = _put_back(data, blobs)
         except KeyError as error:
@@ -110,9 +109,25 @@ def decode(
 
 def references(body: bytes) -> tuple[str, ...]:
     """Return the digests of the blobs that a stored body refers to, in the order they stand there."""
-    if _MARK_BYTES not in body:
-        return ()
-    return tuple(match.decode() for match in _DIGEST.findall(body))
+    return tuple(_references(orjson.loads(body))) if MARK in body else ()
+
+
+def _references(value: Any) -> Iterator[str]:
+    match value:
+        case {"$blob": "", "value": dict(kept)}:
+            # Escaped: whatever looks like a reference here is the user's own data, what it holds may be one.
+            for item in kept.values():
+                yield from _references(item)
+        case {"$blob": str(digest)}:
+            yield digest
+        case list():
+            for item in value:
+                yield from _references(item)
+        case dict():
+            for item in value.values():
+                yield from _references(item)
+        case _:
+            pass
 
 
 def _put_aside(data: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:

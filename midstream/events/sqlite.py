@@ -1,0 +1,217 @@
+"""A store in one SQLite file: any number of processes may write to it and read from it at the same time.
+
+One connection writes, in groups: while a commit is on its way to the disk, the next batch fills up. Another one reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import aiosqlite
+
+from midstream.errors import StoreError
+from midstream.events.envelope import Draft, Event
+from midstream.events.ids import RunId
+from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save, settle
+from midstream.events.sqlite_open import check, connect_reader, connect_writer, opening
+from midstream.events.sqlite_reader import Reader
+from midstream.events.sqlite_rows import Kinds
+from midstream.events.sqlite_schema import MIGRATIONS
+from midstream.events.sqlite_transaction import Stats, Transactions
+from midstream.events.sqlite_watch import Watch
+from midstream.events.sqlite_writer import Writer
+from midstream.events.store import Head, RunInfo, RunQuery, Snapshot, Watcher
+
+
+class SqliteStore:
+    """Events in an SQLite file in WAL mode; made by `open`.
+
+    What `append` returned is on the disk (`synchronous="full"`), or survives a crash of the process but perhaps not a
+    loss of power (`"normal"`); in neither case can an append be kept in part. The file must be on a local disk.
+    Source: https://www.sqlite.org/wal.html
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        writer: Writer | None,
+        watch: Watch,
+        stats: Stats,
+        connections: Sequence[aiosqlite.Connection],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._watch = watch
+        self._connections = connections
+        self.stats = stats
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        synchronous: Literal["full", "normal"] = "full",
+        busy_timeout: float = 30.0,
+        read_only: bool = False,
+        max_bytes: int | None = None,
+    ) -> Self:
+        """Open the store in a file, or make one where there is none.
+
+        Args:
+            path: The file. Beside it stand `-wal` and `-shm` while it is in use; a copy needs all of them.
+            synchronous: `full` waits for the disk at each commit. `normal` may lose the last commits when the power
+                fails, never when the process is killed.
+            busy_timeout: How long an append waits for another process's transaction, in seconds.
+            read_only: Never write to the file; what would write raises `StoreError`.
+            max_bytes: How large the file may grow; beyond it, appends raise `StoreFullError`.
+
+        Raises:
+            StoreOpenError: The file is not one that this release can use; it was left as it is.
+            StoreBusyError: Another process kept it locked.
+            StoreFullError: There is no space for it.
+        """
+        file = Path(path)
+        newest = len(MIGRATIONS)
+        await check(file, newest=newest, read_only=read_only, timeout=busy_timeout)
+        connections: list[aiosqlite.Connection] = []
+        try:
+            if not read_only:
+                connections.append(
+                    await connect_writer(
+                        file, MIGRATIONS, synchronous, timeout=busy_timeout, max_bytes=max_bytes
+                    )
+                )
+            connections.append(await connect_reader(file, timeout=busy_timeout))
+            kinds = Kinds(
+                await connections[-1].execute_fetchall("SELECT kind, type, version FROM kinds")
+            )
+            reader = Reader(connections[-1], kinds, file)
+            watch = Watch(connections[0], reader, await reader.last())
+        except sqlite3.Error as error:
+            await _close(connections)
+            raise opening(error, file) from error
+        except BaseException:
+            await _close(connections)
+            raise
+        if read_only:
+            return cls(reader, None, watch, Stats(), connections)
+        transactions = Transactions(connections[0], kinds)
+        writer = Writer(transactions, file, watch.committed)
+        return cls(reader, writer, watch, transactions.stats, connections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def append(
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        *,
+        expected: int,
+        epoch: int | None = None,
+        holder: str | None = None,
+    ) -> Awaitable[Head]:
+        """See `EventStore.append`."""
+        future: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+        self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None))
+        return future
+
+    async def read(
+        self, run_id: RunId, *, after: int = 0, to: int | None = None
+    ) -> AsyncIterator[Event]:
+        """See `EventStore.read`."""
+        key = await self._key(run_id)
+        async for event in self._reader.read(run_id, key, after, to):
+            yield event
+
+    def scan(
+        self, *, after: int = 0, types: frozenset[str] | None = None
+    ) -> AsyncIterator[Sequence[Event]]:
+        """See `EventStore.scan`."""
+        return self._reader.scan(after, types)
+
+    async def head(self, run_id: RunId) -> Head | None:
+        """See `EventStore.head`."""
+        return await self._reader.head(run_id)
+
+    async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
+        """See `EventStore.runs`."""
+        return await self._reader.runs(query)
+
+    async def blob(self, digest: str) -> bytes:
+        """See `EventStore.blob`."""
+        return await self._reader.blob(digest)
+
+    async def acquire(self, run_id: RunId, holder: str, *, now: float) -> int:
+        """See `EventStore.acquire`."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._put(Acquire(run_id, holder, now, future))
+        return await future
+
+    async def beat(self, holder: str, *, until: float) -> None:
+        """See `EventStore.beat`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(Beat(holder, until, future))
+        await future
+
+    async def release(self, run_id: RunId, *, epoch: int) -> None:
+        """See `EventStore.release`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(Release(run_id, epoch, future))
+        await future
+
+    async def save_snapshot(self, run_id: RunId, name: str, snapshot: Snapshot) -> None:
+        """See `EventStore.save_snapshot`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(Save(run_id, name, snapshot, future))
+        await future
+
+    async def load_snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
+        """See `EventStore.load_snapshot`."""
+        return await self._reader.snapshot(await self._key(run_id), name)
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """See `EventStore.watch`."""
+        return self._watch.add(watcher)
+
+    async def close(self) -> None:
+        """See `EventStore.close`."""
+        connections, self._connections = self._connections, ()
+        if not connections:
+            return
+        try:
+            if self._writer is not None:
+                await self._writer.close()
+            await self._watch.close()
+        finally:
+            await _close(connections)
+
+    def _put(self, command: Command) -> None:
+        if self._writer is None:
+            settle(command.future, StoreError("the store was opened with `read_only=True`"))
+        else:
+            self._writer.put(command)
+
+    async def _key(self, run_id: RunId) -> int:
+        known = None if self._writer is None else self._writer.key(run_id)
+        return await self._reader.key(run_id) if known is None else known
+
+
+async def _close(connections: Sequence[aiosqlite.Connection]) -> None:
+    # The writer last: the last connection to close moves the log into the file, and only the writer may.
+    for connection in reversed(connections):
+        await connection.close()

@@ -1,0 +1,201 @@
+"""Judging a batch of commands: pure. What each of them gets for an answer, and what is written for all of them.
+
+The store's promises are decided here, on the state of the runs as it was read under the lock or as it is known from this
+process's own last commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from midstream.errors import (
+    ConcurrencyError,
+    LeaseHeldError,
+    LeaseLostError,
+    MidstreamError,
+    NotRecordableError,
+    RunNotFoundError,
+)
+from midstream.events.catalog import check_first
+from midstream.events.envelope import chain, genesis
+from midstream.events.ids import RunId
+from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save
+from midstream.events.sqlite_rows import Kinds, row_of
+from midstream.events.store import Head, Status
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """What the writer knows of a run.
+
+    Attributes:
+        key: Its number in the file; 0 until it is written.
+        seq: Its newest event.
+        position: The place of that event in the store.
+        digest: The digest of that event.
+        row: Which row of the batch that event is, or -1 where it is written already.
+        created: Its line in the list of runs, where this batch makes it: graph, tags as JSON, time.
+    """
+
+    run_id: RunId
+    key: int
+    seq: int
+    position: int
+    digest: bytes
+    status: Status
+    epoch: int
+    holder: str | None
+    row: int = -1
+    created: tuple[str, str, int] | None = None
+
+
+class Placed(NamedTuple):
+    """A head whose position is known once the rows of its batch are written."""
+
+    seq: int
+    row: int
+    position: int
+    digest: bytes
+
+    def head(self, first: int) -> Head:
+        """Return the head, given the position of the batch's first row."""
+        return Head(self.seq, first + self.row if self.row >= 0 else self.position, self.digest)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Commands and what they come to.
+
+    Attributes:
+        runs: The runs concerned, by id, changed as the commands are judged; a run that does not exist is missing.
+        kinds: The numbers of types.
+        alive: Until when each driver's lease holds.
+        answers: For each command its answer or its error.
+        rows: What is written of each event: the run, and the columns after it.
+        changed: Runs whose own line changed.
+        refusals: How many of the answers are errors.
+    """
+
+    runs: dict[RunId, Run]
+    kinds: Kinds
+    alive: dict[str, float] = field(default_factory=dict[str, float])
+    answers: list[tuple[Command, object]] = field(default_factory=list[tuple[Command, object]])
+    rows: list[tuple[Run, tuple[Any, ...]]] = field(
+        default_factory=list[tuple[Run, tuple[Any, ...]]]
+    )
+    new: list[Run] = field(default_factory=list[Run])
+    changed: dict[RunId, Run] = field(default_factory=dict[RunId, Run])
+    blobs: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    beats: dict[str, float] = field(default_factory=dict[str, float])
+    snapshots: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    refusals: int = 0
+
+    def judge(self, command: Command) -> None:
+        """Take one command in; after all before it, and before all after it."""
+        answer: object
+        try:
+            answer = self._answer(command)
+        except MidstreamError as error:
+            self.refusals += 1
+            answer = error
+        if isinstance(command, Append):
+            command.refused = isinstance(answer, MidstreamError)
+        self.answers.append((command, answer))
+
+    def _answer(self, command: Command) -> object:
+        match command:
+            case Append():
+                return self._append(command)
+            case Acquire():
+                return self._acquire(command)
+            case Beat():
+                self.beats[command.holder] = self.alive[command.holder] = command.until
+            case Release():
+                run = self._run(command.run_id)
+                if run.epoch == command.epoch:
+                    run.holder = None
+                    self._change(run)
+            case Save():
+                run = self._run(command.run_id)
+                self.snapshots.append((run, command.name, *command.snapshot))
+        return None
+
+    def _run(self, run_id: RunId) -> Run:
+        try:
+            return self.runs[run_id]
+        except KeyError:
+            raise RunNotFoundError(run_id) from None
+
+    def _change(self, run: Run) -> None:
+        if run.created is None:
+            self.changed[run.run_id] = run
+
+    def _append(self, command: Append) -> Placed:
+        check_first(command.run_id, command.drafts, command.expected)
+        run = self.runs.get(command.run_id)
+        fresh = run is None
+        if run is None:
+            run = self._created(command)
+        if command.epoch is not None and command.epoch != run.epoch:
+            raise LeaseLostError(command.run_id, command.epoch, run.epoch)
+        if run.seq != command.expected:
+            raise ConcurrencyError(command.run_id, command.expected, run.seq)
+        if command.ahead is not None and command.ahead.refused:
+            # Somebody else's events stand where those ahead of this one should.
+            raise ConcurrencyError(command.run_id, command.ahead.expected, run.seq)
+        rows, digest = self._rows(command, run)
+        if fresh:
+            self.runs[command.run_id] = run
+            self.new.append(run)
+        run.seq, run.digest = command.end, digest
+        if command.status is not None and command.status != run.status:
+            run.status = command.status
+            self._change(run)
+        if rows:
+            self.rows += rows
+            run.row = len(self.rows) - 1
+        for draft in command.drafts:
+            self.blobs.update(draft.blobs)
+        return Placed(run.seq, run.row, run.position, run.digest)
+
+    def _created(self, command: Append) -> Run:
+        run_id = command.run_id
+        if command.expected != 0 or not command.drafts:
+            raise RunNotFoundError(run_id)
+        first = command.drafts[0]
+        tags = orjson.dumps(first.data.get("tags", {})).decode()
+        created = (str(first.data.get("graph", "")), tags, first.at)
+        epoch = 0 if command.holder is None else 1
+        return Run(
+            run_id, 0, 0, 0, genesis(run_id), "running", epoch, command.holder, created=created
+        )
+
+    def _rows(self, command: Append, run: Run) -> tuple[list[tuple[Run, tuple[Any, ...]]], bytes]:
+        rows: list[tuple[Run, tuple[Any, ...]]] = []
+        digest = run.digest
+        epoch = command.epoch
+        for seq, draft in enumerate(command.drafts, command.expected + 1):
+            try:
+                digest = chain(digest, seq, draft, epoch)
+            except TypeError as error:
+                place = f"the envelope of {draft.type!r}"
+                raise NotRecordableError(
+                    place, str(error), "pass texts and integers of 64 bits"
+                ) from error
+            kind = self.kinds.number[draft.type, draft.version]
+            rows.append((run, row_of(seq, kind, draft, epoch, digest)))
+        return rows, digest
+
+    def _acquire(self, command: Acquire) -> int:
+        run = self._run(command.run_id)
+        if run.holder is not None and run.holder != command.holder:
+            until = self.alive.get(run.holder, 0.0)
+            if until > command.now:
+                raise LeaseHeldError(command.run_id, run.holder, until, command.now)
+        run.holder = command.holder
+        run.epoch += 1
+        self._change(run)
+        return run.epoch

@@ -1,0 +1,106 @@
+"""What stands in line for the writer: appends, and the small changes that share its commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from midstream.events.catalog import status_after
+from midstream.events.envelope import Draft
+from midstream.events.ids import RunId
+from midstream.events.store import Head, Snapshot, Status
+
+
+@dataclass(slots=True, eq=False)
+class Append:
+    """An append in line; see `EventStore.append`.
+
+    Attributes:
+        ahead: The append that this one was made on top of before its outcome was known, or None.
+        refused: Whether it was refused.
+        status: What it makes of the run's status, or None where it stays.
+        plain: It is nothing but rows of events: no new run, no blob, no change of status.
+    """
+
+    run_id: RunId
+    drafts: tuple[Draft, ...]
+    expected: int
+    epoch: int | None
+    holder: str | None
+    future: asyncio.Future[Head]
+    ahead: Append | None
+    refused: bool = False
+    status: Status | None = field(init=False)
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.status = status_after(self.drafts)
+        self.plain = (
+            self.expected > 0
+            and self.status is None
+            and bool(self.drafts)
+            and not any(draft.blobs for draft in self.drafts)
+        )
+
+    @property
+    def end(self) -> int:
+        """The seq of its last event."""
+        return self.expected + len(self.drafts)
+
+
+@dataclass(slots=True, eq=False)
+class Acquire:
+    """See `EventStore.acquire`."""
+
+    run_id: RunId
+    holder: str
+    now: float
+    future: asyncio.Future[int]
+
+
+@dataclass(slots=True, eq=False)
+class Beat:
+    """See `EventStore.beat`."""
+
+    holder: str
+    until: float
+    future: asyncio.Future[None]
+
+
+@dataclass(slots=True, eq=False)
+class Release:
+    """See `EventStore.release`."""
+
+    run_id: RunId
+    epoch: int
+    future: asyncio.Future[None]
+
+
+@dataclass(slots=True, eq=False)
+class Save:
+    """See `EventStore.save_snapshot`."""
+
+    run_id: RunId
+    name: str
+    snapshot: Snapshot
+    future: asyncio.Future[None]
+
+
+Command = Append | Acquire | Beat | Release | Save
+
+
+def settle(future: asyncio.Future[Any], outcome: object) -> None:
+    """Give a future its outcome, unless whoever waited for it has gone."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def runs_of(commands: Sequence[Command]) -> list[RunId]:
+    """Return the runs that the commands concern, each once."""
+    return list(dict.fromkeys(c.run_id for c in commands if not isinstance(c, Beat)))

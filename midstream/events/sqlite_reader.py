@@ -1,0 +1,240 @@
+"""Reading a store in SQLite: by pages, on a connection that cannot write, nothing held open between two pages."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import orjson
+
+from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
+from midstream.events.codec import MARK, decode, references
+from midstream.events.envelope import Event
+from midstream.events.ids import RunId
+from midstream.events.sqlite_open import translated
+from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, event_of, filled
+from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
+
+PAGE = 1000
+"""Rows of a page."""
+
+_NAMES = 100_000
+"""How many runs' names a scan keeps at most."""
+
+_SLICE = 100
+"""Of so many events the blobs are in memory at a time."""
+
+_MAX = 2**63 - 1
+
+_LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
+    (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
+
+
+class Reader:
+    """Queries over one connection.
+
+    Args:
+        connection: It cannot write.
+        kinds: The numbers of types; learns those that other processes add.
+        path: The file, for errors.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, kinds: Kinds, path: Path) -> None:
+        self._connection = connection
+        self._kinds = kinds
+        self._path = path
+        self._names: dict[int, RunId] = {}
+
+    async def key(self, run_id: RunId) -> int:
+        """Return the number of a run.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        for (key,) in await self._rows("SELECT run FROM runs WHERE uid = ?", (run_id,)):
+            return int(key)
+        raise RunNotFoundError(run_id)
+
+    async def read(
+        self, run_id: RunId, key: int, after: int, to: int | None
+    ) -> AsyncIterator[Event]:
+        """Iterate over the events of a run, blobs in place."""
+        last = _MAX if to is None else to
+        while True:
+            rows = await self._rows(
+                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
+                (key, after, last),
+            )
+            await self._learn(rows)
+            events = [event_of(run_id, row, self._kinds, None) for row in rows]
+            for start in range(0, len(events), _SLICE):
+                for event in await self._whole(events[start : start + _SLICE]):
+                    yield event
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][0]
+
+    async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
+        """Iterate over the events of all runs by position; blobs stay references."""
+        while True:
+            wanted = ""
+            if types is not None:
+                self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+                wanted = f"AND kind IN ({', '.join(map(str, self._kinds.numbers(types)))})"
+            rows = await self._rows(
+                f"SELECT {COLUMNS}, run FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
+                (after,),
+            )
+            await self._learn(rows)
+            await self._name({row[10] for row in rows})
+            names, kinds = self._names, self._kinds
+            if rows:
+                yield [event_of(names[row[10]], row[:10], kinds, None) for row in rows]
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][1]
+
+    async def head(self, run_id: RunId) -> Head | None:
+        """See `EventStore.head`."""
+        rows = await self._rows(
+            "SELECT e.seq, e.id, e.digest FROM runs r JOIN events e ON e.run = r.run"
+            " WHERE r.uid = ? ORDER BY e.seq DESC LIMIT 1",
+            (run_id,),
+        )
+        return Head(*rows[0]) if rows else None
+
+    async def runs(self, query: RunQuery) -> list[RunInfo]:
+        """See `EventStore.runs`."""
+        where, parameters = _conditions(query)
+        found: list[RunInfo] = []
+        before = _MAX
+        while query.limit is None or len(found) < query.limit:
+            rows = await self._rows(
+                f"{_LIST} WHERE r.run < ? {where} ORDER BY r.run DESC LIMIT {PAGE}",
+                (before, *parameters),
+            )
+            found += [info for info in map(_info, rows) if query.tags.items() <= info.tags.items()]
+            if len(rows) < PAGE:
+                break
+            before = rows[-1][0]
+        return found[: query.limit]
+
+    async def blob(self, digest: str) -> bytes:
+        """See `EventStore.blob`."""
+        kept = (await self._kept([digest])).get(digest)
+        if kept is None:
+            raise CorruptLogError(None, None, f"blob {digest!r} is missing")
+        body = body_of_blob(digest, kept)
+        if body is None:
+            raise CorruptLogError(None, None, f"blob {digest!r} is not what its digest says")
+        return body
+
+    async def snapshot(self, key: int, name: str) -> Snapshot | None:
+        """See `EventStore.load_snapshot`."""
+        rows = await self._rows(
+            "SELECT seq, digest, body FROM snapshots WHERE run = ? AND name = ?", (key, name)
+        )
+        return Snapshot(*rows[0]) if rows else None
+
+    async def last(self) -> int:
+        """Return the position of the newest event, 0 where there is none."""
+        rows = await self._rows("SELECT max(id) FROM events")
+        return int(rows[0][0] or 0)
+
+    async def grown(self, after: int) -> tuple[dict[RunId, int], int]:
+        """Return the newest seq of each run that has events after this position, and the last position."""
+        rows = await self._rows(
+            "SELECT r.uid, max(e.seq), max(e.id) FROM events e JOIN runs r ON r.run = e.run"
+            " WHERE e.id > ? GROUP BY e.run",
+            (after,),
+        )
+        return {row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=after)
+
+    async def _whole(self, events: list[Event]) -> list[Event]:
+        """Return the events with their blobs in place."""
+        marked = {event.seq: references(event.body) for event in events if MARK in event.body}
+        if not marked:
+            return events
+        kept = await self._kept(list({digest for digests in marked.values() for digest in digests}))
+        return [
+            _filled_in(event, marked[event.seq], kept) if event.seq in marked else event
+            for event in events
+        ]
+
+    async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
+        """Return those of the blobs that are there, as they are kept."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(digests), PAGE):
+            chunk = [bytes.fromhex(digest) for digest in digests[start : start + PAGE]]
+            count = filled(len(chunk))
+            sql = f"SELECT digest, body FROM blobs WHERE digest IN ({', '.join('?' * count)})"
+            rows = await self._rows(sql, (*chunk, *[None] * (count - len(chunk))))
+            found.update((digest.hex(), body) for digest, body in rows)
+        return found
+
+    async def _learn(self, rows: Sequence[Sequence[Any]]) -> None:
+        of = self._kinds.of
+        if any(row[3] not in of for row in rows):
+            self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+
+    async def _name(self, keys: set[int]) -> None:
+        missing = list(keys - self._names.keys())
+        if len(self._names) > _NAMES:
+            self._names.clear()
+            missing = list(keys)
+        if missing:
+            count = filled(len(missing))
+            sql = f"SELECT run, uid FROM runs WHERE run IN ({', '.join('?' * count)})"
+            rows = await self._rows(sql, (*missing, *[None] * (count - len(missing))))
+            self._names.update(rows)
+            if lost := set(missing) - self._names.keys():
+                raise CorruptLogError(None, None, f"no run has the number {min(lost)}")
+
+    async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
+        try:
+            return list(await self._connection.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise translated(error, self._path, 0.0) from error
+        except ValueError as error:
+            raise StoreError("the store is closed; open it again to read") from error
+
+
+def _filled_in(event: Event, digests: Sequence[str], kept: dict[str, bytes]) -> Event:
+    blobs: dict[str, bytes] = {}
+    for digest in digests:
+        if digest in kept:
+            body = body_of_blob(digest, kept[digest])
+            if body is None:
+                found = f"blob {digest!r} is not what its digest says"
+                raise CorruptLogError(event.run_id, event.seq, found)
+            blobs[digest] = body
+    return decode((*event[:4], *event.stored, *event[6:12]), blobs)
+
+
+def _conditions(query: RunQuery) -> tuple[str, list[Any]]:
+    where = ""
+    parameters: list[Any] = []
+    if query.status is not None:
+        where += f" AND r.status IN ({', '.join('?' * len(query.status))})"
+        parameters += sorted(query.status)
+    if query.graph is not None:
+        where += " AND r.graph = ?"
+        parameters.append(query.graph)
+    if query.prefix:
+        where += " AND substr(r.uid, 1, ?) = ?"
+        parameters += [len(query.prefix), query.prefix]
+    if query.orphaned_at is not None:
+        marks = ", ".join("?" * len(OPEN))
+        where += f" AND r.status IN ({marks}) AND (r.holder IS NULL OR coalesce(d.until, 0.0) <= ?)"
+        parameters += [*sorted(OPEN), query.orphaned_at]
+    return where, parameters
+
+
+def _info(row: Sequence[Any]) -> RunInfo:
+    _, uid, graph, status, tags, created_at, epoch, holder, until, seq = row
+    return RunInfo(
+        uid, graph, status, orjson.loads(tags), created_at, seq or 0, epoch, holder, until
+    )

@@ -1,0 +1,124 @@
+"""Rows of a store in SQLite, and the events they hold: numbers for types, small bodies for large ones."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from midstream.errors import CorruptLogError
+from midstream.events.codec import decode
+from midstream.events.envelope import ENGINE, Draft, Event
+from midstream.events.ids import RunId
+
+COLUMNS = "seq, id, at, kind, actor, cause, address, epoch, body, digest"
+"""What is read of an event, in the order of `event_of`."""
+
+_WORTH = 512
+_ZLIB = 0x78
+"""How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
+
+
+class Kinds:
+    """The numbers of types and versions in one file."""
+
+    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
+        self.of: dict[int, tuple[str, int]] = {}
+        self.number: dict[tuple[str, int], int] = {}
+        self.learn(rows)
+
+    def learn(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Take what stands in the table `kinds`: number, type, version."""
+        for kind, type_, version in rows:
+            self.of[kind] = (type_, version)
+            self.number[type_, version] = kind
+
+    def forget(self) -> None:
+        """Drop all numbers, before those in the file are learnt again."""
+        self.of.clear()
+        self.number.clear()
+
+    def know(self, drafts: Iterable[Draft]) -> bool:
+        """Return whether every draft's type has a number."""
+        number = self.number
+        return all((draft.type, draft.version) in number for draft in drafts)
+
+    def numbers(self, types: frozenset[str]) -> list[int]:
+        """Return the numbers of all versions of these types."""
+        return [kind for kind, (type_, _) in self.of.items() if type_ in types]
+
+
+def row_of(seq: int, kind: int, draft: Draft, epoch: int | None, digest: bytes) -> tuple[Any, ...]:
+    """Return what is written of an event, without its run: seq, kind, at, actor, cause, address, epoch, body, digest."""
+    actor = None if draft.actor == ENGINE else draft.actor
+    body = squeezed(draft.body)
+    return (seq, kind, draft.at, actor, draft.cause, draft.address, epoch, body, digest)
+
+
+def event_of(
+    run_id: RunId, row: Sequence[Any], kinds: Kinds, blobs: Mapping[str, bytes] | None
+) -> Event:
+    """Return the event of a row.
+
+    Raises:
+        CorruptLogError: The row is not what was written.
+    """
+    seq, position, at, kind, actor, cause, address, epoch, body, digest = row
+    try:
+        type_, version = kinds.of[kind]
+    except (KeyError, TypeError):
+        raise CorruptLogError(run_id, seq, f"no type has the number {kind!r}") from None
+    try:
+        if body[0] == _ZLIB:
+            body = zlib.decompress(body)
+        return decode(
+            (
+                run_id,
+                seq,
+                position,
+                at,
+                type_,
+                version,
+                actor or ENGINE,
+                cause,
+                address,
+                epoch,
+                body,
+                digest,
+            ),
+            blobs,
+        )
+    except (zlib.error, TypeError, IndexError, ValueError) as error:
+        raise CorruptLogError(run_id, seq, f"its body cannot be read ({error})") from error
+
+
+def squeezed(body: bytes) -> bytes:
+    """Return the body as it is kept: compressed where that saves space."""
+    if len(body) < _WORTH:
+        return body
+    small = zlib.compress(body, 1)
+    return small if len(small) < len(body) else body
+
+
+def body_of_blob(digest: str, kept: bytes) -> bytes | None:
+    """Return a blob as it was put aside, or None where it is not what its digest says.
+
+    Whether it was compressed is told by its digest: unlike an event's body it may begin with any byte.
+    """
+    if _is(digest, kept):
+        return kept
+    try:
+        body = zlib.decompress(kept)
+    except (zlib.error, TypeError):
+        return None
+    return body if _is(digest, body) else None
+
+
+def _is(digest: str, body: bytes) -> bool:
+    return isinstance(body, bytes) and sha256(body).hexdigest() == digest
+
+
+def filled(count: int) -> int:
+    """Return how many rows a statement for `count` rows has: few different statements, so that they stay prepared."""
+    return count if count <= 16 else 1 << (count - 1).bit_length()

@@ -1,0 +1,97 @@
+"""The tables of a store in SQLite, what marks a file as ours, and how an older file becomes a newer one.
+
+A file carries our `application_id` and the number of its last migration as `user_version`. Both are in the first 100 bytes
+of the file. Source: https://www.sqlite.org/fileformat2.html, section 1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aiosqlite
+
+from midstream.events.payloads import VERSIONS
+
+APPLICATION_ID = 0x4D535452
+"""`MSTR`."""
+
+PAGE_SIZE = 8192
+"""Bytes of a page: stores chat messages in a third fewer bytes than SQLite's 4,096, for the same rate of small events."""
+
+Migration = Sequence[str]
+"""Statements that take a file from one version to the next, in one transaction."""
+
+_FIRST: Migration = (
+    # Integer keys inside, public ids outside: a UUID in the key of each event makes appending five times slower.
+    """CREATE TABLE runs (
+        run INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, graph TEXT NOT NULL, status TEXT NOT NULL, tags TEXT NOT NULL,
+        created_at INTEGER NOT NULL, epoch INTEGER NOT NULL, holder TEXT)""",
+    # `id` is the position. In the order of appending, not clustered by run: a thousand runs that append in turn would
+    # write a page each. `actor` is NULL for the engine.
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+        actor TEXT, cause INTEGER, address TEXT, epoch INTEGER, body BLOB NOT NULL, digest BLOB NOT NULL,
+        UNIQUE (run, seq))""",
+    # A type and version that this release has never heard of has a number here too, and so stays readable.
+    "CREATE TABLE kinds (kind INTEGER PRIMARY KEY, type TEXT NOT NULL, version INTEGER NOT NULL)",
+    "CREATE TABLE blobs (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, body BLOB NOT NULL)",
+    "CREATE TABLE drivers (holder TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE snapshots (
+        run INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (run, name)) WITHOUT ROWID""",
+    # The conditions of an append, checked inside the statement that writes it. `UNIQUE (run, seq)` is the third.
+    """CREATE TRIGGER events_follow BEFORE INSERT ON events BEGIN
+        SELECT RAISE(ABORT, 'the event before it is missing') WHERE NEW.seq > 1
+            AND NOT EXISTS (SELECT 1 FROM events WHERE run = NEW.run AND seq = NEW.seq - 1);
+        SELECT RAISE(ABORT, 'the epoch is not in force') WHERE NEW.epoch IS NOT NULL
+            AND NEW.epoch IS NOT (SELECT epoch FROM runs WHERE run = NEW.run);
+        END""",
+    "CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END",
+    "CREATE TRIGGER events_hold BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are never changed'); END",
+    "CREATE TRIGGER blobs_stay BEFORE DELETE ON blobs BEGIN SELECT RAISE(ABORT, 'blobs are never deleted'); END",
+    "CREATE TRIGGER blobs_hold BEFORE UPDATE ON blobs BEGIN SELECT RAISE(ABORT, 'blobs are never changed'); END",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+"""The way from an empty file to the tables of this release; only ever add to it."""
+
+TABLES = frozenset(("runs", "events", "kinds", "blobs", "drivers", "snapshots"))
+
+
+async def migrate(connection: aiosqlite.Connection, migrations: Sequence[Migration]) -> None:
+    """Bring the file to the newest version, all in one transaction; what is there already is skipped."""
+    await connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read under the lock: another process may have opened the same file at the same time.
+        version = await _version(connection)
+        for number, statements in enumerate(migrations[version:], version + 1):
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.execute(f"PRAGMA user_version = {number}")
+        await _add_kinds(connection, VERSIONS)
+        await connection.execute("COMMIT")
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+
+
+async def is_current(connection: aiosqlite.Connection, migrations: Sequence[Migration]) -> bool:
+    """Return whether the file has nothing to learn, so that opening it writes nothing."""
+    if await _version(connection) != len(migrations):
+        return False
+    rows = await connection.execute_fetchall("SELECT type, version FROM kinds")
+    return {(str(row[0]), int(row[1])) for row in rows} >= set(VERSIONS.items())
+
+
+async def _version(connection: aiosqlite.Connection) -> int:
+    rows = await connection.execute_fetchall("PRAGMA user_version")
+    return next(int(row[0]) for row in rows)
+
+
+async def _add_kinds(connection: aiosqlite.Connection, versions: Mapping[str, int]) -> None:
+    """Number the payloads of this release beforehand, so that the first of a type needs no transaction of its own."""
+    await connection.executemany(
+        "INSERT INTO kinds (type, version) SELECT ?1, ?2"
+        " WHERE NOT EXISTS (SELECT 1 FROM kinds WHERE type = ?1 AND version = ?2)",
+        tuple(versions.items()),
+    )

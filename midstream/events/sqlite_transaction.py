@@ -1,0 +1,172 @@
+"""Writing one batch: a single statement where it is nothing but events, else one explicit transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiosqlite
+
+from midstream.events.ids import RunId
+from midstream.events.sqlite_batch import Batch, Run
+from midstream.events.sqlite_line import Acquire, Append, Command, runs_of
+from midstream.events.sqlite_rows import Kinds, filled, squeezed
+
+ROWS = 1024
+"""Rows of one statement at most: 10,240 bound values, of 32,766 that SQLite takes; a commit of them takes a few ms."""
+
+_EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
+_RUN = "(uid, graph, status, tags, created_at, epoch, holder)"
+_STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder
+    FROM runs r JOIN events e ON e.run = r.run AND e.seq = (SELECT max(seq) FROM events WHERE run = r.run)
+    WHERE r.uid IN """
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the writer did since the store was opened.
+
+    Attributes:
+        commits: Transactions that were committed.
+        hops: Calls that were handed to the writer's thread to make them, failed ones included.
+        events: Events that were recorded.
+    """
+
+    commits: int = 0
+    hops: int = 0
+    events: int = 0
+
+
+class Transactions:
+    """The writer's connection, and what it knows of the file between two commits."""
+
+    def __init__(self, connection: aiosqlite.Connection, kinds: Kinds) -> None:
+        self.connection = connection
+        self.kinds = kinds
+        self.stats = Stats()
+
+    async def at_once(self, batch: Batch) -> int:
+        """Write rows of events in one statement, which is a transaction of its own; return the first position."""
+        last = await self._insert("events", _EVENT, [(run.key, *row) for run, row in batch.rows])
+        self.stats.commits += 1
+        self.stats.events += len(batch.rows)
+        return last - len(batch.rows) + 1
+
+    async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
+        """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
+        await self._execute("BEGIN IMMEDIATE")
+        try:
+            batch = Batch(await self._states(runs_of(commands)), self.kinds)
+            if any(isinstance(command, Acquire) for command in commands):
+                batch.alive = dict(await self._rows("SELECT holder, until FROM drivers"))
+            await self._number_kinds(commands)
+            for command in commands:
+                batch.judge(command)
+            first = await self._write(batch)
+            await self._execute("COMMIT")
+        except BaseException:
+            await self._roll_back()
+            raise
+        self.stats.commits += 1
+        self.stats.events += len(batch.rows)
+        return batch, first
+
+    async def _write(self, batch: Batch) -> int:
+        # Epochs before events: the events' trigger compares with them.
+        await self._insert_runs(batch.new)
+        await self._many(
+            "UPDATE runs SET status = ?, epoch = ?, holder = ? WHERE run = ?",
+            [(run.status, run.epoch, run.holder, run.key) for run in batch.changed.values()],
+        )
+        await self._many(
+            "INSERT OR IGNORE INTO blobs (digest, body) VALUES (?, ?)",
+            [(bytes.fromhex(digest), squeezed(body)) for digest, body in batch.blobs.items()],
+        )
+        await self._many(
+            "INSERT OR REPLACE INTO drivers (holder, until) VALUES (?, ?)", batch.beats.items()
+        )
+        await self._many(
+            "INSERT OR REPLACE INTO snapshots (run, name, seq, digest, body) VALUES (?, ?, ?, ?, ?)",
+            [(run.key, *rest) for run, *rest in batch.snapshots],
+        )
+        first = 0
+        for start in range(0, len(batch.rows), ROWS):
+            rows = [(run.key, *row) for run, row in batch.rows[start : start + ROWS]]
+            last = await self._insert("events", _EVENT, rows)
+            first = first or last - len(rows) + 1
+        return first
+
+    async def _insert_runs(self, new: Sequence[Run]) -> None:
+        for start in range(0, len(new), ROWS):
+            runs = new[start : start + ROWS]
+            rows: list[tuple[Any, ...]] = []
+            for run in runs:
+                assert run.created is not None
+                graph, tags, at = run.created
+                rows.append((run.run_id, graph, run.status, tags, at, run.epoch, run.holder))
+            last = await self._insert("runs", _RUN, rows)
+            for key, run in enumerate(runs, last - len(runs) + 1):
+                run.key, run.created = key, None
+
+    async def _insert(self, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert the rows in one statement, filled up with empty ones that it leaves out; return the last key."""
+        width = columns.count(",") + 1
+        count = filled(len(rows))
+        values = ", ".join([f"({', '.join('?' * width)})"] * count)
+        sql = f"INSERT INTO {table} {columns} VALUES {values}"
+        if count > len(rows):
+            sql = f"INSERT INTO {table} {columns} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"
+        parameters = [value for row in rows for value in row]
+        parameters += [None] * (width * (count - len(rows)))
+        cursor = await self._hop(self.connection.execute(sql, parameters))
+        return cursor.lastrowid or 0
+
+    async def _states(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
+        runs: dict[RunId, Run] = {}
+        for start in range(0, len(run_ids), ROWS):
+            chunk = run_ids[start : start + ROWS]
+            count = filled(len(chunk))
+            marks = ", ".join("?" * count)
+            rows = await self._rows(
+                f"{_STATES} ({marks})", (*chunk, *[None] * (count - len(chunk)))
+            )
+            for uid, key, seq, position, digest, status, epoch, holder in rows:
+                runs[uid] = Run(uid, key, seq, position, digest, status, epoch, holder)
+        return runs
+
+    async def _number_kinds(self, commands: Sequence[Command]) -> None:
+        """Give a number to types that the file does not know yet; the numbers of a failed transaction are forgotten."""
+        wanted = {
+            (draft.type, draft.version)
+            for command in commands
+            if isinstance(command, Append)
+            for draft in command.drafts
+        }
+        if wanted <= self.kinds.number.keys():
+            return
+        self.kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+        missing = sorted(wanted - self.kinds.number.keys())
+        await self._many("INSERT INTO kinds (type, version) VALUES (?, ?)", missing)
+        self.kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+
+    async def _roll_back(self) -> None:
+        # SQLite has rolled back by itself after some errors, such as a full disk.
+        if self.connection.in_transaction:
+            await self._execute("ROLLBACK")
+        self.kinds.forget()
+        self.kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+
+    async def _execute(self, sql: str) -> None:
+        await self._hop(self.connection.execute(sql))
+
+    async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
+        return list(await self._hop(self.connection.execute_fetchall(sql, parameters)))
+
+    async def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        if rows := list(rows):
+            await self._hop(self.connection.executemany(sql, rows))
+
+    async def _hop(self, call: Awaitable[Any]) -> Any:
+        self.stats.hops += 1
+        return await call

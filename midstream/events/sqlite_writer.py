@@ -1,0 +1,212 @@
+"""The one writer: takes what stands in line, commits it together, and lets the next batch fill up meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+
+from midstream.errors import (
+    MidstreamError,
+    NotRecordableError,
+    StoreBusyError,
+    StoreError,
+)
+from midstream.events.ids import RunId
+from midstream.events.sqlite_batch import Batch, Placed, Run
+from midstream.events.sqlite_line import Acquire, Append, Command, settle
+from midstream.events.sqlite_open import translated
+from midstream.events.sqlite_transaction import ROWS, Transactions
+
+KNOWN_RUNS = 20_000
+"""How many runs' heads are kept, so that appending reads nothing; some 400 bytes each."""
+
+_UNBINDABLE = (OverflowError, UnicodeEncodeError, sqlite3.DataError, sqlite3.InterfaceError)
+
+Committed = Callable[[dict[RunId, int], int, int], None]
+"""Called after a commit with the newest seq of each run that grew, and the positions of its first and last event."""
+
+
+class Writer:
+    """Group commit over one connection.
+
+    Args:
+        transactions: The connection.
+        path: The file, for errors.
+        committed: See `Committed`.
+    """
+
+    def __init__(self, transactions: Transactions, path: Path, committed: Committed) -> None:
+        self._transactions = transactions
+        self._path = path
+        self._committed = committed
+        self._line: deque[Command] = deque()
+        self._last: dict[RunId, Append] = {}
+        self._known: dict[RunId, Run] = {}
+        self._filled = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def put(self, command: Command) -> None:
+        """Put a command in line."""
+        if self._closing:
+            settle(command.future, StoreError("the store is closed; open it again to append"))
+            return
+        if isinstance(command, Append):
+            ahead = self._last.get(command.run_id)
+            if ahead is not None and ahead.end == command.expected:
+                command.ahead = ahead
+            self._last[command.run_id] = command
+        self._line.append(command)
+        self._filled.set()
+
+    def key(self, run_id: RunId) -> int | None:
+        """Return the number of a run where it is known."""
+        known = self._known.get(run_id)
+        return None if known is None else known.key
+
+    async def close(self) -> None:
+        """Wait until the line is empty; nothing joins it any more."""
+        self._closing = True
+        self._filled.set()
+        await asyncio.shield(self._task)
+
+    async def _work(self) -> None:
+        taken: Sequence[Command] = ()
+        try:
+            while self._line or not self._closing:
+                if self._line:
+                    taken = self._take()
+                    await self._commit(taken)
+                else:
+                    self._filled.clear()
+                    await self._filled.wait()
+        finally:
+            # Cancelled from outside: nobody may wait for ever.
+            self._closing = True
+            ended = StoreError(
+                "the writer was stopped; open the store again and see what was recorded"
+            )
+            self._fail((*taken, *self._line), ended)
+
+    def _take(self) -> list[Command]:
+        """Take the next batch off the line, in order."""
+        batch: list[Command] = []
+        rows = 0
+        appended: set[RunId] = set()
+        line = self._line
+        while line and len(batch) < ROWS:
+            command = line[0]
+            if isinstance(command, Append):
+                rows += len(command.drafts)
+                if batch and rows > ROWS:
+                    break
+                appended.add(command.run_id)
+            elif isinstance(command, Acquire) and command.run_id in appended:
+                # What was appended before belongs to the epoch before, and the file checks that row by row.
+                break
+            batch.append(line.popleft())
+        return batch
+
+    async def _commit(self, commands: Sequence[Command]) -> None:
+        """Commit the commands together; where that fails, find out which of them cannot be."""
+        if all(self._is_plain(command) for command in commands) and await self._tried(
+            commands, self._at_once
+        ):
+            return
+        if await self._tried(commands, self._under_lock) or len(commands) == 1:
+            return
+        for command in commands:
+            await self._tried((command,), self._under_lock)
+
+    def _is_plain(self, command: Command) -> bool:
+        return (
+            isinstance(command, Append)
+            and command.plain
+            and command.run_id in self._known
+            and len(command.drafts) <= ROWS
+            and self._transactions.kinds.know(command.drafts)
+        )
+
+    async def _at_once(self, commands: Sequence[Command]) -> bool:
+        """Write plain appends in one statement; return False where only the file can tell what to answer."""
+        batch = Batch(self._known, self._transactions.kinds)
+        for command in commands:
+            batch.judge(command)
+        if batch.refusals:
+            # What is known may be behind what another process has written.
+            self._drop(commands)
+            return False
+        self._settle(batch, await self._transactions.at_once(batch))
+        return True
+
+    async def _under_lock(self, commands: Sequence[Command]) -> bool:
+        self._settle(*await self._transactions.under_lock(commands))
+        return True
+
+    async def _tried(
+        self, commands: Sequence[Command], write: Callable[[Sequence[Command]], Awaitable[bool]]
+    ) -> bool:
+        """Return whether every command has its answer; a command that is alone always gets one under the lock."""
+        began = time.monotonic()
+        try:
+            return await write(commands)
+        except (sqlite3.Error, *_UNBINDABLE) as error:
+            self._drop(commands)
+            meaning = self._meaning(error, time.monotonic() - began)
+            meaning.__cause__ = error
+        hopeless = isinstance(meaning, StoreBusyError)
+        if hopeless or (len(commands) == 1 and write == self._under_lock):
+            self._fail(commands, meaning)
+            return True
+        return False
+
+    def _drop(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Append):
+                self._known.pop(command.run_id, None)
+
+    def _settle(self, batch: Batch, first: int) -> None:
+        """Remember the runs' new heads, then tell everybody."""
+        grown: dict[RunId, int] = {}
+        for command, answer in batch.answers:
+            if isinstance(answer, Placed):
+                answer = answer.head(first)
+                if isinstance(command, Append) and command.drafts:
+                    grown[command.run_id] = answer.seq
+            self._end(command, answer)
+        for run_id in grown:
+            run = batch.runs[run_id]
+            run.position, run.row = first + run.row, -1
+        self._remember(batch)
+        if grown:
+            self._committed(grown, first, first + len(batch.rows) - 1)
+
+    def _remember(self, batch: Batch) -> None:
+        if batch.runs is not self._known:
+            self._known.update(batch.runs)
+        while len(self._known) > KNOWN_RUNS:
+            self._known.pop(next(iter(self._known)))
+
+    def _end(self, command: Command, answer: object) -> None:
+        if isinstance(command, Append):
+            command.ahead = None
+            if self._last.get(command.run_id) is command:
+                del self._last[command.run_id]
+        settle(command.future, answer)
+
+    def _fail(self, commands: Sequence[Command], error: MidstreamError) -> None:
+        for command in commands:
+            if isinstance(command, Append):
+                command.refused = True
+            self._end(command, error)
+
+    def _meaning(self, error: Exception, waited: float) -> MidstreamError:
+        if isinstance(error, _UNBINDABLE):
+            return NotRecordableError(
+                "an event", str(error), "pass texts, integers of 64 bits, and less than 1 GB"
+            )
+        return translated(error, self._path, waited)
