@@ -116,7 +116,8 @@ class Recorder:
                 asyncio.get_running_loop().call_soon(self.flush)
         group.drafts.append(draft)
         if len(group.drafts) == _LARGEST:
-            self.flush()
+            # Not here and now: what is added in one go must not be torn apart.
+            asyncio.get_running_loop().call_soon(self.flush)
         apply(self.state, self._event(draft))
 
     def flush(self) -> None:
