@@ -327,12 +327,12 @@ class Runner:
         error: BaseException,
     ) -> None:
         """Close what the attempt left open, and record its failure."""
-        for name in tuple(self.state.open_calls):
-            if name.startswith(f"{address}/"):
-                self._leave(self.state.calls[name])
         retry_at = node.retry.due(
             kind, attempt, now=self._clock.now(), seed=f"{self.recorder.run_id}/{address}"
         )
+        for name in tuple(self.state.open_calls):
+            if name.startswith(f"{address}/"):
+                self._leave(self.state.calls[name], retry_at)
         self.recorder.add(
             NodeFailed(
                 kind=kind,
@@ -344,10 +344,15 @@ class Runner:
             address,
         )
 
-    def _leave(self, call: Call) -> None:
-        """Record what is known of a call whose caller has failed."""
+    def _leave(self, call: Call, retry_at: float | None) -> None:
+        """Record what is known of a call whose caller has failed; one that may be repeated is, with its node."""
         if call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe":
             self.recorder.add(ToolUnknown(reason="abandoned when its node failed"), call.address)
+        elif call.kind == "tool" and retry_at is not None:
+            failed = ToolFailed(
+                kind="failed", message="its node failed", retry_at=retry_at, attempt=call.attempt
+            )
+            self.recorder.add(failed, call.address)
         else:
             self._close(call, "failed", "its node failed")
 
