@@ -238,7 +238,7 @@ class Models:
             call = desk.call(address)
             if call is not None and call.status == "completed":
                 return call
-            if call is not None and call.status == "failed":
+            if call is not None and call.status == "failed" and not desk.again(call):
                 raise _failure(call)
             if call is not None and call.status == "waiting" and call.outcome is not None:
                 await desk.clock.sleep_until(call.outcome["retry_at"])

@@ -50,7 +50,9 @@ async def call_tool(
     """
     while True:
         call = desk.call(address)
-        if call is not None and call.status in ("completed", "failed"):
+        if call is not None and (
+            call.status == "completed" or (call.status == "failed" and not desk.again(call))
+        ):
             return _outcome(tool, call)
         if call is not None and call.status == "unknown":
             await _settle(desk, tool, call)
