@@ -88,6 +88,19 @@ class Desk:
         """Wait until something that others append makes the condition true."""
         await self._changed.wait_for(condition)
 
+    async def sleep_until(self, moment: float, *, unless: Callable[[], bool]) -> None:
+        """Wait until a moment, in seconds since 1970, or until what others append makes the condition true."""
+        waits = [
+            asyncio.ensure_future(self.clock.sleep_until(moment)),
+            asyncio.ensure_future(self.until(unless)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.wait(waits)
+
     async def gate(self) -> None:
         """Wait while the run is paused."""
         if self.state.status == "paused":
