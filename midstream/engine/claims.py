@@ -44,6 +44,19 @@ class Claims:
         self._lanes[asyncio.current_task()] = ""
         _LANE.set("")
 
+    async def end(self) -> bool:
+        """Cancel the branches that were begun and not waited for, wait until they have ended, and say whether there were any.
+
+        `asyncio.gather` leaves its other branches running when one of them raises.
+        """
+        current = asyncio.current_task()
+        strays = [task for task in self._lanes if task and task is not current and not task.done()]
+        for task in strays:
+            task.cancel()
+        if strays:
+            await asyncio.gather(*strays, return_exceptions=True)
+        return bool(strays)
+
     def lane(self) -> str:
         """Return the parallel branch that is running: empty for the activation's own task, else as in `2.1`."""
         task = asyncio.current_task()
