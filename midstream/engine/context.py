@@ -180,10 +180,6 @@ class Context:
         if address not in self._desk.state.notes:
             self._desk.recorder.add(NoteAdded(id=address, data=plain(data, "note")), address)
 
-    async def end(self) -> bool:
-        """End what the node began and did not wait for, and say whether there was any; called when it has ended."""
-        return await self._desk.claims.end()
-
     async def _value(self, kind: str, draw: Callable[[], JsonValue]) -> Any:
         desk = self._desk
         address = desk.claims.next_in_lane(kind, desk.claims.lane())

@@ -295,34 +295,42 @@ class Runner:
             self._failed(node, address, attempt, _kind(error), shown(error), error)
 
     async def _call(self, node: Node, address: Address, attempt: int) -> Any:
-        context = self._context(node, address, attempt) if node.wants_context else None
-        arguments = bind(node, self.state, self.state.activations[address], context)
+        activation = self.state.activations[address]
+        if not node.wants_context:
+            output = await self._invoke(node, bind(node, self.state, activation, None))
+            return plain(output, f"output of node {node.name!r}")
+        desk = Desk(
+            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
+        )
+        context = Context(desk, self.models, attempt=attempt, model=node.model)
+        arguments = bind(node, self.state, activation, context)
+        desk.claims.begin()
         strays = False
         try:
-            if node.timeout is None:
-                output = await self._invoke(node, arguments)
-            else:
-                async with asyncio.timeout(node.timeout):
-                    output = await self._invoke(node, arguments)
+            output = await self._invoke(node, arguments)
+        except Exception:
+            if desk.torn:
+                raise Restart from None
+            raise
         finally:
-            if context is not None:
-                strays = await context.end()
+            strays = await desk.claims.end()
+        if desk.torn:
+            raise Restart
         if strays:
             self._leave_all(address, None)
         return plain(output, f"output of node {node.name!r}")
 
     async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
+        if node.timeout is None:
+            return await self._result(node, arguments)
+        async with asyncio.timeout(node.timeout):
+            return await self._result(node, arguments)
+
+    async def _result(self, node: Node, arguments: dict[str, Any]) -> Any:
         if not node.is_async and not node.pure:
             return await asyncio.to_thread(node.function, **arguments)
         made = node.function(**arguments)
         return await made if inspect.isawaitable(made) else made
-
-    def _context(self, node: Node, address: Address, attempt: int) -> Context:
-        desk = Desk(
-            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
-        )
-        desk.claims.begin()
-        return Context(desk, self.models, attempt=attempt, model=node.model)
 
     def _failed(
         self,
@@ -403,6 +411,6 @@ def _kind(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     own = [
-        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\\\", "/")
+        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\", "/")
     ]
     return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()
