@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints, overload
 
@@ -342,10 +343,7 @@ def _parameters(graph: str, node: str, function: Callable[..., Any]) -> tuple[Pa
         raise GraphError(
             f"graph {graph!r}: node {node!r}: {function!r} has no readable signature"
         ) from error
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        hints = {}  # a name that exists for type checkers only: values are then passed as they are
+    hints = _hints(function)
     found: list[Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.kind in (
@@ -359,6 +357,21 @@ def _parameters(graph: str, node: str, function: Callable[..., Any]) -> tuple[Pa
             )
         found.append(_parameter(node, parameter, hints.get(parameter.name, Any)))
     return tuple(found)
+
+
+def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """Return the annotations as types; one that names what exists for type checkers only is left out."""
+    if isinstance(function, partial):
+        return _hints(function.func)
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    found: dict[str, Any] = {}
+    for name, written in getattr(function, "__annotations__", {}).items():
+        alone = type(name, (), {"__annotations__": {name: written}})
+        with suppress(NameError, TypeError, AttributeError):
+            names = getattr(inspect.unwrap(function), "__globals__", {})
+            found |= get_type_hints(alone, globalns=names, include_extras=True)
+    return found
 
 
 def _parameter(node: str, parameter: inspect.Parameter, annotation: Any) -> Parameter:

@@ -78,6 +78,7 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
+        self._driving = False
         self.recorder = Recorder(
             store,
             run_id,
@@ -100,6 +101,7 @@ class Runner:
             StoreError: The log could not be written, or another driver took the run over.
             CancelledError: The host stops driving; the run can be resumed from its log.
         """
+        self._driving = True
         try:
             begun = (*self.state.running, *self.state.waiting)
             self._advance()
@@ -136,7 +138,8 @@ class Runner:
 
     def _advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
-        self._next(None)
+        if self._driving:  # before that, somebody may record a wish, but nothing begins
+            self._next(None)
 
     def _next(self, ended: Node | None) -> Activation | None:
         """Do what the state asks for, but leave one pure activation to the task of a pure node that has just ended.

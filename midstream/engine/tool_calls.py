@@ -21,7 +21,7 @@ from midstream.events.payloads import (
     ToolRetried,
     ToolUnknown,
 )
-from midstream.events.values import plain
+from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
 
 
@@ -161,7 +161,7 @@ def _failed(
 def _outcome(tool: Tool, call: Call) -> JsonValue:
     outcome = call.outcome or {}
     if call.status == "completed":
-        return outcome.get("result")
+        return own(outcome.get("result"))
     raise ToolError(
         outcome.get("message", ""), tool=tool.name, address=call.address, kind=outcome["kind"]
     )

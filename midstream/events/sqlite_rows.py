@@ -39,11 +39,6 @@ class Kinds:
         self.of.clear()
         self.number.clear()
 
-    def know(self, drafts: Iterable[Draft]) -> bool:
-        """Return whether every draft's type has a number."""
-        number = self.number
-        return all((draft.type, draft.version) in number for draft in drafts)
-
     def numbers(self, types: frozenset[str]) -> list[int]:
         """Return the numbers of all versions of these types."""
         return [kind for kind, (type_, _) in self.of.items() if type_ in types]
