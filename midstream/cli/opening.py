@@ -34,14 +34,14 @@ async def reading() -> AsyncIterator[SqliteStore]:
 
 @asynccontextmanager
 async def engine(
-    *, graphs: Sequence[Graph] = (), new: bool = False, model: str = ""
+    *, graphs: Sequence[Graph] = (), new: bool = False, lease: float = 15.0
 ) -> AsyncIterator[Engine]:
     """Open the store with an engine that takes over nothing by itself.
 
     Args:
         graphs: The code it knows.
         new: Make the store where there is none.
-        model: The model of runs that name none.
+        lease: Seconds after its last sign of life for which this process keeps its runs.
 
     Raises:
         StoreOpenError: There is no store, or it is not one of ours.
@@ -49,7 +49,7 @@ async def engine(
     if not new:
         _must_exist()
     async with Engine.open(
-        SETTINGS.get().db, graphs=graphs, recover=False, model=model
+        SETTINGS.get().db, graphs=graphs, recover=False, lease=lease
     ) as opened:
         yield opened
 
