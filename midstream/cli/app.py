@@ -30,7 +30,9 @@ RunArgument = Annotated[
 ]
 By = Annotated[str, typer.Option("--by", help="Who wants it; recorded.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of what happens in between.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing of what happens in between.")
+]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="May be repeated.")]
 
 Lease = Annotated[
@@ -68,9 +70,7 @@ def options(
 ) -> None:
     """Keep what was said for all commands."""
     SETTINGS.set(
-        Settings(
-            db=db or DEFAULT_DB, as_json=as_json, color=not no_color, db_given=_named("--db")
-        )
+        Settings(db=db or DEFAULT_DB, as_json=as_json, color=not no_color, db_given=_named("--db"))
     )
 
 
@@ -98,7 +98,9 @@ def start(
     graph: Annotated[str, typer.Argument(metavar="MODULE:GRAPH", help="As in trips:trip.")],
     given: Annotated[
         list[str] | None,
-        typer.Option("-i", metavar="K=V", help="An input: JSON where it is JSON, else text. Repeat."),
+        typer.Option(
+            "-i", metavar="K=V", help="An input: JSON where it is JSON, else text. Repeat."
+        ),
     ] = None,
     file: Annotated[
         str, typer.Option("--input", metavar="FILE", help="Inputs as a JSON object; - is stdin.")
@@ -204,9 +206,7 @@ def migrate(
     from midstream.cli import wishes
 
     carry_out(
-        wishes.migrate(
-            run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by
-        )
+        wishes.migrate(run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by)
     )
 
 
@@ -245,7 +245,9 @@ def settle(
 
 @app.command()
 def verify(
-    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")] = None,
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")
+    ] = None,
     anchor: Annotated[
         str, typer.Option("--anchor", metavar="FILE", help="Heads that were kept elsewhere.")
     ] = "",

@@ -266,7 +266,11 @@ async def _cost(demo: Demo) -> None:
     for model, tally in usage.by_model.items():
         tokens = f"{tally.input_tokens} + {tally.output_tokens} tokens"
         story.say(f"{model:<28} {tally.calls} calls, {tokens:<20} ${tally.cost:.6f}")
-    charged = "" if demo.server is None else " (list prices of the tokens the stand-in counted; nobody is charged)"
+    charged = (
+        ""
+        if demo.server is None
+        else " (list prices of the tokens the stand-in counted; nobody is charged)"
+    )
     story.say(f"{'total':<28} ${usage.total.cost:.6f}{charged}")
 
 
@@ -318,7 +322,9 @@ def _environment(demo: Demo) -> Mapping[str, str]:
 def _broken(demo: Demo, what: str, process: asyncio.subprocess.Process) -> MidstreamError:
     logs = sorted(demo.folder.glob("*.log"), key=lambda file: file.stat().st_mtime)
     said = logs[-1].read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-    return MidstreamError(f"{what} (exit {process.returncode}): {' | '.join(said) or 'it said nothing'}")
+    return MidstreamError(
+        f"{what} (exit {process.returncode}): {' | '.join(said) or 'it said nothing'}"
+    )
 
 
 @asynccontextmanager

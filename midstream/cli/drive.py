@@ -126,13 +126,13 @@ async def _held(opened: Engine, run_id: str) -> bool:
 async def _let_go_on(run: Run, by: str) -> int:
     with suppress(GraphError):  # its driver has the code; here, it is not needed
         await run.resume(by=by)
-    say(f"run {run.id} goes on in the process that drives it; see `{command('tail', run.id, '-f')}`")
+    say(
+        f"run {run.id} goes on in the process that drives it; see `{command('tail', run.id, '-f')}`"
+    )
     return OK
 
 
-async def _finish(
-    run: Run, tags: Mapping[str, str], *, quiet: bool, after: int = 0
-) -> int:
+async def _finish(run: Run, tags: Mapping[str, str], *, quiet: bool, after: int = 0) -> int:
     following = asyncio.create_task(_follow(run, after, quiet=quiet))
     try:
         code = await _outcome(run)
@@ -188,4 +188,3 @@ def log_to_stderr() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-

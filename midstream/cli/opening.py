@@ -48,9 +48,7 @@ async def engine(
     """
     if not new:
         _must_exist()
-    async with Engine.open(
-        SETTINGS.get().db, graphs=graphs, recover=False, lease=lease
-    ) as opened:
+    async with Engine.open(SETTINGS.get().db, graphs=graphs, recover=False, lease=lease) as opened:
         yield opened
 
 
