@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def reading() -> AsyncIterator[SqliteStore]:
+async def reading() -> AsyncGenerator[SqliteStore, None]:
     """Open the store to look at it; nothing is written, not even a sign of life.
 
     Raises:
@@ -35,7 +35,7 @@ async def reading() -> AsyncIterator[SqliteStore]:
 @asynccontextmanager
 async def engine(
     *, graphs: Sequence[Graph] = (), new: bool = False, lease: float = 15.0
-) -> AsyncIterator[Engine]:
+) -> AsyncGenerator[Engine, None]:
     """Open the store with an engine that takes over nothing by itself.
 
     Args:
