@@ -22,7 +22,7 @@ from midstream.events.store import Head
 from midstream.testing.provider_server import ProviderServer
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-_LEASE = 2.0
+_LEASE = 1.0
 _LOOPBACK = "127.0.0.1"
 
 
