@@ -81,7 +81,7 @@ async def test_a_graph_without_effects_takes_no_more_appends_than_activations_th
     graph.add_node("n0", lambda: 0)
     for n in range(1, 9):
         source = f"n{n - 1}"
-        exec(f"def step({source}): return {source} + 1", names := {})
+        exec(f"def step({source}): return {source} + 1", names := {})  # noqa: S102
         graph.add_node(f"n{n}", names["step"])
     async with Engine.memory() as inner, Engine(TellingStore(inner.store)) as engine:
         assert await (await engine.start(graph)) == 8
