@@ -60,16 +60,19 @@ class Claims:
         _LANE.set(lane)
         return lane
 
-    async def end(self) -> None:
-        """End the parallel branches that are still running, and refuse what comes of later ones."""
+    async def end(self) -> bool:
+        """End the branches that were begun and not waited for, refuse what comes of later ones, and say if there were any.
+
+        `asyncio.gather` leaves its other branches running when one of them raises.
+        """
         self._over = True
         current = asyncio.current_task()
-        left = [task for task in self._lanes if task is not None and task is not current]
-        running = [task for task in left if not task.done()]
-        for task in running:
+        strays = [task for task in self._lanes if task and task is not current and not task.done()]
+        for task in strays:
             task.cancel()
-        if running:
-            await asyncio.wait(running)
+        if strays:
+            await asyncio.wait(strays)
+        return bool(strays)
 
     def claim(self, state: RunState, what: str, lane: str) -> Address:
         """Return the address of a call that is identified by its content, of a record or new.

@@ -199,7 +199,7 @@ class Runner:
                 self.recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
             case "tool":
                 message = f"{kind}: {reason}" if reason else kind
-                if call.request.get("effect", "unsafe") == "unsafe":
+                if _doubtful(call):
                     message += "; it may have had its effect"
                 self.recorder.add(ToolFailed(kind=kind, message=message), call.address, cause=cause)
             case _:
@@ -306,6 +306,7 @@ class Runner:
         context = Context(desk, self.models, attempt=attempt, model=node.model)
         arguments = bind(node, self.state, activation, context)
         desk.claims.begin()
+        strays = False
         try:
             output = await self._invoke(node, arguments)
         except Exception:
@@ -313,9 +314,11 @@ class Runner:
                 raise Restart from None
             raise
         finally:
-            await desk.claims.end()
+            strays = await desk.claims.end()
         if desk.torn:
             raise Restart
+        if strays:
+            self._leave_all(address, None)
         return plain(output, f"output of node {node.name!r}")
 
     async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
@@ -343,9 +346,7 @@ class Runner:
         retry_at = node.retry.due(
             kind, attempt, now=self._clock.now(), seed=f"{self.recorder.run_id}/{address}"
         )
-        for name in tuple(self.state.open_calls):
-            if name.startswith(f"{address}/"):
-                self._leave(self.state.calls[name], retry_at)
+        self._leave_all(address, retry_at)
         self.recorder.add(
             NodeFailed(
                 kind=kind,
@@ -357,22 +358,31 @@ class Runner:
             address,
         )
 
+    def _leave_all(self, address: Address, retry_at: float | None) -> None:
+        """Record what is known of the calls that an attempt left behind."""
+        for name in tuple(self.state.open_calls):
+            if name.startswith(f"{address}/"):
+                self._leave(self.state.calls[name], retry_at)
+
     def _leave(self, call: Call, retry_at: float | None) -> None:
-        """Record what is known of a call whose caller has failed, so that the caller's next attempt can go on from it."""
-        if call.status == "unknown" or (call.kind == "timer" and retry_at is not None):
-            return
-        if call.kind != "tool":
-            self._close(call, "failed", "its node failed")
-        elif call.request.get("effect", "unsafe") == "unsafe":
-            self.recorder.add(ToolUnknown(reason="abandoned when its node failed"), call.address)
-        else:
+        """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
+        if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
+            return  # its time comes all the same, and the next attempt waits for it
+        if _doubtful(call):
+            self.recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
+        elif call.kind == "tool" and retry_at is not None:
             failed = ToolFailed(
-                kind="failed",
-                message="its node failed",
-                retry_at=retry_at,
-                attempt=call.attempt,
+                kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
             )
             self.recorder.add(failed, call.address)
+        else:
+            self._close(call, "failed", "its node ended")
+
+
+def _doubtful(call: Call) -> bool:
+    """Say whether nobody knows what a call did that is to be ended now."""
+    unsafe = call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe"
+    return unsafe and call.status in ("open", "unknown")
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

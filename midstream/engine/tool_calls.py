@@ -131,6 +131,12 @@ async def _attempt(
         recorder.add(ToolCompleted(result=plain(result, f"result of {tool.name!r}")), address)
     except StoreError:
         raise
+    except asyncio.CancelledError as error:
+        current = asyncio.current_task()
+        if current is None or current.cancelling():
+            raise
+        # Nobody cancelled this call: the tool awaited something that somebody else had cancelled.
+        _failed(desk, tool, address, "cancelled", shown(error), attempt)
     except TimeoutError as error:
         limit = f"{tool.name!r} took longer than {tool.timeout} s" if tool.timeout else shown(error)
         _failed(desk, tool, address, "timeout", limit, attempt)

@@ -115,7 +115,7 @@ class RunState:
         ended: The data of the event that ended it.
         heads: For each activation and lane, the newest model call that was answered.
         threads: For each named thread, the newest model call that was answered.
-        open_calls: Addresses of calls that are open or whose outcome is unknown.
+        open_calls: Addresses of calls that have not ended: open, of unknown outcome, or between two attempts.
         notes: The ids of the notes that were added.
     """
 
@@ -317,7 +317,8 @@ def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
     call.status, call.outcome, call.seq = "waiting" if waiting else "failed", event.data, event.seq
-    state.open_calls.pop(call.address, None)
+    if not waiting:
+        state.open_calls.pop(call.address, None)
 
 
 def _model_responded(state: RunState, event: Event) -> None:
@@ -343,7 +344,6 @@ def _tool_retried(state: RunState, event: Event) -> None:
     if call.status == "unknown":
         call.status = "waiting"
         call.outcome = {"retry_at": 0.0}
-        state.open_calls.pop(call.address, None)
 
 
 def _value_recorded(state: RunState, event: Event) -> None:
