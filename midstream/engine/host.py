@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-import structlog
-
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
@@ -79,6 +77,8 @@ class Host:
     listeners: dict[RunId, list[Listener]] = field(default_factory=dict[RunId, list[Listener]])
 
     def __post_init__(self) -> None:
+        import structlog  # it loads rich with it: not for a bare `import midstream`
+
         self._log = structlog.get_logger("midstream")
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()

@@ -474,6 +474,7 @@ Payload = Annotated[
     | NoteAdded,
     Field(discriminator="type"),
 ]
+"""Any fact that this release knows."""
 
 PAYLOADS: Mapping[str, type[Fact]] = {
     cls.model_fields["type"].default: cls for cls in get_args(get_args(Payload)[0])

@@ -20,7 +20,7 @@ Subclass both in a test module, with pytest and pytest-asyncio::
 """
 
 # The tests' names are their docstrings.
-# ruff: noqa: D102, S101
+# ruff: noqa: D102
 
 from __future__ import annotations
 
