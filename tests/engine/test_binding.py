@@ -135,7 +135,7 @@ async def test_a_node_that_changes_its_argument_changes_it_for_nobody_else(
     make_engine: MakeEngine, grow: Callable[[Any], Any]
 ) -> None:
     graph = Graph("g")
-    graph.add_node("source", lambda: [])
+    graph.add_node("source", list)
     graph.add_node("one", grow, pure=True, output=True)
     graph.add_node("other", lambda source: source, after=["one"], output=True)
     engine = await make_engine()
