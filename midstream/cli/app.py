@@ -35,6 +35,11 @@ Quiet = Annotated[
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="May be repeated.")]
 
+Lease = Annotated[
+    float,
+    typer.Option("--lease", min=0.5, metavar="SECONDS", help="How long a dead process keeps it."),
+]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -107,6 +112,7 @@ def start(
         str, typer.Option("--model", metavar="PROVIDER:MODEL", help="Of calls that name none.")
     ] = "",
     tag: Tags = None,
+    lease: Lease = 15.0,
     quiet: Quiet = False,
 ) -> None:
     """Start a run and drive it here; its output is written to stdout."""
@@ -120,6 +126,7 @@ def start(
             run_id=run_id,
             model=model,
             tags=tag or (),
+            lease=lease,
             quiet=quiet,
         )
     )
@@ -169,12 +176,16 @@ def resume(
         typer.Option("--graph", metavar="MODULE:GRAPH", help="The run's code. May be repeated."),
     ] = None,
     by: By = "",
+    lease: Lease = 15.0,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the lease of a driver that may have died.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
     """Take a run over where nobody drives it, or let a paused one go on."""
     from midstream.cli import drive
 
-    carry_out(drive.resume(run, places=graph or (), by=by, quiet=quiet))
+    carry_out(drive.resume(run, places=graph or (), by=by, lease=lease, wait=wait, quiet=quiet))
 
 
 @app.command()

@@ -66,11 +66,8 @@ async def doctor() -> int:
 
 
 def _machine() -> Iterator[Finding]:
-    python = platform.python_version()
-    if sys.version_info >= (3, 11):
-        yield Finding("python", "ok", python)
-    else:
-        yield Finding("python", "bad", python, "install Python 3.11 or newer")
+    python = platform.python_version()  # an older one cannot import this
+    yield Finding("python", "ok", f"{python}, {sys.executable}")
     library = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= _SQLITE:
         yield Finding("sqlite", "ok", library)
