@@ -20,7 +20,7 @@ from midstream.engine.graph import Graph, Node
 from midstream.engine.model_calls import Models
 from midstream.engine.recorder import Recorder
 from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
-from midstream.events.ids import Address, RunId, activation_of
+from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
     ModelAborted,
@@ -128,11 +128,12 @@ class Runner:
         self.others_appended()
 
     def _abandon_migrated(self) -> None:
-        newest = max((switch.seq for switch in self.state.switches if switch.now), default=0)
         for flight in self.models.flights.values():
-            node = activation_of(flight.address).rpartition("#")[0]
-            wanted = self.state.model_for(flight.asked, node, flight.thread)
-            if wanted != flight.model and newest > flight.since and not flight.abandoned:
+            node = node_of(flight.address)
+            switches = self.state.switches_for(flight.asked, node, flight.thread)
+            if not any(switch.now and switch.seq > flight.since for switch in switches):
+                continue
+            if switches[-1].target != flight.model and not flight.abandoned:
                 flight.abandoned = True
                 flight.task.cancel()
 

@@ -161,12 +161,19 @@ class RunState:
             node: The node that calls.
             thread: The thread it speaks in, or empty.
         """
+        switches = self.switches_for(asked, node, thread)
+        return switches[-1].target if switches else asked or self.model
+
+    def switches_for(self, asked: str, node: str, thread: str) -> list[Switch]:
+        """Return the migrations that such a call has been through, in order; see `model_for`."""
         model = asked or self.model
         scopes = ("run", f"node:{node}", f"thread:{thread}" if thread else "")
+        found: list[Switch] = []
         for switch in self.switches:
             if switch.scope in scopes and switch.source in ("", model):
                 model = switch.target
-        return model
+                found.append(switch)
+        return found
 
 
 def _run_created(state: RunState, event: Event) -> None:
