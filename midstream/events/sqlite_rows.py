@@ -111,7 +111,7 @@ def body_of_blob(digest: str, kept: bytes) -> bytes | None:
 
 
 def _is(digest: str, body: bytes) -> bool:
-    return isinstance(body, bytes) and sha256(body).hexdigest() == digest
+    return sha256(body).hexdigest() == digest
 
 
 def filled(count: int) -> int:
