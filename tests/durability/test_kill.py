@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,11 @@ async def test_a_process_that_exits_around_an_effect_is_followed_by_one_that_end
     nursery: Nursery, tmp_path: Path, place: int
 ) -> None:
     world = World(tmp_path / "effects", pace=0.001)
-    order = {"file": str(tmp_path / "runs.db"), "effects": str(world.file), "run": "r"}
+    order: dict[str, Any] = {
+        "file": str(tmp_path / "runs.db"),
+        "effects": str(world.file),
+        "run": "r",
+    }
     first = nursery.run("drive", exit_at=place, pace=world.pace, lease=LEASE, **order)
     second = nursery.run("drive", pace=world.pace, lease=LEASE, **order)
     assert (first, second) == ("exited", "done")
