@@ -120,7 +120,7 @@ class Graph:
 
     def node(
         self,
-        function: Function | None = None,
+        function: Callable[..., Any] | None = None,
         /,
         *,
         name: str | None = None,
@@ -133,7 +133,7 @@ class Graph:
     ) -> Any:
         """Add the decorated function as a node; see `add_node` for the options."""
 
-        def add(decorated: Function) -> Function:
+        def add(decorated: Callable[..., Any]) -> Callable[..., Any]:
             self.add_node(
                 name,
                 decorated,
