@@ -120,10 +120,6 @@ async def test_a_type_that_pydantic_does_not_know_takes_the_value_as_it_is(
     assert await (await engine.start(graph, value=1)) == "int"
 
 
-def empty() -> list[int]:
-    return []
-
-
 def growing(source: list[int]) -> list[int]:
     source.append(1)
     return source
@@ -139,12 +135,16 @@ def growing_plain(source: list) -> list[int]:  # type: ignore[type-arg]  # that 
     return source
 
 
+def nothing() -> list[int]:
+    return []
+
+
 @pytest.mark.parametrize("grow", [growing, growing_untyped, growing_plain])
 async def test_a_node_that_changes_its_argument_changes_it_for_nobody_else(
     make_engine: MakeEngine, grow: Callable[[Any], Any]
 ) -> None:
     graph = Graph("g")
-    graph.add_node("source", empty)
+    graph.add_node("source", nothing)
     graph.add_node("one", grow, pure=True, output=True)
     graph.add_node("other", lambda source: source, after=["one"], output=True)
     engine = await make_engine()
