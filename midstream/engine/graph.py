@@ -108,6 +108,7 @@ class Graph:
     @overload
     def node(
         self,
+        /,
         *,
         name: str | None = None,
         after: Sequence[str | Callable[..., Any]] = (),
