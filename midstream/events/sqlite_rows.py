@@ -64,6 +64,8 @@ def event_of(
         type_, version = kinds.of[kind]
     except (KeyError, TypeError):
         raise CorruptLogError(run_id, seq, f"no type has the number {kind!r}") from None
+    if not isinstance(body, bytes):
+        raise CorruptLogError(run_id, seq, f"its body is a {type(body).__name__}, not bytes")
     try:
         if body[0] == _ZLIB:
             body = zlib.decompress(body)

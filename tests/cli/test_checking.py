@@ -51,8 +51,10 @@ def test_a_run_that_is_newer_than_the_anchor_is_verified_in_part(command: Comman
     assert command("verify", "--anchor", "heads.json").code == 3
 
 
-def test_a_changed_event_is_found_by_run_and_seq(command: Command) -> None:
-    tamper(command.db, "UPDATE events SET body = replace(body, 'Ann', 'Bob') WHERE seq = 3")
+@pytest.mark.parametrize("kind", ["BLOB", "TEXT"])
+def test_a_changed_event_is_found_by_run_and_seq(command: Command, kind: str) -> None:
+    changed = f"CAST(replace(body, 'Ann', 'Bob') AS {kind})"
+    tamper(command.db, f"UPDATE events SET body = {changed} WHERE seq = 3")
     done = command("verify", "r1")
     assert done.code == 1
     assert "✗ r1  damaged at event 3" in done.out
