@@ -55,7 +55,6 @@ def test_inputs_come_from_a_file_and_single_ones_win(command: Command, tmp_path:
         (("shop:none",), "GraphError: 'shop:none' is nothing, not a graph; graphs in that module"),
         (("nowhere:none",), "GraphError: cannot import 'nowhere'"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_is_given_wrongly_is_code_2_and_one_line(
     command: Command, words: tuple[str, ...], expected: str
@@ -141,6 +140,7 @@ def test_a_paused_run_goes_on_in_the_process_that_drives_it(
     with spawn(tmp_path, "start", "shop:slow", "--run-id", "r", "-q") as driver:
         until_exists(tmp_path / "waiting")
         assert command("pause", "r").code == 0
+        time.sleep(1.0)  # a driver hears of what others append after 50 ms
         (tmp_path / "go").touch()
         assert command("show", "r", "--json").rows[0]["status"] == "paused"
         done = command("resume", "r")

@@ -46,7 +46,6 @@ def test_a_migration_says_that_nobody_drives_the_run(command: Command, half_done
         (("--to", CLAUDE, "--scope", "node:none"), 2, "scope 'node:none' names nothing"),
         (("--to", CLAUDE, "--when", "later"), 2, "--when 'later' is neither of next, now"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_migration_that_cannot_be_is_refused(
     command: Command, half_done: str, words: tuple[str, ...], code: int, expected: str
