@@ -19,6 +19,7 @@ COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
 
 _WORTH = 512
 _ZLIB = 0x78
+_BRACE = ord("{")
 """How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
 
 
@@ -74,6 +75,8 @@ def events_of(
             stored = type_, version = of[kind]
             if body[0] == _ZLIB:
                 body = zlib.decompress(body)
+            elif body[0] != _BRACE:  # a text too: one that was put in place of the bytes that were written
+                raise ValueError("it is not what is written as a body")
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
