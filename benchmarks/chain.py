@@ -11,6 +11,7 @@ from typing import Literal
 
 from graphs import chain
 from measure import Figure, RawLog, folder, interleaved, main, peer
+
 from midstream import Engine, Graph
 
 NODES = 1000

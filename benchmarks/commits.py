@@ -16,6 +16,7 @@ from pathlib import Path
 
 from graphs import chain
 from measure import Figure, folder, main
+
 from midstream import Engine
 from midstream.events.sqlite import SqliteStore
 
@@ -44,7 +45,9 @@ def syncs(path: Path, nodes: int) -> dict[str, int]:
         capture_output=True,
     )
     lines = report.read_text().splitlines()
-    found = [re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line) for line in lines]
+    found = [
+        re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line) for line in lines
+    ]
     return {match[2]: int(match[1]) for match in found if match}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from measure import QUICK, Figure, RawLog, folder, main
+
 from midstream import Context, Engine, Graph, Message
 
 HALF = 1024
@@ -67,13 +68,29 @@ async def figures() -> list[Figure]:
             payload = turns * 2 * HALF
             made += [
                 Figure(
-                    f"{turns:,} turns: file", size / 1e6, "MB", 1.25, payload / 1e6, "ratio",
+                    f"{turns:,} turns: file",
+                    size / 1e6,
+                    "MB",
+                    1.25,
+                    payload / 1e6,
+                    "ratio",
                     floor_name="the words",
                 ),
-                Figure(f"{turns:,} turns: last tenth / first", statistics.median(growth), "", 1.15,
-                       spread=(min(growth), max(growth))),
-                Figure(f"{turns:,} turns: one turn, FULL", statistics.median(each), "ms", None, floor,
-                       floor_name="one raw commit"),
+                Figure(
+                    f"{turns:,} turns: last tenth / first",
+                    statistics.median(growth),
+                    "",
+                    1.15,
+                    spread=(min(growth), max(growth)),
+                ),
+                Figure(
+                    f"{turns:,} turns: one turn, FULL",
+                    statistics.median(each),
+                    "ms",
+                    None,
+                    floor,
+                    floor_name="one raw commit",
+                ),
             ]
         raw.close()
     return made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from graphs import fan_out
 from measure import Figure, RawLog, folder, interleaved, main, peer
+
 from midstream import Engine, Graph
 
 WIDTH = 1000

@@ -54,8 +54,14 @@ async def figures() -> list[Figure]:
             floor_name="aiosqlite, orjson, pydantic",
             spread=taken["ours"].spread,
         ),
-        Figure("… memory of the process", max(memory["import midstream"]), "MB", 45, max(memory[pydantic]),
-               floor_name="aiosqlite, orjson, pydantic"),
+        Figure(
+            "… memory of the process",
+            max(memory["import midstream"]),
+            "MB",
+            45,
+            max(memory[pydantic]),
+            floor_name="aiosqlite, orjson, pydantic",
+        ),
     ]
 
 

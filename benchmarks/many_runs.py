@@ -11,6 +11,7 @@ from pathlib import Path
 
 from graphs import chain
 from measure import Figure, folder, in_fresh_process, interleaved, main
+
 from midstream import Engine
 from midstream.events.sqlite import SqliteStore
 
@@ -75,7 +76,13 @@ async def figures() -> list[Figure]:
             floor_name="asyncio alone",
             spread=taken["ours"].spread,
         ),
-        Figure("… their commits", sorted(commits)[len(commits) // 2], "", 100, spread=(min(commits), max(commits))),
+        Figure(
+            "… their commits",
+            sorted(commits)[len(commits) // 2],
+            "",
+            100,
+            spread=(min(commits), max(commits)),
+        ),
         Figure("… peak memory of the process", max(memory), "MB", 60),
     ]
 

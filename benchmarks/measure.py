@@ -208,7 +208,9 @@ def table(figures: Sequence[Figure]) -> str:
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     rows = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
         for line in lines
     ]
     rows.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")

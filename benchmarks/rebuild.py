@@ -65,8 +65,16 @@ async def fill(path: Path) -> None:
     created = RunCreated(graph="g", definition={"nodes": {"n": {}}}, graph_digest="d")
     cycle = (
         (NodeScheduled(inputs={"city": "cities#1"}), "n#1"),
-        (ToolRequested(name="search", arguments={"query": "sights in Tokyo"}, effect="read", key="n#1"), "n#1/tool:search:3fa9c2d1e0#1"),
-        (ToolCompleted(result="Senso-ji, Meiji Jingu, Ueno Park, Shinjuku Gyoen, Tokyo Tower"), "n#1/tool:search:3fa9c2d1e0#1"),
+        (
+            ToolRequested(
+                name="search", arguments={"query": "sights in Tokyo"}, effect="read", key="n#1"
+            ),
+            "n#1/tool:search:3fa9c2d1e0#1",
+        ),
+        (
+            ToolCompleted(result="Senso-ji, Meiji Jingu, Ueno Park, Shinjuku Gyoen, Tokyo Tower"),
+            "n#1/tool:search:3fa9c2d1e0#1",
+        ),
         (ValueRecorded(value=1700000000.25), "n#1/now#1"),
         (NodeCompleted(output="a plan for a day in Tokyo that begins at Senso-ji"), "n#1"),
     )
@@ -75,7 +83,9 @@ async def fill(path: Path) -> None:
         await store.append(RunId(f"r{number}"), [encode(created, at=1)], expected=0)
     expected = 1
     for _ in range(EVENTS // RUNS // len(drafts)):
-        waiting = [store.append(RunId(f"r{number}"), drafts, expected=expected) for number in range(RUNS)]
+        waiting = [
+            store.append(RunId(f"r{number}"), drafts, expected=expected) for number in range(RUNS)
+        ]
         for one in waiting:
             await one
         expected += len(drafts)

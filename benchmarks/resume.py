@@ -15,6 +15,7 @@ from pathlib import Path
 
 from graphs import diligent
 from measure import QUICK, Figure, folder, in_fresh_process, interleaved, main
+
 from midstream import Engine
 
 NODES = 51
@@ -31,7 +32,9 @@ async def left(path: Path, calls: int, *, keep: bool) -> None:
         await asyncio.Event().wait()
 
     async with Engine.open(path, synchronous="normal") as engine:
-        run = await engine.start(diligent(NODES, calls, hold=hold), run_id="long", inputs={"value": 0})
+        run = await engine.start(
+            diligent(NODES, calls, hold=hold), run_id="long", inputs={"value": 0}
+        )
         del run
         await reached.wait()
     if not keep:

@@ -38,7 +38,10 @@ def main() -> int:
     """Print each question's table as it is answered, then all of them in one; exit with 1 where a gate is missed."""
     asked = [name for name in sys.argv[1:] if not name.startswith("-")]
     if unknown := set(asked) - set(QUESTIONS):
-        print(f"no question {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}", file=sys.stderr)
+        print(
+            f"no question {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}",
+            file=sys.stderr,
+        )
         return 2
     print(machine(), flush=True)
     found: list[Figure] = []

@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-
-import structlog
+from functools import cached_property, partial
+from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
@@ -33,7 +32,7 @@ from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact, RunResumed
-from midstream.events.store import EventStore, RunQuery
+from midstream.events.store import EventStore, Head, RunQuery
 from midstream.projections.run_state import RunState, apply, fold_run
 
 Listener = Callable[[str, Delta], None]
@@ -79,9 +78,14 @@ class Host:
     listeners: dict[RunId, list[Listener]] = field(default_factory=dict[RunId, list[Listener]])
 
     def __post_init__(self) -> None:
-        self._log = structlog.get_logger("midstream")
         self._tasks: list[asyncio.Task[None]] = []
         self._unwatch: Callable[[], None] = lambda: None
+
+    @cached_property
+    def _log(self) -> Any:
+        import structlog  # it may take rich along, 0.1 s; most processes never have anything to say
+
+        return structlog.get_logger("midstream")
 
     async def open(self, *, scan: bool) -> None:
         """Show a first sign of life, and go on showing it.
@@ -197,7 +201,7 @@ class Host:
         while True:
             resumed = self.draft(RunResumed(epoch=epoch, driver=self.name), actor="engine")
             try:
-                await append_patiently(
+                head = await append_patiently(
                     self.store, run_id, [resumed], expected=state.seq, epoch=epoch
                 )
             except ConcurrencyError:
@@ -205,7 +209,8 @@ class Host:
             else:
                 break
         if run_id not in self.live:
-            self.drive(run_id, code, await self.load(run_id), epoch)
+            apply(state, _placed(run_id, resumed, head, epoch))
+            self.drive(run_id, code, state, epoch)
 
     def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
         if graph is not None:
@@ -299,22 +304,26 @@ def _driver_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def fold_created(run_id: RunId, draft: Draft, position: int) -> RunState:
+def fold_created(run_id: RunId, draft: Draft, head: Head) -> RunState:
     """Return the state after the first event of a run, without reading it back."""
-    event = Event(
+    return fold_run((_placed(run_id, draft, head, 1),))
+
+
+def _placed(run_id: RunId, draft: Draft, head: Head, epoch: int) -> Event:
+    """Return the event that an append of one draft made."""
+    return Event(
         run_id,
-        1,
-        position,
+        head.seq,
+        head.position,
         draft.at,
         draft.type,
         draft.version,
         draft.actor,
         draft.cause,
         draft.address,
-        1,
+        epoch,
         draft.body,
-        b"",
+        head.digest,
         draft.data,
         (draft.type, draft.version),
     )
-    return fold_run((event,))

@@ -15,7 +15,7 @@ from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.sqlite_open import translated
-from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, event_of, filled
+from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
 
 PAGE = 1000
@@ -59,17 +59,18 @@ class Reader:
         raise RunNotFoundError(run_id)
 
     async def read(
-        self, run_id: RunId, key: int, after: int, to: int | None
+        self, run_id: RunId, key: int | None, after: int, to: int | None
     ) -> AsyncIterator[Event]:
-        """Iterate over the events of a run, blobs in place."""
+        """Iterate over the events of a run, blobs in place; its number is looked up where it is not known."""
+        key = await self.key(run_id) if key is None else key
         last = _MAX if to is None else to
         while True:
             rows = await self._rows(
-                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
+                f"SELECT {COLUMNS}, run FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
                 (key, after, last),
             )
             await self._learn(rows)
-            events = [event_of(run_id, row, self._kinds, None) for row in rows]
+            events = events_of({key: run_id}, rows, self._kinds)
             for start in range(0, len(events), _SLICE):
                 for event in await self._whole(events[start : start + _SLICE]):
                     yield event
@@ -90,9 +91,8 @@ class Reader:
             )
             await self._learn(rows)
             await self._name({row[10] for row in rows})
-            names, kinds = self._names, self._kinds
             if rows:
-                yield [event_of(names[row[10]], row[:10], kinds, None) for row in rows]
+                yield events_of(self._names, rows, self._kinds)
             if len(rows) < PAGE:
                 return
             after = rows[-1][1]
@@ -176,8 +176,7 @@ class Reader:
         return found
 
     async def _learn(self, rows: Sequence[Sequence[Any]]) -> None:
-        of = self._kinds.of
-        if any(row[3] not in of for row in rows):
+        if not {row[3] for row in rows} <= self._kinds.of.keys():
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
 
     async def _name(self, keys: set[int]) -> None:

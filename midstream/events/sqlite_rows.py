@@ -7,17 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from midstream.errors import CorruptLogError
 from midstream.events.codec import decode
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import RunId
+from midstream.events.sqlite_squeeze import SQUEEZED, squeezed, unsqueezed
+from midstream.events.upcast import upcast
 
 COLUMNS = "seq, id, at, kind, actor, cause, address, epoch, body, digest"
 """What is read of an event, in the order of `event_of`."""
 
-_WORTH = 512
-_ZLIB = 0x78
-"""How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
+
+_UNREADABLE = (zlib.error, TypeError, IndexError, ValueError)
 
 
 class Kinds:
@@ -43,6 +46,10 @@ class Kinds:
         """Return whether every draft's type has a number."""
         number = self.number
         return all((draft.type, draft.version) in number for draft in drafts)
+
+    def current(self) -> Mapping[int, tuple[str, int]]:
+        """Return the types that are read as they are stored, with no upcaster in between."""
+        return {kind: stored for kind, stored in self.of.items() if not upcast.concerns(*stored)}
 
     def numbers(self, types: frozenset[str]) -> list[int]:
         """Return the numbers of all versions of these types."""
@@ -70,8 +77,8 @@ def event_of(
     except (KeyError, TypeError):
         raise CorruptLogError(run_id, seq, f"no type has the number {kind!r}") from None
     try:
-        if body[0] == _ZLIB:
-            body = zlib.decompress(body)
+        if body[0] == SQUEEZED:
+            body = unsqueezed(body)
         return decode(
             (
                 run_id,
@@ -89,16 +96,59 @@ def event_of(
             ),
             blobs,
         )
-    except (zlib.error, TypeError, IndexError, ValueError) as error:
+    except _UNREADABLE as error:
         raise CorruptLogError(run_id, seq, f"its body cannot be read ({error})") from error
 
 
-def squeezed(body: bytes) -> bytes:
-    """Return the body as it is kept: compressed where that saves space."""
-    if len(body) < _WORTH:
-        return body
-    small = zlib.compress(body, 1)
-    return small if len(small) < len(body) else body
+def events_of(
+    run_ids: Mapping[int, RunId], rows: Sequence[Sequence[Any]], kinds: Kinds
+) -> list[Event]:
+    """Return the events of a page, as `event_of` does of one row, at a third of the cost; blobs stay references.
+
+    Args:
+        run_ids: The runs by their numbers.
+        rows: See `COLUMNS`; each ends with the number of its run.
+        kinds: The numbers of types.
+
+    Raises:
+        CorruptLogError: A row is not what was written.
+    """
+    of, loads, made, event, squeeze = (
+        kinds.current(),
+        orjson.loads,
+        tuple.__new__,
+        Event,
+        SQUEEZED,
+    )
+    try:
+        # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
+        return [
+            made(
+                event,
+                # fmt: off
+                (
+                    run_ids[run],
+                    seq,
+                    position,
+                    at,
+                    (current := of[kind])[0],
+                    current[1],
+                    actor or ENGINE,
+                    cause,
+                    address,
+                    epoch,
+                    (plain := body if body[0] != squeeze else unsqueezed(body)),
+                    digest,
+                    loads(plain),
+                    current,
+                ),
+                # fmt: on
+            )
+            for seq, position, at, kind, actor, cause, address, epoch, body, digest, run in rows
+        ]
+    except (KeyError, *_UNREADABLE):
+        # One by one: an old type, or a row that is not what was written, which then gets its error.
+        return [event_of(run_ids[row[10]], row[:10], kinds, None) for row in rows]
 
 
 def body_of_blob(digest: str, kept: bytes) -> bytes | None:
@@ -109,7 +159,7 @@ def body_of_blob(digest: str, kept: bytes) -> bytes | None:
     if _is(digest, kept):
         return kept
     try:
-        body = zlib.decompress(kept)
+        body = unsqueezed(kept)
     except (zlib.error, TypeError):
         return None
     return body if _is(digest, body) else None

@@ -36,6 +36,10 @@ class Upcasters:
             raise ValueError(f"{type_!r} version {version} has an upcaster already")
         self._steps[type_, version] = step
 
+    def concerns(self, type_: str, version: int) -> bool:
+        """Return whether events of this type and version are changed at all."""
+        return (type_, version) in self._steps
+
     def __call__(self, type_: str, version: int, data: Data) -> tuple[str, int, Data]:
         """Return type, version and data in the newest shape that the chain leads to.
 
