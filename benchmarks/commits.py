@@ -39,8 +39,17 @@ def syncs(path: Path, nodes: int) -> dict[str, int]:
     """Return how often each call of `_CALLS` is made while a chain runs in a process of its own."""
     report = path.with_suffix(".strace")
     subprocess.run(
-        ["strace", "-f", "-c", "-e", f"trace={_CALLS}", "-o", str(report), sys.executable]
-        + [__file__, "--once", str(path), str(nodes)],
+        [
+            *["strace", "-f", "-c", "-e"],
+            f"trace={_CALLS}",
+            "-o",
+            str(report),
+            sys.executable,
+            __file__,
+            "--once",
+            str(path),
+            str(nodes),
+        ],
         check=True,
         capture_output=True,
     )

@@ -54,6 +54,7 @@ class ModelRequest:
         changes: Settings that were dropped or clamped.
         digest: Over the body, in hex.
         size: Characters of the conversation in wire form, for estimates.
+        names: What stands in the body for a tool's name that the provider would refuse, and the name.
     """
 
     model: str
@@ -61,6 +62,7 @@ class ModelRequest:
     changes: tuple[Change, ...] = ()
     digest: str = ""
     size: int = 0
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from midstream.engine.graph import Node, Parameter
 from midstream.errors import NodeError
+from midstream.events.values import own
 from midstream.projections.run_state import Activation, RunState
 
 _PLAIN = (str, int, bool, dict, list)
@@ -60,12 +61,12 @@ def checked(value: Any, parameter: Parameter, node: str) -> Any:
     """
     annotation = parameter.annotation
     if annotation is Any or (annotation is type(value) and annotation in _PLAIN):
-        return value
+        return own(value)
     adapter = _adapter(annotation)
     if adapter is None:
-        return value
+        return own(value)
     try:
-        return adapter.validate_python(value)
+        return adapter.validate_python(own(value))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

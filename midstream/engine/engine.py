@@ -20,6 +20,7 @@ from midstream.errors import (
     ConcurrencyError,
     ConfigError,
     LeaseHeldError,
+    LeaseLostError,
     RunExistsError,
     StoreError,
 )
@@ -197,7 +198,7 @@ class Engine:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
             )
-        except ConcurrencyError:
+        except (ConcurrencyError, LeaseLostError):  # it exists; a later driver may have it by now
             await self._same(host, chosen, payload)
         else:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints, overload
+from typing import Annotated, Any, TypeVar, get_args, get_origin, overload
 
 import orjson
 from pydantic import JsonValue
 
 from midstream.engine.retry import NEVER, Retry
+from midstream.engine.signature import annotations_of, is_async
 from midstream.errors import GraphError
 from midstream.events.ids import NODE_NAME
 
@@ -197,7 +198,7 @@ class Graph:
             retry,
             timeout,
             model,
-            _is_async(function),
+            is_async(function),
             any(not parameter.source for parameter in parameters),
         )
         self.nodes[name] = made
@@ -326,11 +327,6 @@ def _cycle(waits_for: Mapping[str, set[str]], left: Mapping[str, int]) -> str:
         path.append(following)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    call: Any = getattr(function, "__call__", None)  # noqa: B004  # asked for its kind, not whether it is there
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
 def _name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
@@ -342,10 +338,7 @@ def _parameters(graph: str, node: str, function: Callable[..., Any]) -> tuple[Pa
         raise GraphError(
             f"graph {graph!r}: node {node!r}: {function!r} has no readable signature"
         ) from error
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        hints = {}  # a name that exists for type checkers only: values are then passed as they are
+    hints = annotations_of(function)
     found: list[Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.kind in (

@@ -79,6 +79,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._taking = asyncio.Lock()
         self._unwatch: Callable[[], None] = lambda: None
 
     @cached_property
@@ -191,8 +192,11 @@ class Host:
             GraphError: Its code is not known here, or is not the code it was started with.
             RunNotFoundError: There is no such run.
         """
-        if run_id in self.live:
-            return
+        async with self._taking:  # the scanner and a caller may want the same run at the same time
+            if run_id not in self.live:
+                await self._take_over(run_id, graph)
+
+    async def _take_over(self, run_id: RunId, graph: Graph | None) -> None:
         state = await self.load(run_id)
         if state.over:
             return
@@ -208,9 +212,8 @@ class Host:
                 state = await self.load(run_id)
             else:
                 break
-        if run_id not in self.live:
-            apply(state, _placed(run_id, resumed, head, epoch))
-            self.drive(run_id, code, state, epoch)
+        apply(state, _placed(run_id, resumed, head, epoch))
+        self.drive(run_id, code, state, epoch)
 
     def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
         if graph is not None:

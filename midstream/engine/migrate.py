@@ -103,7 +103,9 @@ def plan_migration(
             view = adapter.render(view, segment)
             changes.update(dict.fromkeys(view.changes))
         request = adapter.request(view, {})
-        changes.update(dict.fromkeys(request.changes))
+        # A call in flight has no result yet; it will have one when the target is asked.
+        lasting = (change for change in request.changes if change.kind != "result_synthesised")
+        changes.update(dict.fromkeys(lasting))
         views.append(view)
     tokens = [view.size // CHARACTERS_PER_TOKEN for view in views]
     cost = pricing(adapter.provider, model, Usage(input_tokens=sum(tokens)), now)

@@ -84,7 +84,7 @@ class Recorder:
         self._open: _Group | None = None
         self._flying: list[_Group] = []
         self._mending: asyncio.Task[None] | None = None
-        self._stale = False
+        self._newest = state.seq  # what was heard of the run in the store
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
@@ -116,7 +116,8 @@ class Recorder:
                 asyncio.get_running_loop().call_soon(self.flush)
         group.drafts.append(draft)
         if len(group.drafts) == _LARGEST:
-            self.flush()
+            # Not here and now: what is added in one go must not be torn apart.
+            asyncio.get_running_loop().call_soon(self.flush)
         apply(self.state, self._event(draft))
 
     def flush(self) -> None:
@@ -144,7 +145,12 @@ class Recorder:
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""
-        if seq > self._sent and self._mending is None and self.error is None:
+        self._newest = max(self._newest, seq)
+        self._look()
+
+    def _look(self) -> None:
+        """Read the log again if it has something that we have neither read nor sent."""
+        if self._newest > self._sent and self._mending is None and self.error is None:
             self._mend()
 
     async def settle(self) -> None:
@@ -217,6 +223,7 @@ class Recorder:
         for group in self._flying:  # added while the log was read
             if group.sent is None and self.error is None:
                 self._send(group)
+        self._look()
         self._changed()
 
     async def _mend_until_done(self, error: BaseException | None) -> None:

@@ -65,9 +65,15 @@ class Retry:
         """
         if attempt >= self.attempts or kind not in self.on:
             return None
-        delay = min(self.delay * self.factor ** (attempt - 1), self.longest)
+        delay = self._grown(attempt)
         delay *= 1 - self.jitter * _chance(f"{seed}:{attempt}")
         return now + max(delay, retry_after or 0.0)
+
+    def _grown(self, attempt: int) -> float:
+        try:
+            return min(self.delay * self.factor ** (attempt - 1), self.longest)
+        except OverflowError:  # more than any float, so more than the longest
+            return self.longest if self.delay else 0.0
 
     def data(self) -> dict[str, JsonValue]:
         """Return the policy as data, for a graph's definition."""

@@ -20,6 +20,7 @@ from midstream.errors import (
     NodeError,
     RunCancelledError,
     RunFailedError,
+    StoreError,
     ToolError,
 )
 from midstream.events.content import Message
@@ -35,6 +36,7 @@ from midstream.events.payloads import (
     ToolFailed,
     ToolRetried,
 )
+from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
 from midstream.projections.conversation import messages, segments
@@ -91,7 +93,11 @@ class Run:
         live = self._host.live.get(self.id)
         if live is not None:
             await asyncio.wait([live.task])
-            if not live.task.cancelled() and (error := live.task.exception()) is not None:
+            if live.task.cancelled():
+                raise StoreError(
+                    f"the engine was closed before run {self.id!r} ended; it goes on when it is resumed"
+                )
+            if (error := live.task.exception()) is not None:
                 raise error
             if live.runner.state.over and live.runner.recorder.error is None:
                 return self._result(live.runner.state)
@@ -133,14 +139,20 @@ class Run:
         Raises:
             RunNotFoundError: There is no such run.
         """
-        following = subscribe(
-            self._host.store, self.id, after=after, until=lambda event: event.type in ENDINGS
-        )
-        async with aclosing(following) as events:
+        store = self._host.store
+        if not await self._open():
+            async for event in store.read(self.id, after=after):
+                yield event
+            return
+        ended = subscribe(store, self.id, after=after, until=lambda event: event.type in ENDINGS)
+        async with aclosing(ended) as events:
             async for event in events:
                 yield event
-                if event.type in ENDINGS:
-                    return
+
+    async def _open(self) -> bool:
+        """Say whether the run has not ended, or does not exist."""
+        found = await self._host.store.runs(RunQuery(prefix=self.id))
+        return not any(info.run_id == self.id and info.status not in OPEN for info in found)
 
     async def stream(self, *, after: int = 0) -> AsyncIterator[Event | Piece]:
         """Iterate over the run's events and, in between, what models are writing in this process.

@@ -24,6 +24,7 @@ from midstream.projections.run_state import Call, RunState
 _KEPT = 128
 
 Head = tuple[str | None, tuple[ToolSpec, ...] | None]
+"""The instruction and the tools in force."""
 
 
 class Views:

@@ -7,6 +7,7 @@ own object with such a key is escaped.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -52,14 +53,33 @@ def encode(
     try:
         body = payload.__pydantic_serializer__.to_json(payload, exclude_defaults=True)
         data = orjson.loads(body)
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
+    except (PydanticSerializationError, RecursionError) as error:
         raise NotRecordableError(type_, str(error), "record plain JSON data") from error
+    except orjson.JSONDecodeError as error:
+        # It was written as `NaN` or `Infinity`, which no reader of JSON takes.
+        found = f"a number that is not finite ({error})"
+        raise NotRecordableError(type_, found, "use None, or a text") from error
+    if orjson.dumps(data) != body:
+        _check_integers(type_, body)
     blobs: dict[str, bytes] = {}
     if len(body) > INLINE or MARK in body:
         body = orjson.dumps(_put_aside(data, blobs))
     return Draft(
         type_, payload.version, at, actor, cause, address, body, tuple(blobs.items()), data
     )
+
+
+def _check_integers(type_: str, body: bytes) -> None:
+    """Refuse integers that come back as floats: those of more than 64 bits."""
+
+    def check(digits: str) -> int:
+        value = int(digits)
+        if not -(2**63) <= value < 2**64:
+            found = f"the integer {digits[:30]} does not fit in 64 bits"
+            raise NotRecordableError(type_, found, "record it as text")
+        return value
+
+    json.loads(body, parse_int=check)
 
 
 def decode(

@@ -27,7 +27,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 class Content(BaseModel):
     """A frozen piece of content; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
 
 
 class Block(Content):

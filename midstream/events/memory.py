@@ -47,6 +47,8 @@ class MemoryStore:
         self._alive: dict[str, float] = {}
         self._watchers: list[Watcher] = []
         self._closed = False
+        # Refused appends whose writers cannot know it yet, by run, the seq they would have ended at, and epoch.
+        self._refused: dict[tuple[RunId, int, int | None], int] = {}
 
     def append(
         self,
@@ -58,12 +60,26 @@ class MemoryStore:
         holder: str | None = None,
     ) -> Awaitable[Head]:
         """See `EventStore.append`."""
-        future: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Head] = loop.create_future()
         try:
             future.set_result(self._append(run_id, drafts, expected, epoch, holder))
         except MidstreamError as error:
-            future.set_exception(error)
+            end = (run_id, expected + len(drafts), epoch)
+            self._refused[end] = expected
+            loop.call_soon(self._refuse, future, error, end)
         return future
+
+    def _refuse(
+        self,
+        future: asyncio.Future[Head],
+        error: MidstreamError,
+        end: tuple[RunId, int, int | None],
+    ) -> None:
+        """Tell the writer; what it appends from here on no longer counts on the refused append."""
+        self._refused.pop(end, None)
+        if not future.done():
+            future.set_exception(error)
 
     def _append(
         self,
@@ -76,12 +92,13 @@ class MemoryStore:
         if self._closed:
             raise StoreError("the store is closed; open it again to append")
         check_first(run_id, drafts, expected)
-        run = self._checked(run_id, drafts, expected, epoch)
-        if holder is not None and expected == 0:
-            run.holder, run.epoch = holder, 1
+        run = self._checked(run_id, drafts, expected, epoch, holder)
         digest = run.events[-1].digest if run.events else genesis(run_id)
-        for seq, draft in enumerate(drafts, expected + 1):
-            digest = chain(digest, seq, draft, epoch)
+        digests = [
+            digest := chain(digest, seq, draft, epoch)
+            for seq, draft in enumerate(drafts, expected + 1)
+        ]
+        for seq, (draft, digest) in enumerate(zip(drafts, digests, strict=True), expected + 1):
             self._blobs.update(draft.blobs)
             event = self._event(run_id, seq, draft, epoch, digest)
             run.events.append(event)
@@ -94,18 +111,27 @@ class MemoryStore:
         return Head(last.seq, last.position, last.digest)
 
     def _checked(
-        self, run_id: RunId, drafts: Sequence[Draft], expected: int, epoch: int | None
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        expected: int,
+        epoch: int | None,
+        holder: str | None,
     ) -> _Run:
         run = self._runs.get(run_id)
         if run is None:
             if expected != 0 or not drafts:
                 raise RunNotFoundError(run_id)
             data = drafts[0].data
-            return _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+            run = _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+            run.holder, run.epoch = holder, 0 if holder is None else 1
         if epoch is not None and epoch != run.epoch:
             raise LeaseLostError(run_id, epoch, run.epoch)
         if len(run.events) != expected:
             raise ConcurrencyError(run_id, expected, len(run.events))
+        if (ahead := self._refused.get((run_id, expected, epoch))) is not None:
+            # Somebody else's events stand where those of the append ahead of this one should.
+            raise ConcurrencyError(run_id, ahead, len(run.events))
         return run
 
     def _event(

@@ -25,7 +25,9 @@ class Fact(BaseModel):
         version: The version of the payload's shape, from 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
     version: ClassVar[int] = 1
 
 
@@ -40,7 +42,9 @@ class Usage(BaseModel):
         reasoning_tokens: The part of the output that was reasoning.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
@@ -57,7 +61,9 @@ class Cost(BaseModel):
         source: Which price list, with its version.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
     amount: str
     currency: str = "USD"
     source: str = ""
@@ -74,7 +80,9 @@ class Change(BaseModel):
         detail: For people.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
     kind: str
     severity: Literal["loss", "repair"]
     seq: int = 0
@@ -140,7 +148,9 @@ class RunCompleted(Fact):
 class Failure(BaseModel):
     """How one node failed for good."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
     address: str
     kind: str
     message: str
@@ -464,6 +474,7 @@ Payload = Annotated[
     | NoteAdded,
     Field(discriminator="type"),
 ]
+"""Any fact that this release knows."""
 
 PAYLOADS: Mapping[str, type[Fact]] = {
     cls.model_fields["type"].default: cls for cls in get_args(get_args(Payload)[0])

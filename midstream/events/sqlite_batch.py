@@ -16,7 +16,6 @@ from midstream.errors import (
     LeaseHeldError,
     LeaseLostError,
     MidstreamError,
-    NotRecordableError,
     RunNotFoundError,
 )
 from midstream.events.catalog import check_first
@@ -76,7 +75,8 @@ class Batch:
         answers: For each command its answer or its error.
         rows: What is written of each event: the run, and the columns after it.
         changed: Runs whose own line changed.
-        refusals: How many of the answers are errors.
+        takeovers: How often any run had been taken over before.
+        taken: How many runs this batch takes over.
     """
 
     runs: dict[RunId, Run]
@@ -91,7 +91,8 @@ class Batch:
     blobs: dict[str, bytes] = field(default_factory=dict[str, bytes])
     beats: dict[str, float] = field(default_factory=dict[str, float])
     snapshots: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
-    refusals: int = 0
+    takeovers: int = 0
+    taken: int = 0
 
     def judge(self, command: Command) -> None:
         """Take one command in; after all before it, and before all after it."""
@@ -99,7 +100,6 @@ class Batch:
         try:
             answer = self._answer(command)
         except MidstreamError as error:
-            self.refusals += 1
             answer = error
         if isinstance(command, Append):
             command.refused = isinstance(answer, MidstreamError)
@@ -178,13 +178,7 @@ class Batch:
         digest = run.digest
         epoch = command.epoch
         for seq, draft in enumerate(command.drafts, command.expected + 1):
-            try:
-                digest = chain(digest, seq, draft, epoch)
-            except TypeError as error:
-                place = f"the envelope of {draft.type!r}"
-                raise NotRecordableError(
-                    place, str(error), "pass texts and integers of 64 bits"
-                ) from error
+            digest = chain(digest, seq, draft, epoch)
             kind = self.kinds.number[draft.type, draft.version]
             rows.append((run, row_of(seq, kind, draft, epoch, digest)))
         return rows, digest
@@ -197,5 +191,6 @@ class Batch:
                 raise LeaseHeldError(command.run_id, run.holder, until, command.now)
         run.holder = command.holder
         run.epoch += 1
+        self.taken += 1
         self._change(run)
         return run.epoch

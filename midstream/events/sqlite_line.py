@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from midstream.events.catalog import status_after
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
 from midstream.events.store import Head, Snapshot, Status
+
+ROWS = 1024
+"""Rows of one statement at most: 10,240 bound values, of 32,766 that SQLite takes; a commit of them takes a few ms."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,13 +39,12 @@ class Append:
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.status = status_after(self.drafts)
-        self.plain = (
-            self.expected > 0
-            and self.status is None
-            and bool(self.drafts)
-            and not any(draft.blobs for draft in self.drafts)
-        )
+        drafts = self.drafts
+        self.status = status_after(drafts)
+        self.plain = self.expected > 0 and self.status is None and 0 < len(drafts) <= ROWS
+        for draft in drafts:
+            if draft.blobs:
+                self.plain = False
 
     @property
     def end(self) -> int:
@@ -54,6 +56,8 @@ class Append:
 class Acquire:
     """See `EventStore.acquire`."""
 
+    plain: ClassVar[bool] = False
+
     run_id: RunId
     holder: str
     now: float
@@ -64,6 +68,8 @@ class Acquire:
 class Beat:
     """See `EventStore.beat`."""
 
+    plain: ClassVar[bool] = False
+
     holder: str
     until: float
     future: asyncio.Future[None]
@@ -73,6 +79,8 @@ class Beat:
 class Release:
     """See `EventStore.release`."""
 
+    plain: ClassVar[bool] = False
+
     run_id: RunId
     epoch: int
     future: asyncio.Future[None]
@@ -81,6 +89,8 @@ class Release:
 @dataclass(slots=True, eq=False)
 class Save:
     """See `EventStore.save_snapshot`."""
+
+    plain: ClassVar[bool] = False
 
     run_id: RunId
     name: str

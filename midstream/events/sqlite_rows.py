@@ -42,11 +42,6 @@ class Kinds:
         self.of.clear()
         self.number.clear()
 
-    def know(self, drafts: Iterable[Draft]) -> bool:
-        """Return whether every draft's type has a number."""
-        number = self.number
-        return all((draft.type, draft.version) in number for draft in drafts)
-
     def current(self) -> Mapping[int, tuple[str, int]]:
         """Return the types that are read as they are stored, with no upcaster in between."""
         return {kind: stored for kind, stored in self.of.items() if not upcast.concerns(*stored)}
@@ -113,19 +108,13 @@ def events_of(
     Raises:
         CorruptLogError: A row is not what was written.
     """
-    of, loads, made, event, squeeze = (
-        kinds.current(),
-        orjson.loads,
-        tuple.__new__,
-        Event,
-        SQUEEZED,
-    )
+    of, loads, made, event = kinds.current(), orjson.loads, tuple.__new__, Event
+    squeeze, engine = SQUEEZED, ENGINE
     try:
         # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
         return [
             made(
                 event,
-                # fmt: off
                 (
                     run_ids[run],
                     seq,
@@ -133,7 +122,7 @@ def events_of(
                     at,
                     (current := of[kind])[0],
                     current[1],
-                    actor or ENGINE,
+                    actor or engine,
                     cause,
                     address,
                     epoch,
@@ -142,7 +131,6 @@ def events_of(
                     loads(plain),
                     current,
                 ),
-                # fmt: on
             )
             for seq, position, at, kind, actor, cause, address, epoch, body, digest, run in rows
         ]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import aiosqlite
 
 from midstream.events.ids import RunId
 from midstream.events.sqlite_batch import Batch, Run
-from midstream.events.sqlite_line import Acquire, Append, Command, runs_of
+from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
+from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled, squeezed
-
-ROWS = 1024
-"""Rows of one statement at most: 10,240 bound values, of 32,766 that SQLite takes; a commit of them takes a few ms."""
 
 _EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
 _RUN = "(uid, graph, status, tags, created_at, epoch, holder)"
@@ -38,26 +37,45 @@ class Stats:
     events: int = 0
 
 
+class Overtaken(Exception):  # noqa: N818  # not an error: what was known is behind the file
+    """Somebody took a run over since the file was last read under the lock; nothing was written."""
+
+
 class Transactions:
-    """The writer's connection, and what it knows of the file between two commits."""
+    """The writer's connection, and what it knows of the file between two commits.
+
+    Attributes:
+        takeovers: How often any run had been taken over when the file was last read under the lock.
+    """
 
     def __init__(self, connection: aiosqlite.Connection, kinds: Kinds) -> None:
         self.connection = connection
         self.kinds = kinds
         self.stats = Stats()
+        self.takeovers = -1
 
-    async def at_once(self, batch: Batch) -> int:
-        """Write rows of events in one statement, which is a transaction of its own; return the first position."""
-        last = await self._insert("events", _EVENT, [(run.key, *row) for run, row in batch.rows])
+    async def at_once(self, quick: Quick) -> int:
+        """Write rows of events in one statement, which is a transaction of its own; return the first position.
+
+        Raises:
+            Overtaken: An epoch may no longer be in force.
+        """
+        sql = _events_at_once(filled(quick.rows))
+        empty = filled(quick.rows) - quick.rows
+        values = [*quick.values, *[None] * (10 * empty), self.takeovers]
+        cursor = await self._hop(self.connection.execute(sql, values))
+        if not cursor.rowcount:
+            raise Overtaken
         self.stats.commits += 1
-        self.stats.events += len(batch.rows)
-        return last - len(batch.rows) + 1
+        self.stats.events += quick.rows
+        return int(cursor.lastrowid) - quick.rows + 1
 
     async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
         await self._execute("BEGIN IMMEDIATE")
         try:
             batch = Batch(await self._states(runs_of(commands)), self.kinds)
+            ((batch.takeovers,),) = await self._rows("SELECT count FROM takeovers")
             if any(isinstance(command, Acquire) for command in commands):
                 batch.alive = dict(await self._rows("SELECT holder, until FROM drivers"))
             await self._number_kinds(commands)
@@ -73,7 +91,9 @@ class Transactions:
         return batch, first
 
     async def _write(self, batch: Batch) -> int:
-        # Epochs before events: the events' trigger compares with them.
+        await self._many(
+            "UPDATE takeovers SET count = count + ?", [(batch.taken,)] * (batch.taken > 0)
+        )
         await self._insert_runs(batch.new)
         await self._many(
             "UPDATE runs SET status = ?, epoch = ?, holder = ? WHERE run = ?",
@@ -92,34 +112,30 @@ class Transactions:
         )
         first = 0
         for start in range(0, len(batch.rows), ROWS):
-            rows = [(run.key, *row) for run, row in batch.rows[start : start + ROWS]]
-            last = await self._insert("events", _EVENT, rows)
-            first = first or last - len(rows) + 1
+            part = batch.rows[start : start + ROWS]
+            values = [value for run, row in part for value in (run.key, *row)]
+            last = await self._insert("events", _EVENT, values, len(part))
+            first = first or last - len(part) + 1
         return first
 
     async def _insert_runs(self, new: Sequence[Run]) -> None:
         for start in range(0, len(new), ROWS):
             runs = new[start : start + ROWS]
-            rows: list[tuple[Any, ...]] = []
+            values: list[Any] = []
             for run in runs:
                 assert run.created is not None
                 graph, tags, at = run.created
-                rows.append((run.run_id, graph, run.status, tags, at, run.epoch, run.holder))
-            last = await self._insert("runs", _RUN, rows)
+                values += (run.run_id, graph, run.status, tags, at, run.epoch, run.holder)
+            last = await self._insert("runs", _RUN, values, len(runs))
             for key, run in enumerate(runs, last - len(runs) + 1):
                 run.key, run.created = key, None
 
-    async def _insert(self, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    async def _insert(self, table: str, columns: str, values: list[Any], rows: int) -> int:
         """Insert the rows in one statement, filled up with empty ones that it leaves out; return the last key."""
         width = columns.count(",") + 1
-        count = filled(len(rows))
-        values = ", ".join([f"({', '.join('?' * width)})"] * count)
-        sql = f"INSERT INTO {table} {columns} VALUES {values}"
-        if count > len(rows):
-            sql = f"INSERT INTO {table} {columns} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"
-        parameters = [value for row in rows for value in row]
-        parameters += [None] * (width * (count - len(rows)))
-        cursor = await self._hop(self.connection.execute(sql, parameters))
+        empty = filled(rows) - rows
+        sql = _statement(table, columns, width, filled(rows), empty=empty > 0)
+        cursor = await self._hop(self.connection.execute(sql, values + [None] * (width * empty)))
         return cursor.lastrowid or 0
 
     async def _states(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
@@ -170,3 +186,21 @@ class Transactions:
     async def _hop(self, call: Awaitable[Any]) -> Any:
         self.stats.hops += 1
         return await call
+
+
+@cache
+def _events_at_once(rows: int) -> str:
+    values = ", ".join([f"({', '.join('?' * 10)})"] * rows)
+    return (
+        f"INSERT INTO events {_EVENT} SELECT * FROM (VALUES {values})"
+        " WHERE column1 IS NOT NULL AND (SELECT count FROM takeovers) = ?"
+    )
+
+
+@cache
+def _statement(table: str, columns: str, width: int, rows: int, *, empty: bool) -> str:
+    values = ", ".join([f"({', '.join('?' * width)})"] * rows)
+    if empty:
+        values = f"SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"
+        return f"INSERT INTO {table} {columns} {values}"
+    return f"INSERT INTO {table} {columns} VALUES {values}"

@@ -17,9 +17,10 @@ from midstream.errors import (
 )
 from midstream.events.ids import RunId
 from midstream.events.sqlite_batch import Batch, Placed, Run
-from midstream.events.sqlite_line import Acquire, Append, Command, settle
+from midstream.events.sqlite_line import ROWS, Append, Command, settle
 from midstream.events.sqlite_open import translated
-from midstream.events.sqlite_transaction import ROWS, Transactions
+from midstream.events.sqlite_quick import Quick
+from midstream.events.sqlite_transaction import Overtaken, Transactions
 
 KNOWN_RUNS = 20_000
 """How many runs' heads are kept, so that appending reads nothing; some 400 bytes each."""
@@ -44,7 +45,8 @@ class Writer:
         self._path = path
         self._committed = committed
         self._line: deque[Command] = deque()
-        self._last: dict[RunId, Append] = {}
+        # The appends in line, by where they end, so that one which continues another is told apart from one which does not.
+        self._ends: dict[tuple[RunId, int, int | None], Append] = {}
         self._known: dict[RunId, Run] = {}
         self._filled = asyncio.Event()
         self._closing = False
@@ -56,10 +58,9 @@ class Writer:
             settle(command.future, StoreError("the store is closed; open it again to append"))
             return
         if isinstance(command, Append):
-            ahead = self._last.get(command.run_id)
-            if ahead is not None and ahead.end == command.expected:
-                command.ahead = ahead
-            self._last[command.run_id] = command
+            run_id, epoch = command.run_id, command.epoch
+            command.ahead = self._ends.get((run_id, command.expected, epoch))
+            self._ends[run_id, command.end, epoch] = command
         self._line.append(command)
         self._filled.set()
 
@@ -80,7 +81,7 @@ class Writer:
             while self._line or not self._closing:
                 if self._line:
                     taken = self._take()
-                    await self._commit(taken)
+                    await self._commit_or_fail(taken)
                 else:
                     self._filled.clear()
                     await self._filled.wait()
@@ -96,7 +97,6 @@ class Writer:
         """Take the next batch off the line, in order."""
         batch: list[Command] = []
         rows = 0
-        appended: set[RunId] = set()
         line = self._line
         while line and len(batch) < ROWS:
             command = line[0]
@@ -104,16 +104,21 @@ class Writer:
                 rows += len(command.drafts)
                 if batch and rows > ROWS:
                     break
-                appended.add(command.run_id)
-            elif isinstance(command, Acquire) and command.run_id in appended:
-                # What was appended before belongs to the epoch before, and the file checks that row by row.
-                break
             batch.append(line.popleft())
         return batch
 
+    async def _commit_or_fail(self, commands: Sequence[Command]) -> None:
+        try:
+            await self._commit(commands)
+        except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits must hear of it, the others go on
+            self._known.clear()
+            failed = StoreError(f"the append failed in an unexpected way: {error!r}")
+            failed.__cause__ = error
+            self._fail(commands, failed)
+
     async def _commit(self, commands: Sequence[Command]) -> None:
         """Commit the commands together; where that fails, find out which of them cannot be."""
-        if all(self._is_plain(command) for command in commands) and await self._tried(
+        if all([command.plain for command in commands]) and await self._tried(
             commands, self._at_once
         ):
             return
@@ -122,29 +127,31 @@ class Writer:
         for command in commands:
             await self._tried((command,), self._under_lock)
 
-    def _is_plain(self, command: Command) -> bool:
-        return (
-            isinstance(command, Append)
-            and command.plain
-            and command.run_id in self._known
-            and len(command.drafts) <= ROWS
-            and self._transactions.kinds.know(command.drafts)
-        )
-
     async def _at_once(self, commands: Sequence[Command]) -> bool:
         """Write plain appends in one statement; return False where only the file can tell what to answer."""
-        batch = Batch(self._known, self._transactions.kinds)
-        for command in commands:
-            batch.judge(command)
-        if batch.refusals:
-            # What is known may be behind what another process has written.
+        quick = Quick()
+        try:
+            if not quick.take(commands, self._known, self._transactions.kinds.number):
+                self._drop(commands)
+                return False
+            first = await self._transactions.at_once(quick)
+        except (Overtaken, NotRecordableError):
             self._drop(commands)
             return False
-        self._settle(batch, await self._transactions.at_once(batch))
+        grown: dict[RunId, int] = {}
+        for command, head in quick.heads(first):
+            grown[command.run_id] = head.seq
+            self._end(command, head)
+        self._committed(grown, first, first + quick.rows - 1)
         return True
 
     async def _under_lock(self, commands: Sequence[Command]) -> bool:
-        self._settle(*await self._transactions.under_lock(commands))
+        batch, first = await self._transactions.under_lock(commands)
+        if batch.takeovers != self._transactions.takeovers:
+            # Another process took runs over: no epoch that is known can be trusted.
+            self._known.clear()
+        self._transactions.takeovers = batch.takeovers + batch.taken
+        self._settle(batch, first)
         return True
 
     async def _tried(
@@ -181,21 +188,18 @@ class Writer:
         for run_id in grown:
             run = batch.runs[run_id]
             run.position, run.row = first + run.row, -1
-        self._remember(batch)
-        if grown:
-            self._committed(grown, first, first + len(batch.rows) - 1)
-
-    def _remember(self, batch: Batch) -> None:
-        if batch.runs is not self._known:
-            self._known.update(batch.runs)
+        self._known.update(batch.runs)
         while len(self._known) > KNOWN_RUNS:
             self._known.pop(next(iter(self._known)))
+        if grown:
+            self._committed(grown, first, first + len(batch.rows) - 1)
 
     def _end(self, command: Command, answer: object) -> None:
         if isinstance(command, Append):
             command.ahead = None
-            if self._last.get(command.run_id) is command:
-                del self._last[command.run_id]
+            end = (command.run_id, command.end, command.epoch)
+            if self._ends.get(end) is command:
+                del self._ends[end]
         settle(command.future, answer)
 
     def _fail(self, commands: Sequence[Command], error: MidstreamError) -> None:

@@ -103,7 +103,9 @@ class EventStore(Protocol):
     """An append-only log of many runs.
 
     Of one store object, appends are taken in the order of the calls, so a writer may append again before the first append
-    is durable; if one is refused, those after it are refused too, because none of them finds what it expects.
+    is durable. An append that continues one whose outcome is not known yet stands or falls with it: where the first is
+    refused the second is too, even if somebody else's events happen to have brought the run to the `seq` it expects. Once
+    the first is answered, its writer is the one to know; it looks before it appends again.
     """
 
     def append(

@@ -46,6 +46,15 @@ def plain(value: Any, path: str = "value") -> JsonValue:
     return _plain(value, path, 0)
 
 
+def own(value: JsonValue) -> JsonValue:
+    """Return plain JSON data again, in containers of its own: what user code does to them stays there."""
+    if type(value) is dict:
+        return {key: own(item) for key, item in value.items()}
+    if type(value) is list:
+        return [own(item) for item in value]
+    return value
+
+
 def _plain(value: Any, path: str, depth: int) -> JsonValue:
     if depth > MAX_DEPTH:
         raise NotRecordableError(

@@ -15,6 +15,7 @@ from midstream.events.payloads import VERSIONS
 
 S = TypeVar("S")
 Handler = Callable[[S, Event], None]
+"""Changes a state by one event."""
 
 
 class Projection(Protocol[S]):

@@ -103,3 +103,4 @@ class UsageProjection:
 
 
 USAGE = UsageProjection()
+"""The one that everybody uses: it has no state of its own."""

@@ -24,6 +24,7 @@ from midstream.testing.wire_judge import judge
 from midstream.testing.wire_openai import OpenAIWire
 
 Script: TypeAlias = Callable[[Seen], Answer | Fault] | Sequence[Answer | Fault]
+"""A function of what was seen, or answers in the order of the requests."""
 
 _OPENAI, _ANTHROPIC = OpenAIWire(), AnthropicWire()
 _ROUTES: Mapping[str, Wire] = {

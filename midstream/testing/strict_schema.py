@@ -20,6 +20,7 @@ from midstream.testing.json_reading import as_list, as_object
 
 Path: TypeAlias = tuple[str | int, ...]
 Node: TypeAlias = Mapping[str, Any]
+"""A schema, or a part of one."""
 FaultKind: TypeAlias = Literal["kind", "value", "tag", "missing", "unknown"]
 
 TAGS = ("type", "role")

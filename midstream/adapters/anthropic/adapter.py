@@ -1,0 +1,162 @@
+"""Anthropic's Messages as an `Adapter`: the one place of its I/O."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from midstream.adapters.answer import malformed, mapping
+from midstream.adapters.anthropic.ask import asked
+from midstream.adapters.anthropic.parse import Assembly, parse
+from midstream.adapters.anthropic.render import closing, render
+from midstream.adapters.anthropic.translate import translate
+from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
+from midstream.adapters.capabilities import anthropic_family
+from midstream.adapters.failures import Call, foreign
+from midstream.adapters.view import Segment, View
+from midstream.adapters.wire import encode
+from midstream.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+_PATH = "/v1/messages"
+_KEY = "ANTHROPIC_API_KEY"
+
+
+class AnthropicAdapter:
+    """Anthropic's Messages.
+
+    Args:
+        api_key: The key; None takes what the SDK takes from its environment, `ANTHROPIC_API_KEY` first.
+        base_url: The server; None takes `ANTHROPIC_BASE_URL`, or Anthropic's own.
+        client: A client of the SDK to send with, which stays the caller's to close; it is never let to send again by itself.
+        provider: The provider's name that it answers for, where it is not Anthropic.
+        headers: Sent with each request.
+
+    Without a key everything but sending works; sending raises `AuthenticationError`.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        client: AsyncAnthropic | None = None,
+        provider: str = "anthropic",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        import anthropic
+
+        self._sdk = anthropic
+        self._provider = provider
+        self._owned = client is None
+        self._client: AsyncAnthropic = (
+            anthropic.AsyncAnthropic(
+                api_key=api_key, base_url=base_url, default_headers=headers, max_retries=0
+            )
+            if client is None
+            else client.with_options(max_retries=0)
+        )
+
+    @property
+    def provider(self) -> str:
+        """See `Adapter.provider`."""
+        return self._provider
+
+    def capabilities(self, model: str) -> Capabilities:
+        """See `Adapter.capabilities`."""
+        return anthropic_family(model).capabilities
+
+    def begin(self, model: str) -> View:
+        """See `Adapter.begin`."""
+        return View(model)
+
+    def render(self, view: View, segment: Segment) -> View:
+        """See `Adapter.render`."""
+        return render(view, segment, self._provider, anthropic_family(view.model))
+
+    def request(self, view: View, settings: Settings) -> ModelRequest:
+        """See `Adapter.request`."""
+        family = anthropic_family(view.model)
+        telling = closing(view, self._provider, family)
+        fields, changes = asked(settings, telling, view.model, family)
+        body = {
+            "model": view.model,
+            "max_tokens": fields.pop("max_tokens"),
+            **view.head,
+            "messages": [*view.tape.list(), *telling.items],
+            **fields,
+        }
+        if not body.get("tools", True):
+            del body["tools"]
+        about = [view.model, body["max_tokens"], *sorted(fields.items())]
+        digest = sha256(view.digest + encode(about)).hexdigest()
+        names = {alias: name for name, alias in telling.aliases.items()}
+        return ModelRequest(
+            view.model, body, (*telling.changes, *changes), digest, view.size, names
+        )
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        """See `Adapter.complete`."""
+        with self._translated(request):
+            data = await self._ready(request).post(_PATH, cast_to=object, body=dict(request.body))
+        return self._parsed(data, request)
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        """See `StreamingAdapter.stream`."""
+        assembly = Assembly(request.names)
+        with self._translated(request):
+            events = await self._ready(request).post(
+                _PATH,
+                cast_to=object,
+                body={**request.body, "stream": True},
+                stream=True,
+                stream_cls=self._sdk.AsyncStream[object],
+            )
+            async with events:
+                async for event in events:
+                    for delta in assembly.add(event):
+                        yield delta
+        yield self._parsed(assembly.whole(), request)
+
+    async def close(self) -> None:
+        """See `Adapter.close`."""
+        if self._owned:
+            await self._client.close()
+
+    def _parsed(self, data: object, request: ModelRequest) -> ModelResponse:
+        found = mapping(mapping(data).get("error"))
+        if found:  # a gateway's failure that came with 200
+            said = f"it holds an error, {found.get('type')!r}"
+            raise malformed(said, self._provider, request.model)
+        return parse(data, provider=self._provider, model=request.model, names=request.names)
+
+    def _ready(self, request: ModelRequest) -> AsyncAnthropic:
+        client = self._client
+        credentials = (client.api_key, client.auth_token, getattr(client, "credentials", None))
+        if (
+            all(item is None for item in credentials)
+            and "Authorization" not in client.default_headers
+        ):
+            raise AuthenticationError(
+                f"there is no key for {self._provider!r}; set {_KEY}, or give api_key=",
+                provider=self._provider,
+                model=request.model,
+            )
+        return client
+
+    @contextmanager
+    def _translated(self, request: ModelRequest) -> Generator[None]:
+        failures: tuple[type[BaseException], ...] = (self._sdk.AnthropicError, *foreign())
+        try:
+            yield
+        except failures as error:
+            call = Call(self._provider, request.model, request.size, time.time())
+            ours = translate(error, call)
+            if ours is None:
+                raise
+            raise ours from error

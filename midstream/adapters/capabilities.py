@@ -1,0 +1,194 @@
+"""What each family of models can be told and asked, as data: the first pattern that fits the name decides.
+
+Sources: the vendors' model pages and SDK types, genai-prices for context windows, and recorded answers of the services
+(a 400 that names the parameter). A name that fits nothing gets what every model of the vendor takes. Numbers that are not
+known are None, and then nothing is clamped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from midstream.adapters.base import Capabilities
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""From least to most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models that take the same.
+
+    Attributes:
+        pattern: What their names begin with, as a regular expression.
+        capabilities: What they can be told and asked.
+        efforts: The levels of `reasoning_effort` they know.
+        traits: Where they differ from the rest of their vendor's models, in words that the adapter knows.
+    """
+
+    pattern: str
+    capabilities: Capabilities
+    efforts: tuple[str, ...] = ()
+    traits: frozenset[str] = frozenset()
+
+
+_CHAT = frozenset(
+    (
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop",
+        "seed",
+        "tool_choice",
+        "parallel_tool_calls",
+    )
+)
+_REASONING = frozenset(("max_tokens", "seed", "tool_choice", "reasoning_effort"))
+_MESSAGES = frozenset(("max_tokens", "stop", "tool_choice", "parallel_tool_calls"))
+
+
+def _chat(
+    pattern: str, window: int | None, output: int | None, *, images: bool = True, traits: str = ""
+) -> Family:
+    capabilities = Capabilities(window, output, images=images, settings=_CHAT)
+    return Family(pattern, capabilities, traits=frozenset(traits.split()))
+
+
+def _thinks(
+    pattern: str,
+    window: int,
+    output: int,
+    efforts: str,
+    *,
+    also: str = "",
+    images: bool = True,
+    tools: bool = True,
+    traits: str = "developer",
+) -> Family:
+    settings = _REASONING | frozenset(also.split())
+    capabilities = Capabilities(window, output, images=images, tools=tools, settings=settings)
+    return Family(
+        pattern,
+        capabilities,
+        tuple(efforts.split()),
+        frozenset(("completion_limit", *traits.split())),
+    )
+
+
+_SOME = "low medium high"
+_ALL = "none low medium high xhigh"
+_SOMETIMES = (
+    "temperature top_p stop parallel_tool_calls"  # while the effort is `none`, their default
+)
+
+OPENAI = (
+    _thinks("o1-(mini|preview)", 128_000, 65_536, "", images=False, tools=False, traits=""),
+    _thinks("o3-mini", 200_000, 100_000, _SOME, also="stop", images=False),
+    _thinks("o[134]", 200_000, 100_000, _SOME),
+    _chat(r"gpt-5-chat", 128_000, 16_384),
+    _thinks(r"gpt-5\.[123]-chat", 128_000, 16_384, "medium", also="parallel_tool_calls"),
+    _thinks(r"gpt-5(\.\d)?-pro", 400_000, 128_000, "medium high xhigh", also="parallel_tool_calls"),
+    _thinks(r"gpt-5\.1-codex", 400_000, 128_000, _SOME, also="parallel_tool_calls"),
+    _thinks(
+        r"gpt-5\.4-mini",
+        400_000,
+        128_000,
+        _ALL,
+        also=_SOMETIMES,
+        traits="developer default_none tools_without_effort",
+    ),
+    _thinks(
+        r"gpt-5\.1",
+        400_000,
+        128_000,
+        "none low medium high",
+        also=_SOMETIMES,
+        traits="developer default_none",
+    ),
+    _thinks(
+        r"gpt-5\.[234]", 400_000, 128_000, _ALL, also=_SOMETIMES, traits="developer default_none"
+    ),
+    _thinks(r"gpt-5\.\d", 1_000_000, 128_000, _ALL, also="parallel_tool_calls"),
+    _thinks(r"gpt-5", 400_000, 128_000, "minimal low medium high", also="parallel_tool_calls"),
+    _thinks(r"gpt-[6-9]", 1_000_000, 128_000, _ALL, also="parallel_tool_calls"),
+    _chat(r"gpt-4\.1", 1_047_576, 32_768),
+    _chat(r"gpt-4o-2024-05-13", 128_000, 4_096),
+    _chat(r"(gpt-4o|chatgpt-4o)", 128_000, 16_384),
+    _chat(r"gpt-4-(turbo|1106|0125|vision)", 128_000, 4_096),
+    _chat(r"gpt-4-32k", 32_768, 32_768, images=False),
+    _chat(r"gpt-4(-|$)", 8_192, 8_192, images=False),
+    _chat(r"gpt-3\.5", 16_385, 4_096, images=False),
+    _chat("", None, None),
+)
+"""Chat Completions. Traits: `developer` (the role of instructions), `completion_limit` (the name of the limit, and no
+sampling while it reasons), `default_none` (it does not reason unless told to), `tools_without_effort` (tools and an effort
+together are refused)."""
+
+
+def _claude(
+    pattern: str,
+    window: int | None,
+    output: int | None,
+    thinking: str = "",
+    *,
+    traits: str = "",
+    images: bool = True,
+) -> Family:
+    settings = _MESSAGES | ({"reasoning_effort"} if thinking else frozenset[str]())
+    capabilities = Capabilities(
+        window, output, images=images, reasoning=bool(thinking), settings=settings
+    )
+    efforts = {
+        "": (),
+        "budget": ("none", "low", "medium", "high"),
+        "adaptive": ("none", "low", "medium", "high", "max"),
+    }[thinking]
+    if "xhigh" in traits:
+        efforts = ("none", "low", "medium", "high", "xhigh", "max")
+    return Family(pattern, capabilities, efforts, frozenset((thinking, *traits.split())))
+
+
+ANTHROPIC = (
+    _claude("claude-(fable|mythos)", 1_000_000, None, "adaptive", traits="midway unforced xhigh"),
+    _claude("claude-opus-4-8", 1_000_000, None, "adaptive", traits="midway xhigh"),
+    _claude("claude-opus-4-7", 1_000_000, None, "adaptive", traits="xhigh"),
+    _claude("claude-(opus|sonnet)-4-6", 1_000_000, None, "adaptive"),
+    _claude("claude-(opus|sonnet|haiku)-5", 1_000_000, None, "adaptive", traits="midway xhigh"),
+    _claude("claude-(opus|sonnet|haiku)-4-5", 200_000, 64_000, "budget"),
+    _claude("claude-(sonnet|haiku)-4", 200_000, 64_000, "budget"),
+    _claude("claude-opus-4", 200_000, 32_000, "budget"),
+    _claude("claude-3-7", 200_000, 64_000, "budget"),
+    _claude("claude-3-5", 200_000, 8_192),
+    _claude("claude-3", 200_000, 4_096),
+    _claude("claude-(instant|[12])", 100_000, 4_096, images=False),
+    _claude("", None, None),
+)
+"""Messages. Traits: `adaptive` or `budget` (how it is told to think), `midway` (it takes the role `system` between turns),
+`unforced` (it refuses to be made to call a tool), `xhigh`. None takes temperature, top_p or top_k: version 2026-10-21 of the
+API refuses them, even at their defaults."""
+
+
+@lru_cache(maxsize=256)
+def openai_family(model: str) -> Family:
+    """Return the family of a model of Chat Completions; a fine-tuned model is of its base's family."""
+    return _first(OPENAI, model.removeprefix("ft:"))
+
+
+@lru_cache(maxsize=256)
+def anthropic_family(model: str) -> Family:
+    """Return the family of a model of Messages; what a cloud puts before `claude-` does not count."""
+    return _first(ANTHROPIC, re.sub(r"^.*(?=claude-)", "", model.lower()))
+
+
+def nearest_effort(wanted: str, known: tuple[str, ...]) -> str | None:
+    """Return the greatest known effort that is not above the wanted one, or else the least; None where it is no effort."""
+    if wanted not in EFFORTS or not known:
+        return None
+    below = [level for level in known if EFFORTS.index(level) <= EFFORTS.index(wanted)]
+    return below[-1] if below else known[0]
+
+
+def _first(families: tuple[Family, ...], model: str) -> Family:
+    return next(family for family in families if re.match(family.pattern, model))

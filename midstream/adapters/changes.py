@@ -1,0 +1,51 @@
+"""What can differ between a conversation and what a provider is told of it: the closed list, in one place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from midstream.events.payloads import Change
+
+Loss = Literal[
+    "image_dropped",  # the target cannot be shown it; a placeholder says that it was there
+    "opaque_dropped",  # a block of another dialect or provider
+    "part_dropped",  # a part that has no place in a message of its role
+    "reasoning_dropped",  # only its issuer can read it, or the target has no field for it
+    "schema_weakened",  # a constraint at the root of a tool's schema; the description says it instead
+    "setting_dropped",  # the model does not take it
+    "tool_dropped",  # a second tool of the same name
+]
+"""Changes after which the target does not know something."""
+
+Repair = Literal[
+    "arguments_wrapped",  # arguments that are no JSON object, told as text inside one
+    "empty_dropped",  # a text without a character that can be read
+    "error_prefixed",  # the dialect has no flag for a failed tool; its text says so
+    "filler_inserted",  # a turn of the user, where the target needs one
+    "id_mapped",  # a call id that the target would refuse
+    "image_moved",  # from a tool's result to a message of the user after it
+    "image_type_corrected",  # the bytes are of another type than was declared
+    "instruction_appended",  # an instruction that changed on the way: said where it changed
+    "instruction_degraded",  # an instruction told in a turn of the user
+    "order_lost",  # text after a call, which the dialect puts before it
+    "part_degraded",  # a part told as text
+    "prefix_broken",  # the list of tools changed, and with it the beginning of every request
+    "refusal_as_text",
+    "reordered",
+    "setting_clamped",
+    "setting_mapped",  # told as the nearest thing that the model takes
+    "thinking_suspended",  # the open tool loop was begun by a model whose reasoning cannot be shown
+    "tool_aliased",  # a tool's name that the target would refuse
+    "unicode_repaired",  # half a character, which is not valid in JSON
+]
+"""Changes after which the target knows the same in another form. `repair.py` adds those of pairing calls and results."""
+
+
+def loss(kind: Loss, seq: int, detail: str, part: int | None = None) -> Change:
+    """Return the record of something that the target is not told."""
+    return Change(kind=kind, severity="loss", seq=seq, part=part, detail=detail)
+
+
+def repair(kind: Repair, seq: int, detail: str, part: int | None = None) -> Change:
+    """Return the record of something that the target is told in another form."""
+    return Change(kind=kind, severity="repair", seq=seq, part=part, detail=detail)

@@ -1,0 +1,76 @@
+"""How to ask: the settings of a request in the words of Chat Completions.
+
+Source: developers.openai.com/api/reference, Chat Completions; recorded 400s for what reasoning models refuse.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from midstream.adapters.base import Settings
+from midstream.adapters.capabilities import Family
+from midstream.adapters.openai.render import Teller
+from midstream.adapters.settings import Wishes
+from midstream.events.payloads import Change
+
+
+def asked(
+    settings: Settings, telling: Teller, model: str, family: Family
+) -> tuple[dict[str, Any], tuple[Change, ...]]:
+    """Return the settings as the model takes them, and what was dropped or put into range for that."""
+    wishes = Wishes(settings, family.capabilities.settings, model)
+    body: dict[str, Any] = {}
+    tools: list[dict[str, Any]] = telling.head.get("tools") or []
+    effort = wishes.effort(family.efforts)
+    if effort not in (None, "none") and tools and "tools_without_effort" in family.traits:
+        wishes.drop("reasoning_effort", f"{model} takes none together with tools")
+        effort = None
+    if effort is not None:
+        body["reasoning_effort"] = effort
+    if "default_none" in family.traits and effort not in (None, "none"):
+        for name in ("temperature", "top_p", "stop"):
+            if settings.get(name) is not None:
+                wishes.drop(name, f"{model} does not take it while it reasons")
+    limit = wishes.integer("max_tokens", 1, family.capabilities.max_output)
+    if limit is not None:
+        completion = "completion_limit" in family.traits
+        body["max_completion_tokens" if completion else "max_tokens"] = limit
+    _sampling(wishes, body)
+    _choices(wishes, telling, tools, body)
+    return body, tuple(wishes.changes)
+
+
+def _sampling(wishes: Wishes, body: dict[str, Any]) -> None:
+    for name, high in (("temperature", 2), ("top_p", 1)):
+        value = wishes.number(name, 0, high)
+        if value is not None:
+            body[name] = value
+    seed = wishes.integer("seed", -(2**63), 2**63 - 1)
+    if seed is not None:
+        body["seed"] = seed
+    stops = wishes.stops(4, blank=True)
+    if stops:
+        body["stop"] = stops
+
+
+def _choices(
+    wishes: Wishes, telling: Teller, tools: list[dict[str, Any]], body: dict[str, Any]
+) -> None:
+    """Say which tools may be called; without tools there is nothing to say, and the service refuses it."""
+    parallel, choice = wishes.flag("parallel_tool_calls"), wishes.text("tool_choice")
+    if not tools:
+        if choice not in (None, "auto", "none"):
+            wishes.note("setting_mapped", f"tool_choice={choice!r} without tools says nothing")
+        return
+    if parallel is not None:
+        body["parallel_tool_calls"] = parallel
+    if choice is None:
+        return
+    if choice in ("auto", "none", "required"):
+        body["tool_choice"] = choice
+        return
+    name = telling.aliases.get(choice, choice)
+    if any(tool["function"]["name"] == name for tool in tools):
+        body["tool_choice"] = {"type": "function", "function": {"name": name}}
+    else:
+        wishes.note("setting_mapped", f"tool_choice={choice!r} is no tool; left to the model")

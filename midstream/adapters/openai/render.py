@@ -1,0 +1,269 @@
+"""Neutral conversation to the messages of Chat Completions.
+
+Instructions are messages like the others, so the head holds the tools only. A result is a message for each call; images in
+results go to a message of the user after all of them, since a tool's message takes text only.
+Source: developers.openai.com/api/reference, Chat Completions; recorded 400s of the service for what it does not say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from midstream.adapters.capabilities import Family
+from midstream.adapters.changes import repair
+from midstream.adapters.pictures import Picture
+from midstream.adapters.placing import put_in_place
+from midstream.adapters.repair import close_open, seal
+from midstream.adapters.telling import Fit, Telling, spoken_by, with_instruction
+from midstream.adapters.view import Segment, View
+from midstream.adapters.wire import INVALID, arguments_object, arguments_text, is_array, is_object
+from midstream.events.content import (
+    Image,
+    Message,
+    Opaque,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+
+DIALECT = "openai"
+IDS = Fit(re.compile(r"[!-~]+"), 40, "call_")
+NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 64)
+ERROR = "Error: "
+"""Before the text of a failed tool: the dialect has no flag for it."""
+EMPTY = "Continue."
+"""What a model is asked where nothing has been said."""
+
+
+def render(view: View, segment: Segment, provider: str, family: Family) -> View:
+    """See `Adapter.render`."""
+    segment, placed = put_in_place(segment)
+    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
+    telling = Teller(view, segment.seq, provider, family)
+    telling.changes += [*placed, *sealed]
+    if segment.tools is not None:
+        telling.tools(segment.tools)
+    if segment.system is not None and not telling.empty:
+        telling.changes.append(
+            repair("instruction_appended", segment.seq, "the instruction changed on the way")
+        )
+    for message in messages:
+        telling.tell(message)
+    return telling.grown(open_calls)
+
+
+def closing(view: View, provider: str, family: Family) -> Teller:
+    """Return what a request must add to the view to be valid."""
+    messages, changes = close_open(view.open)
+    telling = Teller(view, 0, provider, family)
+    telling.changes += changes
+    for message in messages:
+        telling.tell(message)
+    if telling.empty:
+        telling.repair("filler_inserted", "nothing has been said")
+        telling.items.append({"role": "user", "content": EMPTY})
+    return telling
+
+
+class Teller(Telling):
+    """Says messages in the words of Chat Completions."""
+
+    def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
+        super().__init__(view, seq, ids=IDS, names=NAMES)
+        self._provider = provider
+        self._family = family
+
+    def tools(self, tools: Sequence[ToolSpec]) -> None:
+        """Tell the list of tools."""
+        if tools and not self._family.capabilities.tools:
+            self.loss("tool_dropped", "the model calls no tools")
+            return
+        self.declare(
+            [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": name,
+                        **({"description": description} if description else {}),
+                        "parameters": schema,
+                    },
+                }
+                for name, description, schema in self.declared(tools)
+            ]
+        )
+
+    def tell(self, message: Message) -> None:
+        """Tell one message, which holds only what its role can."""
+        match message.role:
+            case "system":
+                self._instruction(message)
+            case "user":
+                self._user(message)
+            case "assistant":
+                self._assistant(message)
+            case "tool":
+                self._results(message)
+
+    def _instruction(self, message: Message) -> None:
+        texts = self._texts(message)
+        if not texts:
+            return
+        role = "system"
+        if "developer" in self._family.traits and self._provider == "openai":
+            role = "developer"
+        elif not self._family.capabilities.tools:  # o1-mini and o1-preview know no instructions
+            role = "user"
+            self.repair("instruction_degraded", "told as a turn of the user")
+        self.items.append({"role": role, "content": _content(texts)})
+
+    def _user(self, message: Message) -> None:
+        parts: list[dict[str, Any]] = []
+        for place, part in enumerate(message.parts):
+            match part:
+                case Text():
+                    parts.append({"type": "text", "text": part.text})
+                case Image():
+                    told = self._image(part, place)
+                    parts.append(_image_part(told) if told else {"type": "text", "text": "[image]"})
+                case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
+                    parts.append(data)
+                case Opaque():
+                    self.loss("opaque_dropped", f"a block of {part.dialect}", place)
+                case Reasoning() | ToolCall() | ToolResult() | Refusal():
+                    raise AssertionError("put_in_place() leaves no such part in a turn of the user")
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            self.items.append({"role": "user", "content": parts[0]["text"]})
+            return
+        kept = [part for part in parts if part.get("text") != ""]
+        if len(kept) < len(parts):
+            self.repair("empty_dropped", "a text without a character")
+        self.items.append({"role": "user", "content": kept or ""})
+
+    def _assistant(self, message: Message) -> None:
+        calls = message.tool_calls
+        ids = self.wire_ids(calls)
+        own = spoken_by(message, self._provider)
+        if own and is_object(message.native) and _ids(message.native) == ids:
+            self._note_dropped(message, own=True)
+            self.items.append(message.native)
+            return
+        self._note_dropped(message, own=False)
+        self.items.append(self._neutral(message, ids, own=own))
+
+    def _neutral(self, message: Message, ids: Sequence[str], *, own: bool) -> dict[str, Any]:
+        item: dict[str, Any] = {"role": "assistant"}
+        texts = self._texts(message)
+        refusal = "".join(part.text for part in message.parts if isinstance(part, Refusal))
+        if texts:
+            item["content"] = _content(texts)
+        elif not message.tool_calls and not refusal:
+            item["content"] = ""
+        if refusal:
+            item["refusal"] = refusal
+        told = [
+            {
+                "id": id_,
+                "type": "function",
+                "function": {
+                    "name": self.alias(call.name),
+                    "arguments": self._arguments(call, own),
+                },
+            }
+            for id_, call in zip(ids, message.tool_calls, strict=True)
+        ]
+        if told:
+            item["tool_calls"] = told
+        return item
+
+    def _arguments(self, call: ToolCall, own: bool) -> str:
+        """Return what the model wrote; to another provider, only what is an object."""
+        if own or arguments_object(call.arguments) is not None:
+            return call.arguments if own or call.arguments else "{}"
+        self.repair("arguments_wrapped", f"those of call {call.id!r} are no JSON object")
+        return arguments_text({INVALID: call.arguments})
+
+    def _note_dropped(self, message: Message, *, own: bool) -> None:
+        """Report the parts of an answer that the dialect has no place for."""
+        called = False
+        for place, part in enumerate(message.parts):
+            match part:
+                case Reasoning() if not own:
+                    self.loss("reasoning_dropped", f"of {message.origin or 'nobody'}", place)
+                case Opaque() if not (own and _holds(message.native, part.data)):
+                    self.loss("opaque_dropped", f"a block of {part.dialect}", place)
+                case Image():
+                    self.loss("image_dropped", "an answer takes no images", place)
+                case Text() if called and part.text and not own:
+                    self.repair("order_lost", "text after a call is told before it", place)
+                case ToolCall():
+                    called = True
+                case Text() | Reasoning() | Opaque() | Refusal() | ToolResult():
+                    pass
+
+    def _results(self, message: Message) -> None:
+        moved: list[dict[str, Any]] = []
+        ids: Sequence[str] = self.state.get("calls", ())
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
+        for id_, result in zip(ids, results, strict=True):
+            texts = self._result_texts(result, id_, moved)
+            if result.is_error and not (texts and texts[0].startswith(ERROR)):
+                self.repair("error_prefixed", f"the result of call {result.id!r}")
+                texts = [ERROR + texts[0], *texts[1:]] if texts else [ERROR]
+            self.items.append({"role": "tool", "tool_call_id": id_, "content": _content(texts)})
+        if moved:
+            self.items.append({"role": "user", "content": moved})
+
+    def _result_texts(self, result: ToolResult, id_: str, moved: list[dict[str, Any]]) -> list[str]:
+        texts: list[str] = []
+        for place, part in enumerate(result.parts):
+            if isinstance(part, Text):
+                texts += [part.text] if part.text else []
+                continue
+            told = self._image(part, place)
+            if told is None:
+                texts.append("[image]")
+                continue
+            number = 1 + sum(item["type"] == "image_url" for item in moved)
+            texts.append(f"[image {number}: see the next message]")
+            moved += [
+                {"type": "text", "text": f"Image {number}, from the result of call {id_}:"},
+                _image_part(told),
+            ]
+            self.repair("image_moved", f"image {number}, out of call {result.id!r}", place)
+        return texts
+
+    def _texts(self, message: Message) -> list[str]:
+        given = [part.text for part in message.parts if isinstance(part, Text)]
+        kept = [text for text in given if text]
+        if len(kept) < len(given):
+            self.repair("empty_dropped", f"a text without a character, of the {message.role}")
+        return kept
+
+    def _image(self, image: Image, part: int) -> Picture | None:
+        return self.picture(image, supported=self._family.capabilities.images, part=part)
+
+
+def _content(texts: Sequence[str]) -> str | list[dict[str, Any]]:
+    """Return one text as itself and several as parts, since joining them would invent a separator."""
+    if len(texts) > 1:
+        return [{"type": "text", "text": text} for text in texts]
+    return texts[0] if texts else ""
+
+
+def _image_part(told: Picture) -> dict[str, Any]:
+    url = told.url if told.data is None else f"data:{told.media_type};base64,{told.data}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _holds(native: Any, block: Any) -> bool:
+    content = native.get("content") if is_object(native) else None
+    return is_array(content) and block in content
+
+
+def _ids(native: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(call["id"] for call in native.get("tool_calls", ()))

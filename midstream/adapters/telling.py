@@ -1,0 +1,223 @@
+"""The pencil of one rendering: what is added to a view, and what an adapter must remember from segment to segment.
+
+It is changed in place while one segment is told and never afterwards, so that `render` is pure from the outside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import count
+from typing import Any
+
+from midstream.adapters.changes import Loss, Repair, loss, repair
+from midstream.adapters.pictures import TOKENS, Picture, picture
+from midstream.adapters.schema import object_schema
+from midstream.adapters.view import Segment, View
+from midstream.adapters.wire import arguments_text, encode, without_surrogates
+from midstream.events.content import Image, Message, Text, ToolCall, ToolSpec
+from midstream.events.payloads import Change
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text and of JSON, by both vendors' own rule of thumb."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a provider accepts as the id of a call or the name of a tool.
+
+    Attributes:
+        pattern: The whole of it.
+        longest: In characters; an alias is made to fit it.
+        prefix: What a made-up id begins with.
+    """
+
+    pattern: re.Pattern[str]
+    longest: int
+    prefix: str = ""
+
+    def holds(self, text: str) -> bool:
+        """Tell whether the text can be sent as it is."""
+        return len(text) <= self.longest and self.pattern.fullmatch(text) is not None
+
+
+class Telling:
+    """What one segment adds to a view.
+
+    Args:
+        view: What was told before.
+        seq: The event that is told.
+        ids: What ids of calls must look like.
+        names: What names of tools must look like.
+    """
+
+    def __init__(self, view: View, seq: int, *, ids: Fit, names: Fit) -> None:
+        self.view = view
+        self.seq = seq
+        self.items: list[dict[str, Any]] = []
+        self.changes: list[Change] = []
+        self.head = view.head
+        self.state = view.state
+        self._ids = ids
+        self._names = names
+        self._media = 0  # characters of images, which say nothing about their tokens
+        self._images = 0
+
+    def loss(self, kind: Loss, detail: str, part: int | None = None) -> None:
+        """Note something that the provider is not told."""
+        self.changes.append(loss(kind, self.seq, detail, part))
+
+    def repair(self, kind: Repair, detail: str, part: int | None = None) -> None:
+        """Note something that the provider is told in another form."""
+        self.changes.append(repair(kind, self.seq, detail, part))
+
+    def remember(self, **values: Any) -> None:
+        """Keep values for the segments that follow."""
+        self.state = {**self.state, **values}
+
+    def set_head(self, key: str, value: Any) -> None:
+        """Set one field of what is sent once."""
+        self.head = {**self.head, key: value}
+
+    @property
+    def empty(self) -> bool:
+        """Nothing has been said in this conversation."""
+        return not self.items and not len(self.view.tape)
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The names that were changed, and what stands for them."""
+        aliases: Mapping[str, str] = self.state.get("aliases", {})
+        return aliases
+
+    def alias(self, name: str) -> str:
+        """Return what the provider calls the tool; always the same for the same name."""
+        known = self.aliases
+        if name in known:
+            return known[name]
+        declared = self.state.get("declared", frozenset())
+        taken = set(known.values())
+        if self._names.holds(name) and name not in taken:
+            return name
+        stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: self._names.longest - 9] or "tool"
+        made = (f"{stem}_{_digest(name, salt)[:8]}" for salt in count())
+        alias = next(found for found in made if found not in taken and found not in declared)
+        self.repair("tool_aliased", f"tool {name!r} is told as {alias!r}")
+        self.remember(aliases={**known, name: alias})
+        return alias
+
+    def wire_ids(self, calls: Sequence[ToolCall]) -> tuple[str, ...]:
+        """Return an id for each call that the provider accepts, no two the same; its own where it is one."""
+        told: list[str] = []
+        for call in calls:
+            if self._ids.holds(call.id) and call.id not in told:
+                told.append(call.id)
+                continue
+            made = (self._ids.prefix + _digest(call.id, salt)[:24] for salt in count())
+            id_ = next(found for found in made if found not in told)
+            self.repair("id_mapped", f"call {call.id!r} is told as {id_!r}")
+            told.append(id_)
+        self.remember(calls=tuple(told))
+        return tuple(told)
+
+    def whole(self, text: str) -> str:
+        """Return a text that is not told at once, without half characters; the others are looked at when all is told."""
+        told: str = without_surrogates(text)
+        if told != text:
+            self.repair("unicode_repaired", "half a character became U+FFFD")
+        return told
+
+    def picture(self, image: Image, *, supported: bool, part: int | None) -> Picture | None:
+        """Return the image as it can be sent, or None where it cannot; says so."""
+        found = picture(image) if supported else "the model takes no images"
+        if isinstance(found, str):
+            self.loss("image_dropped", found, part)
+            return None
+        if found.data is not None:
+            self._media += len(found.data)
+            if found.media_type != image.media_type:
+                self.repair(
+                    "image_type_corrected", f"{image.media_type} is {found.media_type}", part
+                )
+        self._images += 1
+        return found
+
+    def declared(self, tools: Sequence[ToolSpec]) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return name, description and schema of each tool, as the provider accepts them."""
+        self.remember(
+            declared=frozenset(tool.name for tool in tools if self._names.holds(tool.name))
+        )
+        told: dict[str, tuple[str, str, dict[str, Any]]] = {}
+        for tool in tools:
+            if tool.name in told:
+                self.loss("tool_dropped", f"a second tool named {tool.name!r}")
+                continue
+            schema, removed = object_schema(tool.parameters)
+            description = tool.description
+            if removed:
+                self.loss(
+                    "schema_weakened",
+                    f"{', '.join(removed)} at the root of the schema of {tool.name!r}",
+                )
+                exact = arguments_text(tool.parameters)
+                description = f"{description}\n\nThe arguments must match: {exact}".strip()
+            told[tool.name] = (self.alias(tool.name), description, schema)
+        return list(told.values())
+
+    def declare(self, tools: list[dict[str, Any]]) -> None:
+        """Put the list of tools into the head; says so where one that was told before changes."""
+        before = self.head.get("tools", [])
+        if tools == before:
+            return
+        if not self.empty:
+            self.repair("prefix_broken", f"{len(before)} tools before, {len(tools)} from here on")
+        self.set_head("tools", tools)
+
+    def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
+        """Return the view with everything that was told."""
+        told = self._encoded()
+        view = self.view.grown(
+            self.items,
+            encoded=told,
+            open_calls=open_calls,
+            state=self.state,
+            changes=tuple(self.changes),
+        )
+        weight = self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media
+        return replace(view, head=self.head, size=view.size + weight)
+
+    def _encoded(self) -> bytes:
+        try:
+            return self._bytes()
+        except UnicodeEncodeError:
+            self.repair("unicode_repaired", "half a character became U+FFFD")
+        self.items = without_surrogates(self.items)
+        if self.head is not self.view.head:
+            self.head = without_surrogates(dict(self.head))
+        return self._bytes()
+
+    def _bytes(self) -> bytes:
+        told = encode(self.items)
+        return told if self.head is self.view.head else told + encode(self.head)
+
+
+def with_instruction(segment: Segment) -> Segment:
+    """Return the segment with its instruction as a message: after results of tools, before all else."""
+    if segment.system is None:
+        return segment
+    messages, place = segment.messages, 0
+    while place < len(messages) and messages[place].role == "tool":
+        place += 1
+    instruction = Message(role="system", parts=(Text(text=segment.system),))
+    return replace(segment, messages=(*messages[:place], instruction, *messages[place:]))
+
+
+def spoken_by(message: Message, provider: str) -> bool:
+    """Tell whether the message came from this provider, so that it can have back what only it can read."""
+    return message.origin is not None and message.origin.partition(":")[0] == provider
+
+
+def _digest(text: str, salt: int) -> str:
+    return sha256(f"{text}\0{salt}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,67 @@
+"""JSON as the providers speak it: bytes for digests, arguments of calls, and texts that are no valid Unicode."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeGuard
+
+import orjson
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+INVALID = "_invalid_arguments"
+"""The key under which arguments that are no JSON object are told to a provider that takes only objects."""
+
+
+def encode(value: Any) -> bytes:
+    """Return the value as JSON, also where it holds integers or depths that the fast encoder refuses."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def arguments_object(text: str) -> dict[str, Any] | None:
+    """Return the arguments of a call as an object that can be sent as JSON, or None; no arguments at all are `{}`.
+
+    Numbers keep their form: 1.0 stays a float, and an integer of any length stays exact.
+    """
+    try:
+        value = json.loads(text or "{}", parse_constant=_refuse)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return value if is_object(value) else None
+
+
+def arguments_text(value: Any) -> str:
+    """Return an object as the text of arguments: one fixed form, with the keys in their order."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def without_surrogates(value: Any) -> Any:
+    """Return the value with U+FFFD in the place of each half character.
+
+    Both providers refuse them; cutting a text by code units or bytes makes them.
+    """
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if is_object(value):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+    if is_array(value):
+        return [without_surrogates(item) for item in value]
+    return value
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a value that came as JSON is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: Any) -> TypeGuard[list[Any]]:
+    """Tell whether a value that came as JSON is an array."""
+    return isinstance(value, list)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,296 @@
+"""The commands and their options; what they do is imported when one is run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midstream.cli.exits import MEANINGS, carry_out
+from midstream.cli.settings import DEFAULT_DB, SETTINGS, Settings
+
+_EVERYWHERE = "--db, --json and --no-color may stand before or after the command."
+
+app = typer.Typer(
+    name="midstream",
+    help="Runs of LLM work that survive a crash and change models midstream.",
+    epilog=f"{MEANINGS} {_EVERYWHERE}",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's id, the beginning of one, @last or @last-failed."),
+]
+By = Annotated[str, typer.Option("--by", help="Who wants it; recorded.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing of what happens in between.")
+]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="May be repeated.")]
+
+Lease = Annotated[
+    float,
+    typer.Option("--lease", min=0.5, metavar="SECONDS", help="How long a dead process keeps it."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(version("midstream"))
+        except PackageNotFoundError:
+            import midstream
+
+            typer.echo(midstream.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    db: Annotated[
+        Path | None,
+        typer.Option("--db", envvar="MIDSTREAM_DB", metavar="FILE", help="The store [runs.db]."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line on stdout, with the API's names.")
+    ] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="As NO_COLOR does.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Keep what was said for all commands."""
+    SETTINGS.set(
+        Settings(db=db or DEFAULT_DB, as_json=as_json, color=not no_color, db_given=_named("--db"))
+    )
+
+
+@app.command()
+def demo(
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Ask the vendors, with OPENAI_API_KEY and ANTHROPIC_API_KEY."),
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep what the tools and the processes wrote, too.")
+    ] = False,
+) -> None:
+    """Kill a run in the middle of a tool loop, resume it, and move it to another provider's model.
+
+    Needs no key: a stand-in for both providers answers on this machine, over real HTTP, to the vendors' real SDKs.
+    """
+    from midstream.cli.demo import demonstrate
+
+    carry_out(demonstrate(live=live, keep=keep))
+
+
+@app.command()
+def start(
+    graph: Annotated[str, typer.Argument(metavar="MODULE:GRAPH", help="As in trips:trip.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-i", metavar="K=V", help="An input: JSON where it is JSON, else text. Repeat."
+        ),
+    ] = None,
+    file: Annotated[
+        str, typer.Option("--input", metavar="FILE", help="Inputs as a JSON object; - is stdin.")
+    ] = "",
+    run_id: Annotated[
+        str, typer.Option("--run-id", help="The same id with the same inputs is the same run.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", metavar="PROVIDER:MODEL", help="Of calls that name none.")
+    ] = "",
+    tag: Tags = None,
+    lease: Lease = 15.0,
+    quiet: Quiet = False,
+) -> None:
+    """Start a run and drive it here; its output is written to stdout."""
+    from midstream.cli import drive
+
+    carry_out(
+        drive.start(
+            graph,
+            given=given or (),
+            file=file,
+            run_id=run_id,
+            model=model,
+            tags=tag or (),
+            lease=lease,
+            quiet=quiet,
+        )
+    )
+
+
+@app.command()
+def runs(
+    status: Annotated[
+        str, typer.Option("--status", "-s", help="running, paused, completed, failed, cancelled.")
+    ] = "",
+    graph: Annotated[str, typer.Option("--graph", help="Only of this graph.")] = "",
+    tag: Tags = None,
+    limit: Annotated[int, typer.Option("-n", min=1, help="At most so many.")] = 20,
+) -> None:
+    """List runs, the newest first."""
+    from midstream.cli.runs import list_runs
+
+    carry_out(list_runs(status, graph, tag or (), limit))
+
+
+@app.command()
+def show(run: RunArgument = "@last") -> None:
+    """Show one run on one screen: where it stands, what it waits for, and what to do next."""
+    from midstream.cli import show as showing
+
+    carry_out(showing.show(run))
+
+
+@app.command()
+def tail(
+    run: RunArgument = "@last",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what comes.")] = False,
+    after: Annotated[int, typer.Option("--after", min=0, help="Events after this one.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="The whole data of each event.")] = False,
+) -> None:
+    """Write the events of a run, one line each; Ctrl-C leaves the run alone."""
+    from midstream.cli import tail as tailing
+
+    carry_out(tailing.tail(run, follow=follow, after=after, full=full))
+
+
+@app.command()
+def resume(
+    run: RunArgument,
+    graph: Annotated[
+        list[str] | None,
+        typer.Option("--graph", metavar="MODULE:GRAPH", help="The run's code. May be repeated."),
+    ] = None,
+    by: By = "",
+    lease: Lease = 15.0,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the lease of a driver that may have died.")
+    ] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Take a run over where nobody drives it, or let a paused one go on."""
+    from midstream.cli import drive
+
+    carry_out(drive.resume(run, places=graph or (), by=by, lease=lease, wait=wait, quiet=quiet))
+
+
+@app.command()
+def migrate(
+    run: RunArgument,
+    to: Annotated[str, typer.Option("--to", metavar="PROVIDER:MODEL", help="Who goes on.")],
+    scope: Annotated[str, typer.Option("--scope", help="run, node:NAME or thread:NAME.")] = "run",
+    source: Annotated[
+        str, typer.Option("--source", metavar="MODEL", help="Only calls that would go to it.")
+    ] = "",
+    when: Annotated[
+        str, typer.Option("--when", help="next: after the call in flight; now: abandon that call.")
+    ] = "next",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it means.")] = False,
+    by: By = "",
+) -> None:
+    """Go on with another model, and say what it cannot be told."""
+    from midstream.cli import wishes
+
+    carry_out(
+        wishes.migrate(run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by)
+    )
+
+
+@app.command()
+def pause(run: RunArgument, reason: Reason = "", by: By = "") -> None:
+    """Start nothing further; what is in flight ends and is recorded."""
+    from midstream.cli import wishes
+
+    carry_out(wishes.pause(run, reason=reason, by=by))
+
+
+@app.command()
+def cancel(run: RunArgument, reason: Reason = "", by: By = "") -> None:
+    """End a run; every call that is open gets a recorded end."""
+    from midstream.cli import wishes
+
+    carry_out(wishes.cancel(run, reason=reason, by=by))
+
+
+@app.command()
+def settle(
+    run: RunArgument,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="As `midstream show RUN` names it.")],
+    result: Annotated[
+        str | None, typer.Option("--result", metavar="JSON", help="What the call returned.")
+    ] = None,
+    error: Annotated[str, typer.Option("--error", metavar="TEXT", help="How it failed.")] = "",
+    retry: Annotated[bool, typer.Option("--retry", help="It did nothing; call it again.")] = False,
+    by: By = "",
+) -> None:
+    """Say what became of an unsafe tool call that was in flight when its process ended."""
+    from midstream.cli import wishes
+
+    carry_out(wishes.settle(run, step, result=result, error=error, retry=retry, by=by))
+
+
+@app.command()
+def verify(
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")
+    ] = None,
+    anchor: Annotated[
+        str, typer.Option("--anchor", metavar="FILE", help="Heads that were kept elsewhere.")
+    ] = "",
+    save_anchor: Annotated[
+        str, typer.Option("--save-anchor", metavar="FILE", help="Write the heads of sound runs.")
+    ] = "",
+) -> None:
+    """Check that every event is what was written; without an anchor, the end is not checked (exit 3)."""
+    from midstream.cli.checking import check
+
+    carry_out(check(run or (), anchor=anchor, save_anchor=save_anchor))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine, and say what to do about what is missing."""
+    from midstream.cli import doctor as examining
+
+    carry_out(examining.doctor())
+
+
+def main() -> None:
+    """Run the command line; exits the process."""
+    arguments = sys.argv[1:]
+    app(globals_first(arguments), prog_name="midstream")
+
+
+def globals_first(arguments: list[str]) -> list[str]:
+    """Move the global options to the front, so that they may stand anywhere."""
+    front: list[str] = []
+    rest: list[str] = []
+    given = iter(arguments)
+    for word in given:
+        if word == "--":
+            rest += [word, *given]
+        elif word == "--db":
+            front += [word, *(value for value in [next(given, None)] if value is not None)]
+        elif word in ("--json", "--no-color") or word.startswith("--db="):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def _named(option: str) -> bool:
+    return any(word.partition("=")[0] == option for word in sys.argv[1:])

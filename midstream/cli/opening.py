@@ -1,0 +1,62 @@
+"""Opening the store: read-only to look at it, with an engine to change something."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from midstream.cli.settings import SETTINGS
+from midstream.engine.engine import Engine
+from midstream.engine.graph import Graph
+from midstream.errors import StoreOpenError
+
+if TYPE_CHECKING:
+    from midstream.events.sqlite import SqliteStore
+
+
+@asynccontextmanager
+async def reading() -> AsyncGenerator[SqliteStore, None]:
+    """Open the store to look at it; nothing is written, not even a sign of life.
+
+    Raises:
+        StoreOpenError: There is no store, or it is not one of ours.
+    """
+    from midstream.events.sqlite import SqliteStore
+
+    _must_exist()
+    store = await SqliteStore.open(SETTINGS.get().db, read_only=True)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def engine(
+    *, graphs: Sequence[Graph] = (), new: bool = False, lease: float = 15.0
+) -> AsyncGenerator[Engine, None]:
+    """Open the store with an engine that takes over nothing by itself.
+
+    Args:
+        graphs: The code it knows.
+        new: Make the store where there is none.
+        lease: Seconds after its last sign of life for which this process keeps its runs.
+
+    Raises:
+        StoreOpenError: There is no store, or it is not one of ours.
+    """
+    if not new:
+        _must_exist()
+    async with Engine.open(SETTINGS.get().db, graphs=graphs, recover=False, lease=lease) as opened:
+        yield opened
+
+
+def _must_exist() -> None:
+    path = SETTINGS.get().db
+    if not path.exists():
+        raise StoreOpenError(
+            str(path),
+            "there is no such file",
+            "name the store with --db FILE or MIDSTREAM_DB, or make one with `midstream demo`",
+        )

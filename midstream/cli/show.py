@@ -1,0 +1,159 @@
+"""`midstream show`: one run on one screen."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from midstream.cli.exits import OK
+from midstream.cli.naming import find_run
+from midstream.cli.opening import reading
+from midstream.cli.output import data_console, printable, put_json, shown
+from midstream.cli.settings import SETTINGS, command
+from midstream.cli.spans import span
+from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MARKS = {
+    "completed": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "cancelled": ("✗", "yellow"),
+    "running": ("◐", "cyan"),
+    "waiting": ("◌", "yellow"),
+    "paused": ("‖", "yellow"),
+    "skipped": ("-", "dim"),
+    "pending": ("·", "dim"),
+}
+"""A mark and a colour for each status of a run or node."""
+
+_LONGEST = 600
+
+
+async def show(wanted: str) -> int:
+    """Show one run."""
+    now = time.time()
+    async with reading() as store:
+        info = await find_run(store, wanted)
+        summary = await summarise(info, store.read(info.run_id), now=now)
+    if SETTINGS.get().as_json:
+        put_json(_row(summary, now))
+    else:
+        print_summary(summary, now)
+    return OK
+
+
+def print_summary(summary: Summary, now: float) -> None:
+    """Print a run for people."""
+    from rich.text import Text
+
+    console = data_console()
+    state, info = summary.state, summary.info
+    mark, color = MARKS[state.status]
+    took = (summary.last_at / 1e6 if state.over else now) - summary.first_at / 1e6
+    head = Text.assemble(
+        (info.run_id, "bold"),
+        f"  {state.graph}  ",
+        (f"{mark} {state.status}", color),
+        f"  {span(took)}  {_models(summary)}  {state.seq} events  {money(summary)}",
+    )
+    console.print(head)
+    console.print(_table(summary, now))
+    for wait in summary.waits_for:
+        console.print(Text(f"  waits for  {printable(wait)}"))
+    if summary.last_error:
+        console.print(Text(f"  last error {_cut(summary.last_error)}", style="red"))
+    if state.status == "completed":
+        console.print(Text(f"  output     {_cut(shown(state.output))}"))
+    console.print(Text(f"  next       {next_command(summary, now)}", style="bold"))
+
+
+def _table(summary: Summary, now: float) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for line in summary.nodes.values():
+        mark, color = MARKS[line.status]
+        table.add_row(
+            Text(f" {mark} {line.node}", style=color),
+            line.status + (f", attempt {line.attempt}" if line.attempt > 1 else ""),
+            _took(line, now),
+            _did(line),
+            f"${Decimal(line.cost):.4f}" if line.models else "",
+        )
+    return table
+
+
+def _took(line: NodeLine, now: float) -> str:
+    if not line.started_at:
+        return ""
+    return span((line.ended_at / 1e6 or now) - line.started_at / 1e6)
+
+
+def _did(line: NodeLine) -> str:
+    counted = ((line.models, "model call"), (line.tools, "tool call"))
+    return ", ".join(f"{count} {what}{'s' * (count > 1)}" for count, what in counted if count)
+
+
+def _models(summary: Summary) -> str:
+    names = [summary.state.model] if summary.state.model else []
+    for move in summary.moves:
+        scope = "" if move.scope == "run" else f"{move.scope}, "
+        names.append(f"{move.target} ({scope}at event {move.seq})")
+    return " → ".join(names) or "no model named"
+
+
+def money(summary: Summary) -> str:
+    """Return what a run has cost, and say where that is not all of it."""
+    total = summary.usage.total
+    unpriced = f" + {total.unpriced} calls without a price" if total.unpriced else ""
+    return f"${total.cost:.4f}{unpriced}"
+
+
+def next_command(summary: Summary, now: float) -> str:
+    """Return the command that makes most sense next."""
+    run_id, status = summary.info.run_id, summary.state.status
+    if summary.unknown:
+        return command("settle", run_id, summary.unknown[0], "--result", "JSON")
+    if status == "completed":
+        return command("verify", run_id)
+    if summary.state.over:
+        return command("tail", run_id)
+    if status == "running" and summary.driven(now):
+        return command("tail", run_id, "-f")
+    source = summary.state.tags.get(SOURCE, "MODULE:GRAPH")
+    return command("resume", run_id, "--graph", source)
+
+
+def _cut(text: str) -> str:
+    flat = " ".join(printable(text).split())
+    return flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…"
+
+
+def _row(summary: Summary, now: float) -> dict[str, Any]:
+    state, total = summary.state, summary.usage.total
+    return {
+        "run_id": summary.info.run_id,
+        "graph": state.graph,
+        "status": state.status,
+        "seq": state.seq,
+        "tags": dict(state.tags),
+        "inputs": dict(state.inputs),
+        "model": state.model,
+        "switches": [
+            {"seq": move.seq, "target": move.target, "scope": move.scope} for move in summary.moves
+        ],
+        "epoch": state.epoch,
+        "holder": summary.info.holder,
+        "driven": summary.driven(now),
+        "nodes": list(summary.nodes.values()),
+        "usage": total,
+        "waits_for": summary.waits_for,
+        "unknown": summary.unknown,
+        "last_error": summary.last_error,
+        "output": state.output,
+        "next": next_command(summary, now),
+    }

@@ -1,0 +1,193 @@
+"""A run on one screen: folded from its events, for `show` and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from midstream.events.envelope import Event
+from midstream.events.ids import node_of
+from midstream.events.store import RunInfo
+from midstream.projections.fold import fold
+from midstream.projections.run_state import Call, RunState, apply
+from midstream.projections.usage import USAGE, UsageState
+
+SOURCE = "midstream.source"
+"""The tag that says where `midstream start` found the graph. It is shown, and never imported by itself: a log does not
+decide which code runs."""
+
+
+@dataclass(slots=True)
+class NodeLine:
+    """One node of the run.
+
+    Attributes:
+        node: Its name.
+        status: `pending` before its first activation; otherwise as in `Activation.status`.
+        attempt: The newest one, from 1.
+        started_at: When its newest activation was scheduled, in microseconds since 1970; 0 before that.
+        ended_at: When it ended; 0 before that.
+        models: Answered model calls.
+        tools: Tool calls that ended.
+        cost: In US dollars, as text.
+    """
+
+    node: str
+    status: str = "pending"
+    attempt: int = 0
+    started_at: int = 0
+    ended_at: int = 0
+    models: int = 0
+    tools: int = 0
+    cost: str = "0"
+
+
+@dataclass(slots=True)
+class Moved:
+    """A change of model.
+
+    Attributes:
+        seq: The event.
+        target: The model from there on.
+        scope: Of what.
+        losses: How much the target could not be told.
+        repairs: How much it was told in another form.
+    """
+
+    seq: int
+    target: str
+    scope: str
+    losses: int
+    repairs: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What there is to say about a run.
+
+    Attributes:
+        info: Its line in the store.
+        state: Where it stands.
+        usage: What it has used.
+        nodes: In the order of the graph.
+        moves: Changes of model, in order.
+        waits_for: What it waits for, in words.
+        last_error: The newest failure of anything in it, in words, or empty.
+        first_at: When its first event was recorded, in microseconds since 1970.
+        last_at: When its newest one was.
+        unknown: The addresses of tool calls whose outcome nobody knows.
+    """
+
+    info: RunInfo
+    state: RunState = field(default_factory=RunState)
+    usage: UsageState = field(default_factory=UsageState)
+    nodes: dict[str, NodeLine] = field(default_factory=dict[str, NodeLine])
+    moves: list[Moved] = field(default_factory=list[Moved])
+    waits_for: list[str] = field(default_factory=list[str])
+    last_error: str = ""
+    first_at: int = 0
+    last_at: int = 0
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Addresses of tool calls whose outcome nobody knows."""
+        calls = (self.state.calls[address] for address in self.state.open_calls)
+        return tuple(call.address for call in calls if call.status == "unknown")
+
+    def driven(self, now: float) -> bool:
+        """Return whether a live driver holds the run at this time, in seconds since 1970."""
+        return self.info.holder is not None and self.info.until > now
+
+
+async def summarise(info: RunInfo, events: AsyncIterable[Event], *, now: float) -> Summary:
+    """Fold a run into its summary, as of `now` in seconds since 1970."""
+    made = Summary(info)
+    async for event in events:
+        _take(made, event)
+    for name, tally in made.usage.by_node.items():
+        made.nodes[name].models = tally.calls
+        made.nodes[name].cost = format(tally.cost, "f")
+    for activation in made.state.activations.values():
+        line = made.nodes[activation.node]
+        line.status, line.attempt = activation.status, activation.attempt
+    made.waits_for = _waits_for(made, now)
+    return made
+
+
+def _take(made: Summary, event: Event) -> None:
+    apply(made.state, event)
+    fold(USAGE, (event,), made.usage)
+    made.first_at = made.first_at or event.at
+    made.last_at = event.at
+    if event.type == "run.created":
+        made.nodes = {name: NodeLine(name) for name in made.state.topology.nodes}
+    elif event.type == "model.switched":
+        made.moves.append(_moved(event))
+    elif event.type.endswith(".failed"):
+        made.last_error = _error(event) or made.last_error
+    _time(made.nodes, event)
+
+
+def _time(nodes: dict[str, NodeLine], event: Event) -> None:
+    if event.address is None or (line := nodes.get(node_of(event.address))) is None:
+        return
+    match event.type:
+        case "node.scheduled":
+            line.started_at, line.ended_at = event.at, 0
+        case "node.completed" | "node.failed" | "node.skipped":
+            line.ended_at = event.at
+        case "tool.completed" | "tool.failed":
+            line.tools += 1
+        case _:
+            pass
+
+
+def _moved(event: Event) -> Moved:
+    changes: Any = event.data.get("changes", ())
+    losses = sum(1 for change in changes if change["severity"] == "loss")
+    return Moved(
+        event.seq,
+        event.data["target"],
+        event.data.get("scope", "run"),
+        losses,
+        len(changes) - losses,
+    )
+
+
+def _error(event: Event) -> str:
+    if event.type == "run.failed":  # it repeats what its nodes failed with
+        return ""
+    again = ", tried again" if event.data.get("retry_at") is not None else ""
+    return f"event {event.seq}, {event.address}: {event.data.get('kind')}: {event.data.get('message', '')}{again}"
+
+
+def _waits_for(made: Summary, now: float) -> list[str]:
+    state = made.state
+    if state.over:
+        return []
+    waits = [_call(state.calls[address], now) for address in state.open_calls]
+    for address in state.waiting:
+        due = state.activations[address].retry_at or now
+        waits.append(f"{address}: its next attempt, due {_in(due, now)}")
+    if state.status == "paused":
+        waits.append("somebody to resume it: it is paused")
+    elif not made.driven(now):
+        waits.append("a driver: no live process holds it")
+    return waits
+
+
+def _call(call: Call, now: float) -> str:
+    match call.kind:
+        case "model":
+            return f"{call.address}: an answer of {call.request['model']}"
+        case "timer":
+            return f"{call.address}: a timer, due {_in(call.request['until'], now)}"
+        case _ if call.status == "unknown":
+            return f"{call.address}: somebody to say what became of it (it was in flight when its process ended)"
+        case _:
+            return f"{call.address}: the tool {call.request['name']}"
+
+
+def _in(moment: float, now: float) -> str:
+    return f"in {moment - now:.0f} s" if moment > now else "now"

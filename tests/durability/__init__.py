@@ -1,0 +1,1 @@
+"""Tests that treat the engine like a database: kills, lost answers, several processes, hostile input."""

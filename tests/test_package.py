@@ -1,0 +1,175 @@
+"""What is promised of the package as a package: what an import costs, what is exported, what is explained, what ships."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import midstream
+
+HERE = Path(midstream.__file__).parent
+ROOT = Path(__file__).parent.parent
+WHEEL = os.environ.get("MIDSTREAM_WHEEL", "")
+
+HEAVY = (
+    "openai",
+    "anthropic",
+    "aiosqlite",
+    "sqlite3",
+    "typer",
+    "rich",
+    "genai_prices",
+    "httpx",
+    "pytest",
+    "hypothesis",
+)
+
+LONGEST = 400
+LONGER = {
+    "errors.py": (500, "one table: the tree of errors"),
+    "events/payloads.py": (600, "one table: the union of facts"),
+    "projections/run_state.py": (480, "one fold: the state, and a handler for each fact"),
+    "engine/run.py": (480, "one handle: the verbs of a run, most of their lines docstrings"),
+    "testing/contract.py": (1200, "one list of promises, a test each"),
+    "engine/model_calls.py": (500, "one turn of a model, and the loop of turns"),
+}
+"""Modules over the limit: how long they may be, and why they are not two."""
+
+ROOMS = ("adapters", "engine", "events", "projections", "testing")
+PACKAGES = ("midstream", *(f"midstream.{room}" for room in ROOMS))
+
+
+def modules() -> list[str]:
+    found = pkgutil.walk_packages([str(HERE)], prefix="midstream.")
+    return ["midstream", *(module.name for module in found)]
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+    )
+    names: list[str] = json.loads(done.stdout)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_import_loads_no_vendor_no_driver_and_no_command_line(package: str) -> None:
+    assert loaded_by(f"import {package}") & set(HEAVY) == set()
+
+
+def test_opening_a_file_loads_the_driver_and_no_vendor() -> None:
+    loaded = loaded_by("import midstream.events.sqlite")
+    assert "aiosqlite" in loaded
+    assert loaded & {"openai", "anthropic", "typer", "rich"} == set()
+
+
+def order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions; the order that ruff keeps."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_exports_are_sorted_and_exist(package: str) -> None:
+    module = importlib.import_module(package)
+    names: list[str] = module.__all__
+    assert names == sorted(set(names), key=order)
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+def described(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Each public name that a module defines at its top, and whether a docstring explains it."""
+    for here, following in zip(tree.body, [*tree.body[1:], None], strict=True):
+        match here:
+            case (
+                ast.ClassDef(name=name)
+                | ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+            ):
+                yield name, ast.get_docstring(here) is not None
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                match following:
+                    case ast.Expr(value=ast.Constant(value=str())):
+                        yield name, True
+                    case _:
+                        yield name, False
+            case _:
+                pass
+
+
+def exported_by(module: str) -> set[str]:
+    """What the room of a module exports."""
+    room = ".".join(module.split(".")[:2])
+    return set(importlib.import_module(room).__all__) if room in PACKAGES[1:] else set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_public_name_has_a_docstring(module: str) -> None:
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text())
+    assert ast.get_docstring(tree), f"{module} has no docstring"
+    functions = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    wanted = functions | exported_by(module)
+    # of an overloaded function, the implementation has the docstring
+    explained = {name for name, has in described(tree) if has}
+    public = {name for name, _ in described(tree) if name in wanted and not name.startswith("_")}
+    assert public - explained == set()
+
+
+def test_no_module_is_long_without_a_reason() -> None:
+    lengths = {
+        str(path.relative_to(HERE)): len(path.read_text().splitlines())
+        for path in HERE.rglob("*.py")
+    }
+    too_long = {
+        name: lines for name, lines in lengths.items() if lines > LONGER.get(name, (LONGEST, ""))[0]
+    }
+    assert too_long == {}
+
+
+def test_no_exception_to_the_length_of_modules_is_left_over() -> None:
+    for path in (HERE / name for name in LONGER):
+        assert not path.exists() or len(path.read_text().splitlines()) > LONGEST
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (HERE / "py.typed").is_file()
+
+
+@pytest.mark.skipif(not WHEEL, reason="no wheel was built; .ci/run builds one")
+def test_the_wheel_holds_the_package_and_nothing_else() -> None:
+    names = zipfile.ZipFile(WHEEL).namelist()
+    rooms = {name.partition("/")[0] for name in names}
+    assert "midstream/py.typed" in names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert {room for room in rooms if not room.endswith(".dist-info")} == {"midstream"}
+    assert {name for name in names if name.startswith("midstream/") and name.endswith(".py")} == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "midstream").rglob("*.py")
+    }
+
+
+@pytest.mark.skipif(not WHEEL, reason="no wheel was built; .ci/run builds one")
+def test_the_tests_meet_the_wheel_and_not_the_checkout() -> None:
+    assert ROOT / "midstream" != HERE
