@@ -18,6 +18,7 @@ from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
+from midstream.engine.snapshots import load_run
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -170,15 +171,12 @@ class Host:
             self.live.pop(run_id, None)
 
     async def load(self, run_id: RunId) -> RunState:
-        """Fold a run from its log.
+        """Return a run as it stands, with what driving it needs; see `load_run`.
 
         Raises:
             RunNotFoundError: There is no such run.
         """
-        state = RunState()
-        async for event in self.store.read(run_id):
-            apply(state, event)
-        return state
+        return await load_run(self.store, run_id)
 
     async def resume(self, run_id: RunId, graph: Graph | None = None) -> None:
         """Take a run over and drive it here; does nothing where it is driven here or has ended.
