@@ -11,7 +11,7 @@ from midstream import Context, From, Graph, tool
 
 def chain(length: int, *, pure: bool = False, seconds: float = 0.0) -> Graph:
     """Return a chain whose nodes each add one, perhaps after some time; its output is `length - 1`."""
-    graph = Graph(f"chain{length}")
+    graph = Graph(f"{'pure' if pure else 'chain'}{length}")
     graph.add_node("n0", _first(seconds), pure=pure)
     for place in range(1, length):
         graph.add_node(f"n{place}", _adder(f"n{place - 1}", seconds), pure=pure)

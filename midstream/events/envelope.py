@@ -98,7 +98,7 @@ class Event(NamedTuple):
             )
         try:
             # Its own validator, not that of the union, which would look up once more what `type` says.
-            made: Payload = known.__pydantic_validator__.validate_python(self.data)  # type: ignore[assignment]  # a member
+            made: Payload = known.__pydantic_validator__.validate_python(self.data)
         except ValidationError as error:
             found = f"the data of {self.type!r} does not fit: {error.errors()[0]['msg']}"
             raise CorruptLogError(self.run_id, self.seq, found) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -108,7 +108,8 @@ def events_of(
     Raises:
         CorruptLogError: A row is not what was written.
     """
-    of, loads, made, event = kinds.current(), orjson.loads, tuple.__new__, Event
+    of, loads, event = kinds.current(), orjson.loads, Event
+    made: Callable[[type[Event], tuple[Any, ...]], Event] = tuple.__new__
     squeeze, engine = SQUEEZED, ENGINE
     try:
         # Not `Event(...)`, whose own `__new__` takes as long as all the rest.

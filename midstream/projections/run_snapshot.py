@@ -82,9 +82,10 @@ def restore(body: bytes) -> RunState | None:
 
 
 def _restored(data: Mapping[str, Any]) -> RunState:
+    fields: dict[str, Any] = {name: data[name] for name in _PLAIN}
+    fields |= {name: dict.fromkeys(data[name]) for name in _NAMES}
     state = RunState(
-        **{name: data[name] for name in _PLAIN},
-        **{name: dict.fromkeys(data[name]) for name in _NAMES},
+        **fields,
         notes=set(data["notes"]),
         switches=[Switch(*values) for values in data["switches"]],
         topology=shared_topology(data["graph_digest"], {"nodes": data["nodes"]}),
