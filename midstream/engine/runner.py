@@ -112,6 +112,7 @@ class Runner:
         finally:
             await self._stop_tasks()
             await self.recorder.settle()
+            await self.recorder.let_go()
 
     def others_appended(self) -> None:
         """Take in what others appended: abandon calls that were migrated, wake who waits, decide again."""

@@ -59,13 +59,14 @@ class Reader:
         raise RunNotFoundError(run_id)
 
     async def read(
-        self, run_id: RunId, key: int, after: int, to: int | None
+        self, run_id: RunId, key: int | None, after: int, to: int | None
     ) -> AsyncIterator[Event]:
-        """Iterate over the events of a run, blobs in place."""
+        """Iterate over the events of a run, blobs in place; its number is looked up where it is not known."""
+        key = await self.key(run_id) if key is None else key
         last = _MAX if to is None else to
         while True:
             rows = await self._rows(
-                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
+                f"SELECT {COLUMNS}, run FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
                 (key, after, last),
             )
             for start in range(0, len(rows), _SLICE):

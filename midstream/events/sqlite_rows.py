@@ -12,15 +12,13 @@ import orjson
 from midstream.errors import CorruptLogError
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import RunId
+from midstream.events.sqlite_squeeze import SQUEEZED, squeezed, unsqueezed
 from midstream.events.upcast import upcast
 
 COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
 """What is read of an event, in the order that `events_of` takes it in."""
 
-_WORTH = 512
-_ZLIB = 0x78
 _BRACE = ord("{")
-"""How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
 
 
 class Kinds:
@@ -73,10 +71,11 @@ def events_of(
         for row in rows:
             run, seq, position, at, kind, actor, cause, address, epoch, body, digest = row
             stored = type_, version = of[kind]
-            if body[0] == _ZLIB:
-                body = zlib.decompress(body)
-            elif body[0] != _BRACE:  # a text too: one that was put in place of the bytes that were written
-                raise ValueError("it is not what is written as a body")
+            if body[0] == SQUEEZED:
+                body = unsqueezed(body)
+            elif body[0] != _BRACE:
+                # Also a text that was put in place of the bytes that were written.
+                raise ValueError("it is not what is written as a body")  # noqa: TRY301  # in the loop
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
@@ -105,14 +104,6 @@ def _damage(
     return damage
 
 
-def squeezed(body: bytes) -> bytes:
-    """Return the body as it is kept: compressed where that saves space."""
-    if len(body) < _WORTH:
-        return body
-    small = zlib.compress(body, 1)
-    return small if len(small) < len(body) else body
-
-
 def body_of_blob(digest: str, kept: bytes) -> bytes | None:
     """Return a blob as it was put aside, or None where it is not what its digest says.
 
@@ -121,7 +112,7 @@ def body_of_blob(digest: str, kept: bytes) -> bytes | None:
     if _is(digest, kept):
         return kept
     try:
-        body = zlib.decompress(kept)
+        body = unsqueezed(kept)
     except (zlib.error, TypeError):
         return None
     return body if _is(digest, body) else None
