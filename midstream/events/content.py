@@ -95,7 +95,7 @@ class ToolCall(Block):
     def parsed(self) -> Mapping[str, JsonValue] | None:
         """Return the arguments as an object, or None where they are not a JSON object."""
         try:
-            value = orjson.loads(self.arguments or "{}")
+            value: JsonValue = orjson.loads(self.arguments or "{}")
         except orjson.JSONDecodeError:
             return None
         return value if isinstance(value, dict) else None

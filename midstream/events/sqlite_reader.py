@@ -15,7 +15,7 @@ from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.sqlite_open import translated
-from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, event_of, filled
+from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
 
 PAGE = 1000
@@ -68,16 +68,18 @@ class Reader:
                 f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
                 (key, after, last),
             )
-            await self._learn(rows)
             for start in range(0, len(rows), _SLICE):
-                events, damage = await self._whole(run_id, rows[start : start + _SLICE])
+                part = rows[start : start + _SLICE]
+                events, damage = await self._events(part, {key: run_id})
+                events, earlier = await self._with_blobs(events)
                 for event in events:
                     yield event
+                damage = earlier or damage
                 if damage is not None:
                     raise damage
             if len(rows) < PAGE:
                 return
-            after = rows[-1][0]
+            after = rows[-1][1]
 
     async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
         """Iterate over the events of all runs by position; blobs stay references."""
@@ -87,17 +89,17 @@ class Reader:
                 self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
                 wanted = f"AND kind IN ({', '.join(map(str, self._kinds.numbers(types)))})"
             rows = await self._rows(
-                f"SELECT {COLUMNS}, run FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
+                f"SELECT {COLUMNS} FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
                 (after,),
             )
-            await self._learn(rows)
-            await self._name({row[10] for row in rows})
-            names, kinds = self._names, self._kinds
-            if rows:
-                yield [event_of(names[row[10]], row[:10], kinds, None) for row in rows]
+            events, damage = await self._events(rows, self._names)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < PAGE:
                 return
-            after = rows[-1][1]
+            after = rows[-1][2]
 
     async def head(self, run_id: RunId) -> Head | None:
         """See `EventStore.head`."""
@@ -155,20 +157,8 @@ class Reader:
         )
         return {row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=after)
 
-    async def _whole(
-        self, run_id: RunId, rows: Sequence[Sequence[Any]]
-    ) -> tuple[list[Event], CorruptLogError | None]:
-        """Return the events of these rows with their blobs in place, up to the first one that is damaged."""
-        events: list[Event] = []
-        try:
-            for row in rows:
-                events.append(event_of(run_id, row, self._kinds, None))  # noqa: PERF401  # those before the damage are kept
-        except CorruptLogError as error:
-            whole, earlier = await self._with_blobs(events)
-            return whole, earlier or error
-        return await self._with_blobs(events)
-
     async def _with_blobs(self, events: list[Event]) -> tuple[list[Event], CorruptLogError | None]:
+        """Put blobs in place, up to the first one that is damaged."""
         marked = {event.seq: references(event.body) for event in events if MARK in event.body}
         if not marked:
             return events, None
@@ -192,10 +182,16 @@ class Reader:
             found.update((digest.hex(), body) for digest, body in rows)
         return found
 
-    async def _learn(self, rows: Sequence[Sequence[Any]]) -> None:
-        of = self._kinds.of
-        if any(row[3] not in of for row in rows):
+    async def _events(
+        self, rows: Sequence[Sequence[Any]], names: dict[int, RunId]
+    ) -> tuple[list[Event], CorruptLogError | None]:
+        events, damage = events_of(rows, names, self._kinds)
+        if damage is not None:
+            # Perhaps it is only a type or a run that was not met before.
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+            await self._name({row[0] for row in rows})
+            events, damage = events_of(rows, names, self._kinds)
+        return events, damage
 
     async def _name(self, keys: set[int]) -> None:
         missing = list(keys - self._names.keys())
@@ -207,8 +203,6 @@ class Reader:
             sql = f"SELECT run, uid FROM runs WHERE run IN ({', '.join('?' * count)})"
             rows = await self._rows(sql, (*missing, *[None] * (count - len(missing))))
             self._names.update(rows)
-            if lost := set(missing) - self._names.keys():
-                raise CorruptLogError(None, None, f"no run has the number {min(lost)}")
 
     async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         try:

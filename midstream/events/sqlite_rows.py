@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from midstream.errors import CorruptLogError
-from midstream.events.codec import decode
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import RunId
+from midstream.events.upcast import upcast
 
-COLUMNS = "seq, id, at, kind, actor, cause, address, epoch, body, digest"
-"""What is read of an event, in the order of `event_of`."""
+COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
+"""What is read of an event, in the order that `events_of` takes it in."""
 
 _WORTH = 512
 _ZLIB = 0x78
+_BRACE = ord("{")
 """How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
 
 
@@ -51,41 +54,55 @@ def row_of(seq: int, kind: int, draft: Draft, epoch: int | None, digest: bytes) 
     return (seq, kind, draft.at, actor, draft.cause, draft.address, epoch, body, digest)
 
 
-def event_of(
-    run_id: RunId, row: Sequence[Any], kinds: Kinds, blobs: Mapping[str, bytes] | None
-) -> Event:
-    """Return the event of a row.
+def events_of(
+    rows: Sequence[Sequence[Any]], names: Mapping[int, RunId], kinds: Kinds
+) -> tuple[list[Event], CorruptLogError | None]:
+    """Return the events of rows, blobs as references, up to the first row that is not what was written.
 
-    Raises:
-        CorruptLogError: The row is not what was written.
+    This is the loop that reads a whole log, so it does what `decode` does without a call for each event.
+
+    Args:
+        rows: As selected by `COLUMNS`.
+        names: The ids of the runs, by number.
+        kinds: The numbers of types.
     """
-    seq, position, at, kind, actor, cause, address, epoch, body, digest = row
+    events: list[Event] = []
+    new, of, old = tuple.__new__, kinds.of, upcast.old
+    row: Sequence[Any] = ()
     try:
-        type_, version = kinds.of[kind]
-    except (KeyError, TypeError):
-        raise CorruptLogError(run_id, seq, f"no type has the number {kind!r}") from None
-    try:
-        if body[0] == _ZLIB:
-            body = zlib.decompress(body)
-        return decode(
-            (
-                run_id,
-                seq,
-                position,
-                at,
-                type_,
-                version,
-                actor or ENGINE,
-                cause,
-                address,
-                epoch,
-                body,
-                digest,
-            ),
-            blobs,
-        )
-    except (zlib.error, TypeError, IndexError, ValueError) as error:
-        raise CorruptLogError(run_id, seq, f"its body cannot be read ({error})") from error
+        for row in rows:
+            run, seq, position, at, kind, actor, cause, address, epoch, body, digest = row
+            stored = type_, version = of[kind]
+            if body[0] == _ZLIB:
+                body = zlib.decompress(body)
+            elif body[0] != _BRACE:  # a text too: one that was put in place of the bytes that were written
+                raise ValueError("it is not what is written as a body")
+            data = orjson.loads(body)
+            if stored in old:
+                type_, version, data = upcast(type_, version, data)
+            # fmt: off
+            events.append(new(Event, (
+                names[run], seq, position, at, type_, version, actor or ENGINE, cause, address, epoch,
+                body, digest, data, stored,
+            )))
+            # fmt: on
+    except (zlib.error, LookupError, TypeError, ValueError) as error:
+        return events, _damage(row, names, kinds, error)
+    return events, None
+
+
+def _damage(
+    row: Sequence[Any], names: Mapping[int, RunId], kinds: Kinds, error: Exception
+) -> CorruptLogError:
+    run, seq, _, _, kind = row[:5]
+    if run not in names:
+        damage = CorruptLogError(None, None, f"no run has the number {run!r}")
+    elif kind not in kinds.of:
+        damage = CorruptLogError(names[run], seq, f"no type has the number {kind!r}")
+    else:
+        damage = CorruptLogError(names[run], seq, f"its body cannot be read ({error})")
+    damage.__cause__ = error
+    return damage
 
 
 def squeezed(body: bytes) -> bytes:
@@ -111,7 +128,7 @@ def body_of_blob(digest: str, kept: bytes) -> bytes | None:
 
 
 def _is(digest: str, body: bytes) -> bool:
-    return isinstance(body, bytes) and sha256(body).hexdigest() == digest
+    return sha256(body).hexdigest() == digest
 
 
 def filled(count: int) -> int:

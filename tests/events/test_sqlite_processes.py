@@ -40,7 +40,7 @@ async def started(path: Path, name: str, count: int) -> asyncio.subprocess.Proce
 async def test_processes_that_write_to_one_file_lose_and_double_and_reorder_nothing(
     tmp_path: Path,
 ) -> None:
-    path, names, count = tmp_path / "log.db", ["a", "b", "c"], 40
+    path, names, count = tmp_path / "log.db", ["a", "b", "c"], 25
     processes = [await started(path, name, count) for name in names]
     for process in processes:
         assert await process.wait() == 0
