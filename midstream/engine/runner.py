@@ -369,6 +369,8 @@ class Runner:
         """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
         if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
             return  # its time comes all the same, and the next attempt waits for it
+        if call.status == "unknown":
+            return  # that is said already
         if _doubtful(call):
             self.recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
         elif call.kind == "tool" and retry_at is not None:
@@ -388,10 +390,8 @@ def _doubtful(call: Call) -> bool:
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
     """Return the first single exception of a group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    first: BaseException = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _kind(error: BaseException) -> str:
