@@ -50,18 +50,26 @@ class Story:
         ended = asyncio.create_task(process.wait())
         try:
             while not condition(self.state):
-                coming = asyncio.ensure_future(anext(self._events))
-                await asyncio.wait((coming, ended), return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    await asyncio.wait((coming,), timeout=_SLACK)
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait((coming,))
+                event = await self._next(ended)
+                if event is None:
                     return False
-                self._tell(coming.result())
+                self._tell(event)
         finally:
             ended.cancel()
         return True
+
+    async def _next(self, ended: asyncio.Task[int]) -> Event | None:
+        """Return the next event, or None where the process has ended and there is none."""
+        coming = asyncio.ensure_future(anext(self._events))
+        try:
+            await asyncio.wait((coming, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                await asyncio.wait((coming,), timeout=_SLACK)
+            return coming.result() if coming.done() else None
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait((coming,))
 
     def heading(self, text: str) -> None:
         """Begin a part."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
@@ -82,6 +83,7 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self._unwatch: Callable[[], None] = lambda: None
+        self._resuming: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
 
     @cached_property
     def _log(self) -> Any:
@@ -166,9 +168,16 @@ class Host:
             self._log.warning("run taken over by another driver", run_id=run_id, error=str(error))
         except MidstreamError as error:
             self._log.error("driving stopped", run_id=run_id, error=str(error))
+            self.live.pop(run_id, None)
+            await self._give_up(run_id, runner.recorder.epoch)
             raise
         finally:
             self.live.pop(run_id, None)
+
+    async def _give_up(self, run_id: RunId, epoch: int) -> None:
+        """Let somebody else, or this driver later, take a run over that could not be driven on."""
+        with suppress(StoreError):
+            await self.store.release(run_id, epoch=epoch)
 
     async def load(self, run_id: RunId) -> RunState:
         """Return a run as it stands, with what driving it needs; see `load_run`.
@@ -200,6 +209,15 @@ class Host:
             return
         code = self._code(run_id, state, graph)
         epoch = await self.store.acquire(run_id, self.name, now=self.clock.now())
+        try:
+            state = await self._resumed(run_id, state, epoch)
+        except BaseException:
+            await self._give_up(run_id, epoch)
+            raise
+        self.drive(run_id, code, state, epoch)
+
+    async def _resumed(self, run_id: RunId, state: RunState, epoch: int) -> RunState:
+        """Record that the run was taken over, and return it as it stands then."""
         while True:
             resumed = self.draft(RunResumed(epoch=epoch, driver=self.name), actor="engine")
             try:
@@ -209,9 +227,8 @@ class Host:
             except ConcurrencyError:
                 state = await self.load(run_id)
             else:
-                break
-        apply(state, _placed(run_id, resumed, head, epoch))
-        self.drive(run_id, code, state, epoch)
+                apply(state, _placed(run_id, resumed, head, epoch))
+                return state
 
     def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
         if graph is not None:
@@ -242,7 +259,7 @@ class Host:
                 await self.resume(info.run_id)
             except LeaseHeldError:
                 continue  # another scanner was quicker
-            except GraphError as error:
+            except MidstreamError as error:  # this one cannot be had; the others can
                 self._log.warning("cannot take over", run_id=info.run_id, error=str(error))
                 continue
             taken.append(info.run_id)
@@ -260,8 +277,9 @@ class Host:
         live = self.live.get(run_id)
         if live is not None and live.runner.recorder.error is None:
             live.runner.record(payload, address, actor=actor)
-            await live.runner.recorder.durable()
-            return
+            with suppress(LeaseLostError):  # nothing was written; and this needs no lease
+                await live.runner.recorder.durable()
+                return
         draft = self.draft(payload, address, actor=actor)
         while True:
             head = await self.store.head(run_id)

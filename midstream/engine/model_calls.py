@@ -251,6 +251,7 @@ class Models:
                     unless=lambda: self._model(desk, question) != waited,  # noqa: B023  # ends here
                 )
             await desk.gate()
+            await self._providers.ready(self._model(desk, question))
             prepared = None
             if call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
                 prepared = self._request(desk, question, address, lane, parents)

@@ -8,7 +8,7 @@ list every `match` that must learn it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -102,6 +102,7 @@ class RunCreated(Fact):
         model: The default model of the run, or empty.
         tags: For finding it again.
         parent: The run that started this one, or None.
+        id: Of this start; a start whose answer was lost is recognised by it.
     """
 
     type: Literal["run.created"] = "run.created"
@@ -113,6 +114,7 @@ class RunCreated(Fact):
     model: str = ""
     tags: Mapping[str, str] = Field(default_factory=dict)
     parent: str | None = None
+    id: str = ""
 
 
 class RunResumed(Fact):
@@ -487,5 +489,5 @@ VERSIONS: Mapping[str, int] = {tag: cls.version for tag, cls in PAYLOADS.items()
 
 def type_of(payload: Fact) -> str:
     """Return the type tag of a payload."""
-    tag: Any = payload.type  # type: ignore[attr-defined]  # every member of the union has it
+    tag = cast("object", payload.type)  # type: ignore[attr-defined]  # every member of the union has it
     return str(tag)

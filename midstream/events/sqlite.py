@@ -78,16 +78,20 @@ class SqliteStore:
         """
         file = Path(path)
         newest = len(MIGRATIONS)
-        await check(file, newest=newest, read_only=read_only, timeout=busy_timeout)
+        await check(file, newest=newest, read_only=read_only, busy_timeout=busy_timeout)
         connections: list[aiosqlite.Connection] = []
         try:
             if not read_only:
                 connections.append(
                     await connect_writer(
-                        file, MIGRATIONS, synchronous, timeout=busy_timeout, max_bytes=max_bytes
+                        file,
+                        MIGRATIONS,
+                        synchronous,
+                        busy_timeout=busy_timeout,
+                        max_bytes=max_bytes,
                     )
                 )
-            connections.append(await connect_reader(file, timeout=busy_timeout))
+            connections.append(await connect_reader(file, busy_timeout=busy_timeout))
             kinds = Kinds(
                 await connections[-1].execute_fetchall("SELECT kind, type, version FROM kinds")
             )

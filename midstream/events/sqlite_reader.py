@@ -66,17 +66,21 @@ class Reader:
         last = _MAX if to is None else to
         while True:
             rows = await self._rows(
-                f"SELECT {COLUMNS}, run FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
+                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
                 (key, after, last),
             )
-            await self._learn(rows)
-            events = events_of({key: run_id}, rows, self._kinds)
-            for start in range(0, len(events), _SLICE):
-                for event in await self._whole(events[start : start + _SLICE]):
+            for start in range(0, len(rows), _SLICE):
+                part = rows[start : start + _SLICE]
+                events, damage = await self._events(part, {key: run_id})
+                events, earlier = await self._with_blobs(events)
+                for event in events:
                     yield event
+                damage = earlier or damage
+                if damage is not None:
+                    raise damage
             if len(rows) < PAGE:
                 return
-            after = rows[-1][0]
+            after = rows[-1][1]
 
     async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
         """Iterate over the events of all runs by position; blobs stay references."""
@@ -86,16 +90,17 @@ class Reader:
                 self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
                 wanted = f"AND kind IN ({', '.join(map(str, self._kinds.numbers(types)))})"
             rows = await self._rows(
-                f"SELECT {COLUMNS}, run FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
+                f"SELECT {COLUMNS} FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
                 (after,),
             )
-            await self._learn(rows)
-            await self._name({row[10] for row in rows})
-            if rows:
-                yield events_of(self._names, rows, self._kinds)
+            events, damage = await self._events(rows, self._names)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < PAGE:
                 return
-            after = rows[-1][1]
+            after = rows[-1][2]
 
     async def head(self, run_id: RunId) -> Head | None:
         """See `EventStore.head`."""
@@ -153,16 +158,19 @@ class Reader:
         )
         return {row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=after)
 
-    async def _whole(self, events: list[Event]) -> list[Event]:
-        """Return the events with their blobs in place."""
+    async def _with_blobs(self, events: list[Event]) -> tuple[list[Event], CorruptLogError | None]:
+        """Put blobs in place, up to the first one that is damaged."""
         marked = {event.seq: references(event.body) for event in events if MARK in event.body}
         if not marked:
-            return events
+            return events, None
         kept = await self._kept(list({digest for digests in marked.values() for digest in digests}))
-        return [
-            _filled_in(event, marked[event.seq], kept) if event.seq in marked else event
-            for event in events
-        ]
+        for place, event in enumerate(events):
+            if event.seq in marked:
+                try:
+                    events[place] = _filled_in(event, marked[event.seq], kept)
+                except CorruptLogError as error:
+                    return events[:place], error
+        return events, None
 
     async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
         """Return those of the blobs that are there, as they are kept."""
@@ -175,9 +183,16 @@ class Reader:
             found.update((digest.hex(), body) for digest, body in rows)
         return found
 
-    async def _learn(self, rows: Sequence[Sequence[Any]]) -> None:
-        if not {row[3] for row in rows} <= self._kinds.of.keys():
+    async def _events(
+        self, rows: Sequence[Sequence[Any]], names: dict[int, RunId]
+    ) -> tuple[list[Event], CorruptLogError | None]:
+        events, damage = events_of(rows, names, self._kinds)
+        if damage is not None:
+            # Perhaps it is only a type or a run that was not met before.
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+            await self._name({row[0] for row in rows})
+            events, damage = events_of(rows, names, self._kinds)
+        return events, damage
 
     async def _name(self, keys: set[int]) -> None:
         missing = list(keys - self._names.keys())
@@ -189,8 +204,6 @@ class Reader:
             sql = f"SELECT run, uid FROM runs WHERE run IN ({', '.join('?' * count)})"
             rows = await self._rows(sql, (*missing, *[None] * (count - len(missing))))
             self._names.update(rows)
-            if lost := set(missing) - self._names.keys():
-                raise CorruptLogError(None, None, f"no run has the number {min(lost)}")
 
     async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         try:
