@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
@@ -83,7 +82,6 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self._unwatch: Callable[[], None] = lambda: None
-        self._resuming: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
 
     @cached_property
     def _log(self) -> Any:

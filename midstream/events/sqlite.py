@@ -35,6 +35,9 @@ class SqliteStore:
     What `append` returned is on the disk (`synchronous="full"`), or survives a crash of the process but perhaps not a
     loss of power (`"normal"`); in neither case can an append be kept in part. The file must be on a local disk.
     Source: https://www.sqlite.org/wal.html
+
+    Attributes:
+        stats: What the writer did since the store was opened: commits, hops to its thread, events.
     """
 
     def __init__(

@@ -61,11 +61,8 @@ def _uri(path: Path, mode: str, *, immutable: bool) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
 
 
-async def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float) -> bool:
-    """Look at a file without changing it.
-
-    Returns:
-        Whether there is a store in it; an empty file, or none, is a place for a new one.
+async def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float) -> None:
+    """Look at a file without changing it; an empty file, or none, is a place for a new store.
 
     Raises:
         StoreOpenError: It cannot be used: the message says why, and what to do.
@@ -73,7 +70,7 @@ async def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float
     if str(path) == ":memory:":
         raise StoreOpenError(str(path), "this store is a file", "use `MemoryStore`")
     if not _has_content(path, read_only=read_only):
-        return False
+        return
     _check_header(path)
     # Without a WAL, everything is in the file: then the look leaves no trace beside it either.
     connection = await connect(
@@ -83,7 +80,6 @@ async def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float
         await _check_content(connection, path, newest)
     finally:
         await connection.close()
-    return True
 
 
 def _has_content(path: Path, *, read_only: bool) -> bool:

@@ -73,10 +73,9 @@ def events_of(
             stored = type_, version = of[kind]
             if body[0] == SQUEEZED:
                 body = unsqueezed(body)
-            elif (
-                body[0] != _BRACE
-            ):  # a text too: one that was put in place of the bytes that were written
-                raise ValueError("it is not what is written as a body")
+            elif body[0] != _BRACE:
+                # Also a text that was put in place of the bytes that were written.
+                raise ValueError("it is not what is written as a body")  # noqa: TRY301  # in the loop
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
