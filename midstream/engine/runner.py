@@ -393,10 +393,10 @@ def _doubtful(call: Call) -> bool:
     return unsafe and call.status in ("open", "unknown")
 
 
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    first: BaseException = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def _first(error: BaseException) -> BaseException:
+    """Return the first single exception of a group, or the exception itself."""
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _first(inner[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _kind(error: BaseException) -> str:
