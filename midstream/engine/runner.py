@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -395,8 +396,10 @@ def _doubtful(call: Call) -> bool:
 
 def _first(error: BaseException) -> BaseException:
     """Return the first single exception of a group, or the exception itself."""
-    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    return _first(inner[0]) if isinstance(error, BaseExceptionGroup) else error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner: Sequence[BaseException] = error.exceptions  # pyright: ignore[reportUnknownMemberType]  # of any kind
+    return _first(inner[0])
 
 
 def _kind(error: BaseException) -> str:
