@@ -66,7 +66,7 @@ class Reader:
         last = _MAX if to is None else to
         while True:
             rows = await self._rows(
-                f"SELECT {COLUMNS}, run FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
+                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
                 (key, after, last),
             )
             for start in range(0, len(rows), _SLICE):
