@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from graphs import diligent
 from measure import QUICK, Figure, folder, in_fresh_process, interleaved, main
 
 from midstream import Engine
+from midstream.events.sqlite import SqliteStore
 
 NODES = 51
 CALLS = 100
@@ -42,8 +44,8 @@ async def left(path: Path, calls: int, *, keep: bool) -> None:
             connection.execute("DELETE FROM snapshots")
 
 
-async def resumed(path: Path, calls: int) -> float:
-    """Take the run over; return milliseconds until its node is called."""
+async def resumed(path: Path, calls: int) -> tuple[float, float]:
+    """Take the run over; return milliseconds until its node is called, and how many of them it took to open the store."""
     reached = asyncio.Event()
 
     async def hold() -> None:
@@ -52,10 +54,11 @@ async def resumed(path: Path, calls: int) -> float:
 
     graph = diligent(NODES, calls, hold=hold)
     began = time.perf_counter()
-    async with Engine.open(path, recover=False) as engine:
+    async with await SqliteStore.open(path) as store, Engine(store, recover=False) as engine:
+        opened = time.perf_counter()
         await engine.resume("long", graph)
         await reached.wait()
-        return (time.perf_counter() - began) * 1000
+        return (time.perf_counter() - began) * 1000, (opened - began) * 1000
 
 
 def reading(path: Path) -> float:
@@ -76,8 +79,14 @@ async def figures() -> list[Figure]:
                 path = place / f"{calls}-{keep}.db"
                 await left(path, calls, keep=keep)
 
-                async def ours(path: Path = path, calls: int = calls) -> float:
-                    return float(in_fresh_process("resume.py", "--once", str(path), str(calls)))
+                opening: list[float] = []
+
+                async def ours(
+                    path: Path = path, calls: int = calls, opening: list[float] = opening
+                ) -> float:
+                    whole, opened = in_fresh_process("resume.py", "--once", str(path), str(calls))
+                    opening.append(opened)
+                    return float(whole)
 
                 async def floor(path: Path = path) -> float:
                     return reading(path)
@@ -95,6 +104,9 @@ async def figures() -> list[Figure]:
                         floor_name="reading the rows",
                         spread=taken["ours"].spread,
                     )
+                )
+                made.append(
+                    Figure("… of that, opening the store", statistics.median(opening), "ms")
                 )
     return made
 
