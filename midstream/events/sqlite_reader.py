@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ _SLICE = 100
 """Of so many events the blobs are in memory at a time."""
 
 _MAX = 2**63 - 1
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
     (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
@@ -174,6 +177,7 @@ class Reader:
     async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
         """Return those of the blobs that are there, as they are kept."""
         found: dict[str, bytes] = {}
+        digests = [digest for digest in digests if _DIGEST.fullmatch(digest)]
         for start in range(0, len(digests), PAGE):
             chunk = [bytes.fromhex(digest) for digest in digests[start : start + PAGE]]
             count = filled(len(chunk))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -18,6 +18,7 @@ COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
 """What is read of an event, in the order that `events_of` takes it in."""
 
 _WORTH = 512
+_BRACE = 0x7B
 _ZLIB = 0x78
 """How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
 
@@ -66,7 +67,9 @@ def events_of(
         kinds: The numbers of types.
     """
     events: list[Event] = []
-    new, of, old = tuple.__new__, kinds.of, upcast.old
+    # What `Event(...)` comes to, without its keyword arguments.
+    new: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
+    of, old = kinds.of, upcast.old
     row: Sequence[Any] = ()
     try:
         for row in rows:
@@ -74,12 +77,16 @@ def events_of(
             stored = type_, version = of[kind]
             if body[0] == _ZLIB:
                 body = zlib.decompress(body)
+            if body[0] != _BRACE:
+                raise ValueError("it is not a JSON object")  # noqa: TRY301  # one place tells what is damaged
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
+            if actor is None:
+                actor = ENGINE
             # fmt: off
             events.append(new(Event, (
-                names[run], seq, position, at, type_, version, actor or ENGINE, cause, address, epoch,
+                names[run], seq, position, at, type_, version, actor, cause, address, epoch,
                 body, digest, data, stored,
             )))
             # fmt: on
