@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,28 @@ async def test_the_event_that_was_changed_is_the_one_that_is_named(
         )
     found = await verdict(path)
     assert (found.sound, found.run_id, found.seq, found.events) == (False, RUN, 5, 4)
+
+
+@pytest.mark.parametrize("value", [None, 7, 7.5, "{}", b"", b"{}", b"[]", b"x", "x"], ids=repr)
+@pytest.mark.parametrize("column", [*COLUMNS[1:-1]])
+async def test_a_value_of_another_kind_is_damage(
+    sound: Path, tmp_path: Path, column: str, value: Any
+) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "log.db"))
+    with behind(path) as connection:
+        old = connection.execute(
+            f"SELECT {column} FROM events WHERE run = 1 AND seq = 5"
+        ).fetchone()
+        with suppress(sqlite3.IntegrityError):
+            connection.execute(
+                f"UPDATE events SET {column} = ? WHERE run = 1 AND seq = 5", (value,)
+            )
+        new = connection.execute(
+            f"SELECT {column} FROM events WHERE run = 1 AND seq = 5"
+        ).fetchone()
+    found = await verdict(path)
+    assert found.sound == (old == new)
+    assert found.seq == (None if found.sound else 5)
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS))
