@@ -305,7 +305,7 @@ class Host:
                 done = job()
                 if asyncio.iscoroutine(done):
                     await done
-            except MidstreamError as error:
+            except Exception as error:  # noqa: BLE001  # a sign of life must not end for an error of any kind
                 self._log.warning(
                     "will be tried again", job=getattr(job, "__name__", ""), error=str(error)
                 )

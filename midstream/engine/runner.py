@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -374,6 +375,8 @@ class Runner:
         """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
         if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
             return  # its time comes all the same, and the next attempt waits for it
+        if call.status == "unknown":
+            return  # that is said already
         if _doubtful(call):
             self.recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
         elif call.kind == "tool" and retry_at is not None:
@@ -391,12 +394,12 @@ def _doubtful(call: Call) -> bool:
     return unsafe and call.status in ("open", "unknown")
 
 
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first(error: BaseException) -> BaseException:
+    """Return the first single exception of a group, or the exception itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner: Sequence[BaseException] = error.exceptions  # pyright: ignore[reportUnknownMemberType]  # of any kind
+    return _first(inner[0])
 
 
 def _kind(error: BaseException) -> str:

@@ -25,9 +25,11 @@ def status_after(drafts: Sequence[Draft]) -> Status | None:
     """
     status: Status | None = None
     for draft in drafts:
-        status = _STATUS_AFTER.get(draft.type, status)
-        if status is not None and status not in OPEN:
-            break
+        found = _STATUS_AFTER.get(draft.type)
+        if found is not None:
+            status = found
+            if found not in OPEN:
+                return found
     return status
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ _MAX = 2**63 - 1
 
 _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
     (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Reader:
@@ -175,8 +179,9 @@ class Reader:
     async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
         """Return those of the blobs that are there, as they are kept."""
         found: dict[str, bytes] = {}
-        for start in range(0, len(digests), PAGE):
-            chunk = [bytes.fromhex(digest) for digest in digests[start : start + PAGE]]
+        named = [digest for digest in digests if _DIGEST.fullmatch(digest)]  # others are damage
+        for start in range(0, len(named), PAGE):
+            chunk = [bytes.fromhex(digest) for digest in named[start : start + PAGE]]
             count = filled(len(chunk))
             sql = f"SELECT digest, body FROM blobs WHERE digest IN ({', '.join('?' * count)})"
             rows = await self._rows(sql, (*chunk, *[None] * (count - len(chunk))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -65,7 +65,10 @@ def events_of(
         kinds: The numbers of types.
     """
     events: list[Event] = []
-    new, of, old = tuple.__new__, kinds.of, upcast.old
+    # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
+    new: Callable[[type[Event], tuple[Any, ...]], Event]
+    new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
+    of, old = kinds.of, upcast.old
     row: Sequence[Any] = ()
     try:
         for row in rows:
