@@ -86,7 +86,7 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 @pytest.fixture
 def make_store(mode: Mode, request: pytest.FixtureRequest) -> MakeStore:
     """Make stores in memory, in each mode."""
-    name: str = request.node.nodeid  # pyright: ignore[reportUnknownMemberType]  # pytest leaves it untyped
+    name = str(request.node.nodeid)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # pytest's
     return MakeStore(mode, crc32(name.encode()))
 
 

@@ -137,13 +137,10 @@ class SqliteStore:
         self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None))
         return future
 
-    async def read(
-        self, run_id: RunId, *, after: int = 0, to: int | None = None
-    ) -> AsyncIterator[Event]:
+    def read(self, run_id: RunId, *, after: int = 0, to: int | None = None) -> AsyncIterator[Event]:
         """See `EventStore.read`."""
-        key = await self._key(run_id)
-        async for event in self._reader.read(run_id, key, after, to):
-            yield event
+        known = None if self._writer is None else self._writer.key(run_id)
+        return self._reader.read(run_id, known, after, to)
 
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None

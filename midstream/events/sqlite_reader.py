@@ -30,10 +30,11 @@ _SLICE = 100
 
 _MAX = 2**63 - 1
 
-_DIGEST = re.compile("[0-9a-f]{64}")
-
 _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
     (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Reader:
@@ -62,9 +63,10 @@ class Reader:
         raise RunNotFoundError(run_id)
 
     async def read(
-        self, run_id: RunId, key: int, after: int, to: int | None
+        self, run_id: RunId, key: int | None, after: int, to: int | None
     ) -> AsyncIterator[Event]:
-        """Iterate over the events of a run, blobs in place."""
+        """Iterate over the events of a run, blobs in place; its number is looked up where it is not known."""
+        key = await self.key(run_id) if key is None else key
         last = _MAX if to is None else to
         while True:
             rows = await self._rows(
@@ -177,9 +179,9 @@ class Reader:
     async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
         """Return those of the blobs that are there, as they are kept."""
         found: dict[str, bytes] = {}
-        digests = [digest for digest in digests if _DIGEST.fullmatch(digest)]
-        for start in range(0, len(digests), PAGE):
-            chunk = [bytes.fromhex(digest) for digest in digests[start : start + PAGE]]
+        named = [digest for digest in digests if _DIGEST.fullmatch(digest)]  # others are damage
+        for start in range(0, len(named), PAGE):
+            chunk = [bytes.fromhex(digest) for digest in named[start : start + PAGE]]
             count = filled(len(chunk))
             sql = f"SELECT digest, body FROM blobs WHERE digest IN ({', '.join('?' * count)})"
             rows = await self._rows(sql, (*chunk, *[None] * (count - len(chunk))))

@@ -5,22 +5,20 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
 from midstream.errors import CorruptLogError
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import RunId
+from midstream.events.sqlite_squeeze import SQUEEZED, squeezed, unsqueezed
 from midstream.events.upcast import upcast
 
 COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
 """What is read of an event, in the order that `events_of` takes it in."""
 
-_WORTH = 512
-_BRACE = 0x7B
-_ZLIB = 0x78
-"""How a zlib stream begins; JSON text begins with a brace. Source: RFC 1950, section 2.2, with a window of 32 KiB."""
+_BRACE = ord("{")
 
 
 class Kinds:
@@ -67,18 +65,20 @@ def events_of(
         kinds: The numbers of types.
     """
     events: list[Event] = []
-    # What `Event(...)` comes to, without its keyword arguments.
-    new: Callable[[type[Event], tuple[Any, ...]], Event] = cast("Any", tuple).__new__
+    # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
+    new: Callable[[type[Event], tuple[Any, ...]], Event]
+    new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
     of, old = kinds.of, upcast.old
     row: Sequence[Any] = ()
     try:
         for row in rows:
             run, seq, position, at, kind, actor, cause, address, epoch, body, digest = row
             stored = type_, version = of[kind]
-            if body[0] == _ZLIB:
-                body = zlib.decompress(body)
-            if body[0] != _BRACE:
-                raise ValueError("it is not a JSON object")  # noqa: TRY301  # one place tells what is damaged
+            if body[0] == SQUEEZED:
+                body = unsqueezed(body)
+            elif body[0] != _BRACE:
+                # Also a text that was put in place of the bytes that were written.
+                raise ValueError("it is not what is written as a body")  # noqa: TRY301  # in the loop
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
@@ -109,23 +109,13 @@ def _damage(
     return damage
 
 
-def squeezed(body: bytes) -> bytes:
-    """Return the body as it is kept: compressed where that saves space."""
-    if len(body) < _WORTH:
-        return body
-    small = zlib.compress(body, 1)
-    return small if len(small) < len(body) else body
-
-
 def body_of_blob(digest: str, kept: bytes) -> bytes | None:
     """Return a blob as it was put aside, or None where it is not what its digest says.
 
     Whether it was compressed is told by its digest: unlike an event's body it may begin with any byte.
     """
-    if _is(digest, kept):
-        return kept
     try:
-        body = zlib.decompress(kept)
+        body = kept if _is(digest, kept) else unsqueezed(kept)
     except (zlib.error, TypeError):
         return None
     return body if _is(digest, body) else None
