@@ -112,10 +112,8 @@ def body_of_blob(digest: str, kept: bytes) -> bytes | None:
 
     Whether it was compressed is told by its digest: unlike an event's body it may begin with any byte.
     """
-    if _is(digest, kept):
-        return kept
     try:
-        body = unsqueezed(kept)
+        body = kept if _is(digest, kept) else unsqueezed(kept)
     except (zlib.error, TypeError):
         return None
     return body if _is(digest, body) else None

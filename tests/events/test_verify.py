@@ -200,6 +200,15 @@ async def test_a_blob_that_was_changed_is_found_at_the_event_that_refers_to_it(
     assert (found.sound, found.run_id, found.seq) == (False, RUN, 3)
 
 
+@pytest.mark.parametrize("value", [7, "text", b"", b"x"], ids=repr)
+async def test_a_blob_of_another_kind_is_damage(sound: Path, tmp_path: Path, value: Any) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "log.db"))
+    with behind(path) as connection:
+        connection.execute("UPDATE blobs SET body = ? WHERE id = 1", (value,))
+    found = await verdict(path)
+    assert (found.sound, found.seq) == (False, 3)
+
+
 async def test_a_blob_that_was_deleted_is_missed(sound: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
     with behind(path) as connection:
