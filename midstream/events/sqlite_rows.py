@@ -82,9 +82,11 @@ def events_of(
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
+            if actor is None:
+                actor = ENGINE
             # fmt: off
             events.append(new(Event, (
-                names[run], seq, position, at, type_, version, actor or ENGINE, cause, address, epoch,
+                names[run], seq, position, at, type_, version, actor, cause, address, epoch,
                 body, digest, data, stored,
             )))
             # fmt: on
