@@ -307,6 +307,14 @@ def test_h079_h082_documents_go_as_files_or_as_what_can_be_read_of_them() -> Non
     assert kinds == {"part_degraded", "document_dropped"}
 
 
+def test_h082_an_image_that_the_provider_keeps_is_named_where_the_dialect_can() -> None:
+    kept = Message(role="user", parts=(Image(file_id="file_1", provider="openai"),))
+    assert told(kept)[0][0]["content"][0]["file_id"] == "file_1"
+    view = CHAT.render(CHAT.begin("gpt-4o"), Segment(1, (kept,)))
+    assert view.tape.list()[0]["content"] == "[image]"
+    assert [change.kind for change in view.changes] == ["image_dropped"]
+
+
 def test_h081_audio_is_told_as_its_words() -> None:
     items, kinds = told(Message(role="user", parts=(Audio(data="x", transcript="hi"), Audio())))
     assert [block["text"] for block in items[0]["content"]] == ["hi", "[audio]"]

@@ -321,7 +321,7 @@ class Teller(Telling):
         can = self._family.capabilities
         match part:
             case Image():
-                told = self.picture(part, supported=can.images, part=place)
+                told = self.picture(part, supported=can.images, part=place, by_id=False)
                 return _image_part(told) if told else {"type": "text", "text": "[image]"}
             case Document():
                 file = _file(part, vendor(self._provider)) if can.documents else None
