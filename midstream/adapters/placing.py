@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from midstream.adapters.changes import loss, repair
+from midstream.adapters.readable import server_tool_words
 from midstream.adapters.view import Segment
 from midstream.events.content import (
+    Audio,
+    Document,
     Image,
     Message,
     Opaque,
     Part,
     Reasoning,
     Refusal,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -67,7 +71,7 @@ def _admitted(
     if message.role == "assistant" or isinstance(part, Text):
         return (part,)
     match part:
-        case Image() | Opaque():
+        case Image() | Document() | Audio() | Opaque():
             if message.role != "system":
                 return (part,)
             changes.append(loss("part_dropped", seq, f"{part.type} in an instruction", place))
@@ -76,6 +80,8 @@ def _admitted(
             text = f"Call of tool {part.name} (call {part.id}): {part.arguments}"
         case Refusal():
             text = part.text
+        case ServerTool():
+            text = server_tool_words(part)
         case Reasoning() | ToolResult():
             changes.append(
                 loss("part_dropped", seq, f"{part.type} in a {message.role} turn", place)
