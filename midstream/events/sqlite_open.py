@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import aiosqlite
@@ -61,11 +62,8 @@ def _uri(path: Path, mode: str, *, immutable: bool) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
 
 
-def check(path: Path, *, newest: int, read_only: bool) -> bool:
-    """Look at the first bytes of a file; an empty file, or none, is a place for a new store.
-
-    Returns:
-        Whether there is a store, whose content is still to be looked at.
+def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float) -> None:
+    """Look at a file without changing it; an empty file, or none, is a place for a new store. Blocks for some 1 ms.
 
     Raises:
         StoreOpenError: It cannot be used: the message says why, and what to do.
@@ -73,9 +71,15 @@ def check(path: Path, *, newest: int, read_only: bool) -> bool:
     if str(path) == ":memory:":
         raise StoreOpenError(str(path), "this store is a file", "use `MemoryStore`")
     if not _has_content(path, read_only=read_only):
-        return False
+        return
     _check_header(path, newest)
-    return True
+    # Without a WAL, everything is in the file: then the look leaves no trace beside it either.
+    uri = _uri(path, "ro", immutable=not _has_wal(path))
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=busy_timeout)) as connection:
+            _check_content(connection, path, newest)
+    except sqlite3.Error as error:
+        raise opening(error, path) from error
 
 
 def _has_content(path: Path, *, read_only: bool) -> bool:
@@ -135,30 +139,20 @@ def _newer(path: Path, version: int, newest: int) -> StoreOpenError:
     )
 
 
-async def check_content(connection: aiosqlite.Connection, path: Path, newest: int) -> None:
-    """Look at a store before anything is written to it.
-
-    Raises:
-        StoreOpenError: It is damaged, or newer than this release.
-    """
-    try:
-        version = next(iter(await connection.execute_fetchall("PRAGMA user_version")))[0]
-        if version > newest:
-            raise _newer(path, version, newest)
-        names = await connection.execute_fetchall(
-            "SELECT name FROM sqlite_schema WHERE type = 'table'"
-        )
-        if version and (missing := TABLES - {row[0] for row in names}):
-            raise _damaged(path, f"it has no table {min(missing)!r}")
-        small = _size(path) <= _CHECKED
-        for check_ in (
-            ("quick_check(1)",) if small else ("quick_check('kinds')", "quick_check('drivers')")
-        ):
-            found = next(iter(await connection.execute_fetchall(f"PRAGMA {check_}")))[0]
-            if found != "ok":
-                raise _damaged(path, found)
-    except sqlite3.Error as error:
-        raise opening(error, path) from error
+def _check_content(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > newest:
+        raise _newer(path, version, newest)
+    names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    if version and (missing := TABLES - {row[0] for row in names}):
+        raise _damaged(path, f"it has no table {min(missing)!r}")
+    small = _size(path) <= _CHECKED
+    for check_ in (
+        ("quick_check(1)",) if small else ("quick_check('kinds')", "quick_check('drivers')")
+    ):
+        found = connection.execute(f"PRAGMA {check_}").fetchone()[0]
+        if found != "ok":
+            raise _damaged(path, found)
 
 
 async def connect_reader(path: Path, *, busy_timeout: float) -> aiosqlite.Connection:
