@@ -7,13 +7,14 @@ from typing import Literal
 from midstream.events.payloads import Change
 
 Loss = Literal[
+    "field_dropped",  # a field of another wire format that the neutral form has no words for
     "image_dropped",  # the target cannot be shown it; a placeholder says that it was there
     "opaque_dropped",  # a block of another dialect or provider
     "part_dropped",  # a part that has no place in a message of its role
     "reasoning_dropped",  # only its issuer can read it, or the target has no field for it
     "schema_weakened",  # a constraint at the root of a tool's schema; the description says it instead
     "setting_dropped",  # the model does not take it
-    "tool_dropped",  # a second tool of the same name
+    "tool_dropped",  # a second tool of the same name, or one that another provider runs itself
 ]
 """Changes after which the target does not know something."""
 

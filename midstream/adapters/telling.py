@@ -151,6 +151,11 @@ class Telling:
         )
         told: dict[str, tuple[str, str, dict[str, Any]]] = {}
         for tool in tools:
+            if tool.hosted:
+                self.loss("tool_dropped", f"{tool.name!r} is run by the service of {tool.hosted}")
+                continue
+            if tool.unsaid:
+                self.loss("field_dropped", f"of tool {tool.name!r}: {', '.join(tool.unsaid)}")
             if tool.name in told:
                 self.loss("tool_dropped", f"a second tool named {tool.name!r}")
                 continue
@@ -174,6 +179,14 @@ class Telling:
         if not self.empty:
             self.repair("prefix_broken", f"{len(before)} tools before, {len(tools)} from here on")
         self.set_head("tools", tools)
+
+    def leave_home(self, segment: Segment) -> None:
+        """Note that the view is no longer what one provider took, and what its wire format said beside the parts."""
+        if self.state.get("home"):
+            self.remember(home=False)
+        for message in segment.messages:
+            if message.unsaid:
+                self.loss("field_dropped", f"of a {message.role} turn: {', '.join(message.unsaid)}")
 
     def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
         """Return the view with everything that was told."""
@@ -214,8 +227,10 @@ def with_instruction(segment: Segment) -> Segment:
     return replace(segment, messages=(*messages[:place], instruction, *messages[place:]))
 
 
-def spoken_by(message: Message, provider: str) -> bool:
+def spoken_by(message: Message, provider: str, dialect: str) -> bool:
     """Tell whether the message came from this provider, so that it can have back what only it can read."""
+    if message.dialect not in ("", dialect):
+        return False
     return message.origin is not None and message.origin.partition(":")[0] == provider
 
 

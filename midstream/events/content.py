@@ -155,13 +155,18 @@ class Message(Content):
         role: Who speaks; results of tools speak as `tool`.
         parts: What is said, in order.
         origin: `provider:model` of the model that said it, or None where no model did.
-        native: The provider's own JSON of this message, kept only where the parts do not say the same byte for byte.
+        native: The provider's own JSON of this message, kept only where the parts do not say the same byte for byte; a
+            list where it was several messages there.
+        dialect: The wire format of the request that it was read from; empty where it was said in a run.
+        unsaid: What `native` says and the parts do not, as paths such as `content[0].cache_control`.
     """
 
     role: Role
     parts: tuple[Part, ...] = ()
     origin: str | None = None
     native: JsonValue = None
+    dialect: str = ""
+    unsaid: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -181,11 +186,20 @@ class ToolSpec(Content):
         name: The tool's name, any text; targets that allow fewer characters are told an alias.
         description: What it does, for the model.
         parameters: The JSON Schema of its arguments, as its author wrote it.
+        hosted: The dialect whose service runs the tool itself, such as `anthropic`; empty for a tool of the caller. Other
+            dialects are not told of it.
+        native: The provider's own JSON of it, kept only where the fields above do not say the same.
+        dialect: The wire format of the request that it was read from, or empty.
+        unsaid: What `native` says and the fields above do not.
     """
 
     name: str
     description: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    hosted: str = ""
+    native: JsonValue = None
+    dialect: str = ""
+    unsaid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
+from midstream.adapters.home import Returning, at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -46,9 +47,13 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    telling = Teller(view, segment.seq, provider, family)
+    if at_home(view, segment, DIALECT):
+        telling.remember(home=True)
+        return telling.grown(give_back(telling, segment))
+    telling.leave_home(segment)
     segment, placed = put_in_place(segment)
     messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
@@ -72,7 +77,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling):
+class Teller(Telling, Returning):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -110,6 +115,44 @@ class Teller(Telling):
                 self._assistant(message)
             case "tool":
                 self._results(message)
+
+    def give_back(self, message: Message) -> None:
+        """See `Returning.give_back`."""
+        native = message.native
+        told: list[dict[str, Any]] = native if is_array(native) else [self._as_read(message)]
+        if message.role == "system" and self.empty:
+            content = told[0]["content"]
+            before = self.head.get("system")
+            self.set_head(
+                "system", content if before is None else [*_list(before), *_list(content)]
+            )
+            return
+        self.items += told
+        blocks = _list(told[-1].get("content") or [])
+        calls = message.tool_calls
+        if message.role == "assistant":
+            first = blocks[0].get("type") if blocks else ""
+            thought = first in ("thinking", "redacted_thinking")
+            self.remember(
+                calls=tuple(call.id for call in calls), unthought=bool(calls) and not thought
+            )
+            self.remember(tail="paused" if blocks and _paused(blocks) else "assistant")
+        elif message.role != "system":
+            answered = any(isinstance(part, ToolResult) for part in message.parts)
+            self.remember(tail="results" if answered else "user")
+
+    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
+        """See `Returning.give_back_tools`."""
+        self.remember(declared=frozenset(tool.name for tool in tools))
+        self.declare([as_read(tool) for tool in tools])
+
+    def _as_read(self, message: Message) -> dict[str, Any]:
+        if is_object(message.native):
+            return message.native
+        if message.role == "user":
+            return {"role": "user", "content": message.text}
+        ids = [call.id for call in message.tool_calls]
+        return {"role": message.role, "content": self._blocks(message, ids, own=True)}
 
     def before_answer(self) -> None:
         """Say what has to stand before an answer: an instruction that waits, and a turn of the user.
@@ -174,7 +217,7 @@ class Teller(Telling):
 
     def _assistant(self, message: Message) -> None:
         calls = message.tool_calls
-        own = spoken_by(message, self._provider)
+        own = spoken_by(message, self._provider, DIALECT)
         mapped = len(self.changes)
         ids = self.wire_ids(calls)
         native = message.native.get("content") if is_object(message.native) else None
@@ -260,6 +303,21 @@ class Teller(Telling):
         if told is None:
             return {"type": "text", "text": "[image]"}
         return {"type": "image", "source": _source(told)}
+
+
+def as_read(tool: ToolSpec) -> dict[str, Any]:
+    """Return the tool as it was declared."""
+    if is_object(tool.native):
+        return tool.native
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.parameters,
+    }
+
+
+def _list(content: Any) -> list[dict[str, Any]]:
+    return content if is_array(content) else [{"type": "text", "text": content}]
 
 
 def _reasoning(part: Reasoning, proof: str) -> dict[str, Any]:

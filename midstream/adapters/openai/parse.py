@@ -31,7 +31,7 @@ _FINISH: Mapping[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-_THOUGHTS = ("reasoning_content", "reasoning")  # of compatible servers; OpenAI itself shows none
+THOUGHTS = ("reasoning_content", "reasoning")  # of compatible servers; OpenAI itself shows none
 _ONCE = frozenset(("role", "type", "id", "name"))
 
 
@@ -59,12 +59,12 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     if reason is None:
         raise malformed("it does not say why it ended, so it was cut off", provider, model)
     response_id = text(mapping(data).get("id"))
-    wire, others = _wire(raw, response_id)
+    wire, others = wire_of(raw, response_id)
     message = Message(
         role="assistant",
-        parts=_parts(wire, others, names),
+        parts=parts_of(wire, others, names),
         origin=f"{provider}:{model}",
-        native=None if wire == _plain(wire) else wire,
+        native=None if wire == plain(wire) else wire,
     )
     return ModelResponse(
         message=message,
@@ -89,9 +89,9 @@ class Assembly:
         self._about: dict[str, Any] = {}
         self._reason: str | None = None
 
-    def add(self, chunk: Any) -> list[Delta]:
+    def add(self, event: Any) -> list[Delta]:
         """Take one event and return what it adds for a reader."""
-        chunk = mapping(chunk)
+        chunk = mapping(event)
         for key in ("id", "model", "usage"):
             if chunk.get(key):
                 self._about[key] = chunk[key]
@@ -120,7 +120,7 @@ class Assembly:
             once=_ONCE,
         )
         found = [Delta(text=text(piece.get("content")))] if text(piece.get("content")) else []
-        thought = next((text(piece.get(key)) for key in _THOUGHTS if text(piece.get(key))), "")
+        thought = next((text(piece.get(key)) for key in THOUGHTS if text(piece.get(key))), "")
         if thought:
             found.append(Delta(reasoning=thought))
         calls = piece.get("tool_calls")
@@ -145,7 +145,7 @@ class Assembly:
         return [Delta(tool=self._names.get(name, name))] if begun and name else []
 
 
-def _wire(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], list[Any]]:
+def wire_of(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], list[Any]]:
     """Return the message as it is sent back, and calls of kinds that cannot be answered."""
     left_out = ("role", "tool_calls", "function_call", "parsed")
     said = {k: v for k, v in raw.items() if v not in (None, []) and k not in left_out}
@@ -191,7 +191,7 @@ def _call(call: Mapping[str, Any], id_: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": function, **rest}
 
 
-def _plain(wire: Mapping[str, Any]) -> dict[str, Any]:
+def plain(wire: Mapping[str, Any]) -> dict[str, Any]:
     """Return what rendering the neutral parts gives, so that only another message is kept beside them."""
     item: dict[str, Any] = {"role": "assistant"}
     if isinstance(wire.get("content"), str):
@@ -210,11 +210,12 @@ def _plain(wire: Mapping[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _parts(
+def parts_of(
     wire: Mapping[str, Any], others: list[Any], names: Mapping[str, str]
 ) -> tuple[Part, ...]:
+    """Return what an answer in wire form, and calls of other kinds, say in neutral form."""
     parts: list[Part] = []
-    thought = next((text(wire.get(key)) for key in _THOUGHTS if text(wire.get(key))), "")
+    thought = next((text(wire.get(key)) for key in THOUGHTS if text(wire.get(key))), "")
     if thought:
         parts.append(Reasoning(text=thought))
     content = wire.get("content")

@@ -13,6 +13,7 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
+from midstream.adapters.home import Returning, at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -34,17 +35,25 @@ from midstream.events.content import (
 DIALECT = "openai"
 IDS = Fit(re.compile(r"[!-~]+"), 40, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 64)
-ERROR = "Error: "
-"""Before the text of a failed tool: the dialect has no flag for it."""
+ERROR = "Error:\n"
+"""Before the text of a failed tool, where it does not say so itself: the dialect has no flag for it.
+
+Tools write `Error: ` and rarely this, so that what was put there can be taken away again when the conversation is read.
+"""
+_SAYS_SO = (ERROR, "Error: ")
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
 
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    telling = Teller(view, segment.seq, provider, family)
+    if at_home(view, segment, DIALECT):
+        telling.remember(home=True)
+        return telling.grown(give_back(telling, segment))
+    telling.leave_home(segment)
     segment, placed = put_in_place(segment)
     messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
@@ -70,7 +79,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling):
+class Teller(Telling, Returning):
     """Says messages in the words of Chat Completions."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -108,6 +117,33 @@ class Teller(Telling):
                 self._assistant(message)
             case "tool":
                 self._results(message)
+
+    def give_back(self, message: Message) -> None:
+        """See `Returning.give_back`."""
+        if message.role == "system" and not self._family.capabilities.tools:
+            self._instruction(message)  # o1-mini and o1-preview know no instructions
+            return
+        if message.role == "assistant":
+            self.remember(calls=tuple(call.id for call in message.tool_calls))
+        if is_array(message.native):
+            self.items += message.native
+        elif is_object(message.native):
+            self.items.append(message.native)
+        elif message.role == "tool":
+            self.items += [
+                {"role": "tool", "tool_call_id": part.id, "content": part.text}
+                for part in message.parts
+                if isinstance(part, ToolResult)
+            ]
+        elif message.role == "assistant":
+            self.items.append(self._neutral(message, self.state["calls"], own=True))
+        else:
+            self.items.append({"role": message.role, "content": message.text})
+
+    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
+        """See `Returning.give_back_tools`."""
+        self.remember(declared=frozenset(tool.name for tool in tools))
+        self.declare([as_read(tool) for tool in tools])
 
     def _instruction(self, message: Message) -> None:
         texts = self._texts(message)
@@ -147,7 +183,7 @@ class Teller(Telling):
     def _assistant(self, message: Message) -> None:
         calls = message.tool_calls
         ids = self.wire_ids(calls)
-        own = spoken_by(message, self._provider)
+        own = spoken_by(message, self._provider, DIALECT)
         if own and is_object(message.native) and _ids(message.native) == ids:
             self._note_dropped(message, own=True)
             self.items.append(message.native)
@@ -211,7 +247,7 @@ class Teller(Telling):
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         for id_, result in zip(ids, results, strict=True):
             texts = self._result_texts(result, id_, moved)
-            if result.is_error and not (texts and texts[0].startswith(ERROR)):
+            if result.is_error and not (texts and says_error(texts[0])):
                 self.repair("error_prefixed", f"the result of call {result.id!r}")
                 texts = [ERROR + texts[0], *texts[1:]] if texts else [ERROR]
             self.items.append({"role": "tool", "tool_call_id": id_, "content": _content(texts)})
@@ -246,6 +282,19 @@ class Teller(Telling):
 
     def _image(self, image: Image, part: int) -> Picture | None:
         return self.picture(image, supported=self._family.capabilities.images, part=part)
+
+
+def says_error(text: str) -> bool:
+    """Tell whether a tool's text says by itself that it failed."""
+    return text.startswith(_SAYS_SO)
+
+
+def as_read(tool: ToolSpec) -> dict[str, Any]:
+    """Return the tool as it was declared."""
+    if is_object(tool.native):
+        return tool.native
+    about = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": about}
 
 
 def _content(texts: Sequence[str]) -> str | list[dict[str, Any]]:
