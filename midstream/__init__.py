@@ -5,24 +5,28 @@ it has cost) is folded from them, so a run can be killed, resumed elsewhere, and
 middle of a tool loop.
 """
 
-from midstream.engine import (
-    RETRY_CALL,
-    Context,
-    Engine,
-    From,
-    Graph,
-    MigrationPlan,
-    Piece,
-    Reply,
-    Retry,
-    Run,
-    Tool,
-    ToolContext,
-    UnknownCall,
-    tool,
-)
-from midstream.errors import MidstreamError
-from midstream.events import Event, EventStore, Message
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midstream.engine import (
+        RETRY_CALL,
+        Context,
+        Engine,
+        From,
+        Graph,
+        MigrationPlan,
+        Piece,
+        Reply,
+        Retry,
+        Run,
+        Tool,
+        ToolContext,
+        UnknownCall,
+        tool,
+    )
+    from midstream.errors import MidstreamError
+    from midstream.events import Event, EventStore, Message
 
 __version__ = "0.1.0"
 
@@ -46,3 +50,23 @@ __all__ = [
     "UnknownCall",
     "tool",
 ]
+
+_ELSEWHERE = {
+    "Event": "midstream.events",
+    "EventStore": "midstream.events",
+    "Message": "midstream.events",
+    "MidstreamError": "midstream.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is exported when it is first asked for: `midstream --help` has no use for the engine."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_ELSEWHERE.get(name, "midstream.engine")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted((*globals(), *__all__))

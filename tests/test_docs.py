@@ -73,7 +73,8 @@ def blocks(page: Path) -> Iterator[Block]:
 def all_blocks() -> Iterator[Block]:
     for page in PAGES:
         found = list(blocks(page))
-        for block, following in zip(found, [*found[1:], None], strict=True):
+        for place, block in enumerate(found):
+            following = found[place + 1] if place + 1 < len(found) else None
             output = following.text if following and following.remark == "output" else None
             yield Block(block.page, block.line, block.language, block.text, block.remark, output)
 

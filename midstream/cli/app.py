@@ -30,8 +30,15 @@ RunArgument = Annotated[
 ]
 By = Annotated[str, typer.Option("--by", help="Who wants it; recorded.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of what happens in between.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing of what happens in between.")
+]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="May be repeated.")]
+
+Lease = Annotated[
+    float,
+    typer.Option("--lease", min=0.5, metavar="SECONDS", help="How long a dead process keeps it."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,9 +70,7 @@ def options(
 ) -> None:
     """Keep what was said for all commands."""
     SETTINGS.set(
-        Settings(
-            db=db or DEFAULT_DB, as_json=as_json, color=not no_color, db_given=_named("--db")
-        )
+        Settings(db=db or DEFAULT_DB, as_json=as_json, color=not no_color, db_given=_named("--db"))
     )
 
 
@@ -93,7 +98,9 @@ def start(
     graph: Annotated[str, typer.Argument(metavar="MODULE:GRAPH", help="As in trips:trip.")],
     given: Annotated[
         list[str] | None,
-        typer.Option("-i", metavar="K=V", help="An input: JSON where it is JSON, else text. Repeat."),
+        typer.Option(
+            "-i", metavar="K=V", help="An input: JSON where it is JSON, else text. Repeat."
+        ),
     ] = None,
     file: Annotated[
         str, typer.Option("--input", metavar="FILE", help="Inputs as a JSON object; - is stdin.")
@@ -105,6 +112,7 @@ def start(
         str, typer.Option("--model", metavar="PROVIDER:MODEL", help="Of calls that name none.")
     ] = "",
     tag: Tags = None,
+    lease: Lease = 15.0,
     quiet: Quiet = False,
 ) -> None:
     """Start a run and drive it here; its output is written to stdout."""
@@ -118,6 +126,7 @@ def start(
             run_id=run_id,
             model=model,
             tags=tag or (),
+            lease=lease,
             quiet=quiet,
         )
     )
@@ -167,12 +176,16 @@ def resume(
         typer.Option("--graph", metavar="MODULE:GRAPH", help="The run's code. May be repeated."),
     ] = None,
     by: By = "",
+    lease: Lease = 15.0,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the lease of a driver that may have died.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
     """Take a run over where nobody drives it, or let a paused one go on."""
     from midstream.cli import drive
 
-    carry_out(drive.resume(run, places=graph or (), by=by, quiet=quiet))
+    carry_out(drive.resume(run, places=graph or (), by=by, lease=lease, wait=wait, quiet=quiet))
 
 
 @app.command()
@@ -193,9 +206,7 @@ def migrate(
     from midstream.cli import wishes
 
     carry_out(
-        wishes.migrate(
-            run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by
-        )
+        wishes.migrate(run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by)
     )
 
 
@@ -234,7 +245,9 @@ def settle(
 
 @app.command()
 def verify(
-    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")] = None,
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")
+    ] = None,
     anchor: Annotated[
         str, typer.Option("--anchor", metavar="FILE", help="Heads that were kept elsewhere.")
     ] = "",

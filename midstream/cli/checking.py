@@ -33,7 +33,9 @@ async def check(wanted: Sequence[str], *, anchor: str, save_anchor: str) -> int:
             chosen = [(await find_run(store, name)).run_id for name in wanted]
         else:
             chosen = [info.run_id for info in reversed(await store.runs())]
-        verdicts = {run_id: await verify(store, run_id, anchor=kept.get(run_id)) for run_id in chosen}
+        verdicts = {
+            run_id: await verify(store, run_id, anchor=kept.get(run_id)) for run_id in chosen
+        }
         if not wanted:
             verdicts |= await _missing(store, kept)
     for verdict in verdicts.values():
@@ -47,7 +49,9 @@ async def _missing(store: EventStore, kept: Mapping[RunId, Head]) -> dict[RunId,
     """Return verdicts on the runs that the anchor names and the store has lost."""
     lost = [run_id for run_id in kept if await store.head(run_id) is None]
     return {
-        run_id: Verdict(run_id, 0, None, False, "the anchor names this run, the store has lost it", 1)
+        run_id: Verdict(
+            run_id, 0, None, False, "the anchor names this run, the store has lost it", 1
+        )
         for run_id in lost
     }
 
@@ -60,7 +64,11 @@ def _print(verdict: Verdict) -> None:
     elif not verdict.sound:
         put(f"✗ {verdict.run_id}  damaged at event {verdict.seq}: {verdict.damage}")
     else:
-        end = "the anchor's event is there" if verdict.anchored else "no anchor: the end is not checked"
+        end = (
+            "the anchor's event is there"
+            if verdict.anchored
+            else "no anchor: the end is not checked"
+        )
         put(f"✓ {verdict.run_id}  {verdict.events} events are as they were written; {end}")
 
 
@@ -89,7 +97,9 @@ def _save(file: str, verdicts: Mapping[RunId, Verdict]) -> None:
     try:
         Path(file).write_bytes(body + b"\n")
     except OSError as error:
-        raise ConfigError(f"cannot write {file!r}: {error.strerror}; choose another file") from error
+        raise ConfigError(
+            f"cannot write {file!r}: {error.strerror}; choose another file"
+        ) from error
     say(f"heads written to {file}; keep it where whoever changes the store cannot change it")
 
 

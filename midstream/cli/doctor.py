@@ -66,11 +66,8 @@ async def doctor() -> int:
 
 
 def _machine() -> Iterator[Finding]:
-    python = platform.python_version()
-    if sys.version_info >= (3, 11):
-        yield Finding("python", "ok", python)
-    else:
-        yield Finding("python", "bad", python, "install Python 3.11 or newer")
+    python = platform.python_version()  # an older one cannot import this
+    yield Finding("python", "ok", f"{python}, {sys.executable}")
     library = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= _SQLITE:
         yield Finding("sqlite", "ok", library)
@@ -107,7 +104,10 @@ def _keys() -> Iterator[Finding]:
         else:
             provider = name.partition("_")[0].lower()
             yield Finding(
-                name, "note", "is not set", f"export it before a run asks {provider}; the demo needs none"
+                name,
+                "note",
+                "is not set",
+                f"export it before a run asks {provider}; the demo needs none",
             )
 
 
@@ -132,8 +132,14 @@ async def _leases(store: EventStore) -> list[Finding]:
     now = time.time()
     driven = await store.runs(RunQuery(status=frozenset(("running", "paused"))))
     orphans = await store.runs(RunQuery(orphaned_at=now))
-    found = [Finding("leases", "ok", f"{len(driven) - len(orphans)} of {len(driven)} open runs are driven")]
+    found = [
+        Finding(
+            "leases", "ok", f"{len(driven) - len(orphans)} of {len(driven)} open runs are driven"
+        )
+    ]
     for info in orphans:
         remedy = command("resume", info.run_id, "--graph", "MODULE:GRAPH")
-        found.append(Finding("lease", "note", f"nobody drives {info.run_id} ({info.graph})", remedy))
+        found.append(
+            Finding("lease", "note", f"nobody drives {info.run_id} ({info.graph})", remedy)
+        )
     return found

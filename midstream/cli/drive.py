@@ -22,7 +22,10 @@ from midstream.cli.tail import in_words
 from midstream.engine.engine import Engine
 from midstream.engine.graph import Graph
 from midstream.engine.run import Run
-from midstream.errors import GraphError, RunCancelledError, RunFailedError
+from midstream.errors import GraphError, LeaseHeldError, RunCancelledError, RunFailedError
+
+_MARGIN = 0.05
+"""Seconds after the end of a lease."""
 
 
 async def start(
@@ -33,6 +36,7 @@ async def start(
     run_id: str,
     model: str,
     tags: Sequence[str],
+    lease: float,
     quiet: bool,
 ) -> int:
     """Start a run and drive it to its end.
@@ -44,12 +48,15 @@ async def start(
         run_id: The run's id, or empty.
         model: The model of its calls that name none, or empty.
         tags: As in `team=blue`.
+        lease: Seconds after its last sign of life for which this process keeps the run.
         quiet: Say nothing of what happens in between.
     """
     log_to_stderr()
     graph = graph_of(place)
     inputs, marks = inputs_of(given, file), {**tags_of(tags), SOURCE: place}
-    async with engine(graphs=(graph,), new=True) as opened:
+    _ = graph.definition  # a graph that is wrong makes no file
+    graph.check_inputs(inputs)
+    async with engine(graphs=(graph,), new=True, lease=lease) as opened:
         run = await opened.start(
             graph, run_id=run_id or None, model=model, tags=marks, inputs=inputs
         )
@@ -64,18 +71,22 @@ def _launched(run: Run, graph: Graph) -> None:
         say(f"run {run.id} of graph {graph.name} is in the log; if this process ends, resume it")
 
 
-async def resume(wanted: str, *, places: Sequence[str], by: str, quiet: bool) -> int:
+async def resume(
+    wanted: str, *, places: Sequence[str], by: str, lease: float, wait: bool, quiet: bool
+) -> int:
     """Take a run over, or let a paused one go on, and drive it to its end.
 
     Args:
         wanted: The run.
         places: `MODULE:GRAPH` of graphs, one of which is the run's.
         by: Who wants it.
+        lease: Seconds after its last sign of life for which this process keeps the run.
+        wait: Wait for the lease of a driver that may have died, in place of being refused.
         quiet: Say nothing of what happens in between.
     """
     log_to_stderr()
     graphs = [graph_of(place) for place in places]
-    async with engine(graphs=graphs) as opened:
+    async with engine(graphs=graphs, lease=lease) as opened:
         info = await find_run(opened.store, wanted)
         run = opened.run(info.run_id)
         if info.status not in ("running", "paused"):
@@ -89,8 +100,21 @@ async def resume(wanted: str, *, places: Sequence[str], by: str, quiet: bool) ->
                 f"run {run.id!r} needs the code of graph {info.graph!r}; "
                 f"try `{command('resume', run.id, '--graph', hint)}` where that module can be imported"
             )
-        await run.resume(by=by)
+        await _take_over(run, by, wait=wait)
         return await _finish(run, info.tags, quiet=quiet, after=info.seq)
+
+
+async def _take_over(run: Run, by: str, *, wait: bool) -> None:
+    """Resume a run; where its driver has shown no sign of life since, do so when its lease runs out."""
+    try:
+        await run.resume(by=by)
+    except LeaseHeldError as held:
+        if not wait:
+            raise
+        left = held.until - time.time()
+        say(f"{held.holder} had the run; waiting {left:.1f} s for a sign of life")
+        await asyncio.sleep(left + _MARGIN)
+        await run.resume(by=by)
 
 
 async def _held(opened: Engine, run_id: str) -> bool:
@@ -102,13 +126,13 @@ async def _held(opened: Engine, run_id: str) -> bool:
 async def _let_go_on(run: Run, by: str) -> int:
     with suppress(GraphError):  # its driver has the code; here, it is not needed
         await run.resume(by=by)
-    say(f"run {run.id} goes on in the process that drives it; see `{command('tail', run.id, '-f')}`")
+    say(
+        f"run {run.id} goes on in the process that drives it; see `{command('tail', run.id, '-f')}`"
+    )
     return OK
 
 
-async def _finish(
-    run: Run, tags: Mapping[str, str], *, quiet: bool, after: int = 0
-) -> int:
+async def _finish(run: Run, tags: Mapping[str, str], *, quiet: bool, after: int = 0) -> int:
     following = asyncio.create_task(_follow(run, after, quiet=quiet))
     try:
         code = await _outcome(run)
@@ -164,4 +188,3 @@ def log_to_stderr() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-

@@ -28,7 +28,7 @@ from midstream.errors import (
 
 OK = 0
 BAD = 1
-USAGE = 2
+WRONG_USAGE = 2
 IN_PART = 3
 NOT_FOUND = 4
 STORE = 5
@@ -46,9 +46,9 @@ _CODES: tuple[tuple[type[MidstreamError], int], ...] = (
     (StoreBusyError, STORE),
     (StoreFullError, STORE),
     (CorruptLogError, STORE),
-    (ConfigError, USAGE),
-    (GraphError, USAGE),
-    (NotRecordableError, USAGE),
+    (ConfigError, WRONG_USAGE),
+    (GraphError, WRONG_USAGE),
+    (NotRecordableError, WRONG_USAGE),
 )
 
 

@@ -102,7 +102,7 @@ def _object(file: str) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"{where} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{where} holds no JSON object; write inputs as {{\"name\": value}}")
+        raise ConfigError(f'{where} holds no JSON object; write inputs as {{"name": value}}')
     return found  # pyright: ignore[reportUnknownVariableType]  # JSON: its keys are text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def reading() -> AsyncIterator[SqliteStore]:
+async def reading() -> AsyncGenerator[SqliteStore, None]:
     """Open the store to look at it; nothing is written, not even a sign of life.
 
     Raises:
@@ -34,23 +34,21 @@ async def reading() -> AsyncIterator[SqliteStore]:
 
 @asynccontextmanager
 async def engine(
-    *, graphs: Sequence[Graph] = (), new: bool = False, model: str = ""
-) -> AsyncIterator[Engine]:
+    *, graphs: Sequence[Graph] = (), new: bool = False, lease: float = 15.0
+) -> AsyncGenerator[Engine, None]:
     """Open the store with an engine that takes over nothing by itself.
 
     Args:
         graphs: The code it knows.
         new: Make the store where there is none.
-        model: The model of runs that name none.
+        lease: Seconds after its last sign of life for which this process keeps its runs.
 
     Raises:
         StoreOpenError: There is no store, or it is not one of ours.
     """
     if not new:
         _must_exist()
-    async with Engine.open(
-        SETTINGS.get().db, graphs=graphs, recover=False, model=model
-    ) as opened:
+    async with Engine.open(SETTINGS.get().db, graphs=graphs, recover=False, lease=lease) as opened:
         yield opened
 
 

@@ -40,9 +40,7 @@ async def list_runs(status: str, graph: str, tags: Sequence[str], limit: int) ->
         found = await store.runs(query)
     if SETTINGS.get().as_json:
         for info in found:
-            put_json(
-                {name: getattr(info, name) for name in RunInfo.__dataclass_fields__}
-            )
+            put_json({name: getattr(info, name) for name in RunInfo.__dataclass_fields__})
     elif found:
         _print(found)
     else:

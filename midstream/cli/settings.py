@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,12 @@ class Settings:
     db_given: bool = False
 
 
-SETTINGS: ContextVar[Settings] = ContextVar("midstream_cli_settings", default=Settings())
+_UNSAID = Settings()
+SETTINGS: ContextVar[Settings] = ContextVar("midstream_cli_settings", default=_UNSAID)
 
 
 def command(*words: str) -> str:
     """Return a `midstream` command that means the same store, to be shown as the next one to try."""
     settings = SETTINGS.get()
     db = ("--db", str(settings.db)) if settings.db_given else ()
-    import shlex
-
     return shlex.join(("midstream", *db, *words))

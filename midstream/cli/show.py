@@ -24,7 +24,7 @@ MARKS = {
     "running": ("◐", "cyan"),
     "waiting": ("◌", "yellow"),
     "paused": ("‖", "yellow"),
-    "skipped": ("–", "dim"),
+    "skipped": ("-", "dim"),
     "pending": ("·", "dim"),
 }
 """A mark and a colour for each status of a run or node."""

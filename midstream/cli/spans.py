@@ -8,7 +8,11 @@ def span(seconds: float) -> str:
     if seconds < 10:
         return f"{max(0.0, seconds):.1f}s"
     whole = int(seconds)
-    for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+    for size, unit, part, small in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
         if whole >= size:
             return f"{whole // size}{unit} {whole % size // part}{small}"
     return f"{whole}s"

@@ -27,14 +27,14 @@ async def tail(wanted: str, *, follow: bool, after: int, full: bool) -> int:
     """
     async with reading() as store:
         info = await find_run(store, wanted)
-        events = (
-            subscribe(store, info.run_id, after=after, until=_ends)
-            if follow
-            else store.read(info.run_id, after=after)
-        )
         first = 0
-        async with aclosing(events) as each:  # type: ignore[type-var]  # a store's iterators are generators
-            async for event in each:
+        if follow:
+            async with aclosing(subscribe(store, info.run_id, after=after, until=_ends)) as events:
+                async for event in events:
+                    first = first or event.at
+                    write(event, first, full=full)
+        else:
+            async for event in store.read(info.run_id, after=after):
                 first = first or event.at
                 write(event, first, full=full)
     if not follow and info.status in ("running", "paused"):

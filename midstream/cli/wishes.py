@@ -44,7 +44,16 @@ async def migrate(
 
 def _print_plan(plan: MigrationPlan, *, applied: bool) -> None:
     if SETTINGS.get().as_json:
-        names = ("run_id", "target", "scope", "source", "when", "losses", "repairs", "conversations")
+        names = (
+            "run_id",
+            "target",
+            "scope",
+            "source",
+            "when",
+            "losses",
+            "repairs",
+            "conversations",
+        )
         more = ("tokens", "context_window", "fits", "cost")
         put_json({"applied": applied, **{name: getattr(plan, name) for name in (*names, *more)}})
         return
@@ -78,7 +87,9 @@ def plan_lines(plan: MigrationPlan) -> list[str]:
 def _say_who_drives(info: RunInfo) -> None:
     if info.holder is None or info.until <= time.time():
         graph = info.tags.get(SOURCE, "MODULE:GRAPH")
-        say(f"nobody drives it now; go on with `{command('resume', info.run_id, '--graph', graph)}`")
+        say(
+            f"nobody drives it now; go on with `{command('resume', info.run_id, '--graph', graph)}`"
+        )
 
 
 async def cancel(wanted: str, *, reason: str, by: str) -> int:

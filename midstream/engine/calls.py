@@ -72,6 +72,8 @@ class Desk:
         self._changed = changed
         self._always_replay = always_replay
         self._flying = 0
+        self.torn = False
+        """Always-replay mode has torn the execution down, whatever its code made of that."""
 
     @property
     def state(self) -> RunState:
@@ -85,6 +87,19 @@ class Desk:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that others append makes the condition true."""
         await self._changed.wait_for(condition)
+
+    async def sleep_until(self, moment: float, *, unless: Callable[[], bool]) -> None:
+        """Wait until a moment, in seconds since 1970, or until what others append makes the condition true."""
+        waits = [
+            asyncio.ensure_future(self.clock.sleep_until(moment)),
+            asyncio.ensure_future(self.until(unless)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.wait(waits)
 
     async def gate(self) -> None:
         """Wait while the run is paused."""
@@ -109,7 +124,20 @@ class Desk:
             await self.recorder.durable()
             await self.recorder.settle()
             if self._flying == 0:
+                self.torn = True
                 raise Restart
+
+    def again(self, call: Call) -> bool:
+        """Say whether a failed call is made again: it failed in an earlier attempt of this activation.
+
+        An unsafe tool is not called again without being asked for, and no tool whose failure a model was told of.
+        """
+        if call.seq > self.state.activations[self.activation].since:
+            return False
+        request = call.request
+        return call.kind == "model" or (
+            request.get("effect", "unsafe") != "unsafe" and not request.get("call_id")
+        )
 
 
 def shown(error: BaseException) -> str:

@@ -38,6 +38,7 @@ class Claims:
         self._lanes: dict[asyncio.Task[Any] | None, str] = {}
         self._children: dict[str, int] = {}
         self._places: dict[str, int] = {}
+        self._over = False
 
     def begin(self) -> None:
         """Make the current task the activation's own."""
@@ -46,6 +47,8 @@ class Claims:
 
     def lane(self) -> str:
         """Return the parallel branch that is running: empty for the activation's own task, else as in `2.1`."""
+        if self._over:  # a branch that outlived its activation: nothing of it may happen any more
+            raise asyncio.CancelledError(f"{self.activation} has ended")
         task = asyncio.current_task()
         known = self._lanes.get(task)
         if known is not None:
@@ -56,6 +59,20 @@ class Claims:
         self._lanes[task] = lane
         _LANE.set(lane)
         return lane
+
+    async def end(self) -> bool:
+        """End the branches that were begun and not waited for, refuse what comes of later ones, and say if there were any.
+
+        `asyncio.gather` leaves its other branches running when one of them raises.
+        """
+        self._over = True
+        current = asyncio.current_task()
+        strays = [task for task in self._lanes if task and task is not current and not task.done()]
+        for task in strays:
+            task.cancel()
+        if strays:
+            await asyncio.wait(strays)
+        return bool(strays)
 
     def claim(self, state: RunState, what: str, lane: str) -> Address:
         """Return the address of a call that is identified by its content, of a record or new.

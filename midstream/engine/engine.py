@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -222,6 +223,7 @@ class Engine:
             inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
             model=model or host.model,
             tags=dict(tags),
+            id=uuid.uuid4().hex,
         )
 
     async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:

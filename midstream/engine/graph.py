@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints, overload
+from typing import Annotated, Any, TypeVar, get_args, get_origin, overload
 
 import orjson
 from pydantic import JsonValue
 
 from midstream.engine.retry import NEVER, Retry
+from midstream.engine.signature import annotations_of, is_async
 from midstream.errors import GraphError
 from midstream.events.ids import NODE_NAME
 
@@ -198,7 +198,7 @@ class Graph:
             retry,
             timeout,
             model,
-            _is_async(function),
+            is_async(function),
             any(not parameter.source for parameter in parameters),
         )
         self.nodes[name] = made
@@ -327,11 +327,6 @@ def _cycle(waits_for: Mapping[str, set[str]], left: Mapping[str, int]) -> str:
         path.append(following)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    call: Any = getattr(function, "__call__", None)  # noqa: B004  # asked for its kind, not whether it is there
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
 def _name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
@@ -343,7 +338,7 @@ def _parameters(graph: str, node: str, function: Callable[..., Any]) -> tuple[Pa
         raise GraphError(
             f"graph {graph!r}: node {node!r}: {function!r} has no readable signature"
         ) from error
-    hints = _hints(function)
+    hints = annotations_of(function)
     found: list[Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.kind in (
@@ -357,21 +352,6 @@ def _parameters(graph: str, node: str, function: Callable[..., Any]) -> tuple[Pa
             )
         found.append(_parameter(node, parameter, hints.get(parameter.name, Any)))
     return tuple(found)
-
-
-def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """Return the annotations as types; one that names what exists for type checkers only is left out."""
-    if isinstance(function, partial):
-        return _hints(function.func)
-    if not inspect.isroutine(function):
-        function = type(function).__call__
-    found: dict[str, Any] = {}
-    for name, written in getattr(function, "__annotations__", {}).items():
-        alone = type(name, (), {"__annotations__": {name: written}})
-        with suppress(NameError, TypeError, AttributeError):
-            names = getattr(inspect.unwrap(function), "__globals__", {})
-            found |= get_type_hints(alone, globalns=names, include_extras=True)
-    return found
 
 
 def _parameter(node: str, parameter: inspect.Parameter, annotation: Any) -> Parameter:

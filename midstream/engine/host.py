@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from weakref import WeakValueDictionary
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
@@ -83,6 +84,7 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self._unwatch: Callable[[], None] = lambda: None
+        self._resuming: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self, *, scan: bool) -> None:
         """Show a first sign of life, and go on showing it.
@@ -161,9 +163,16 @@ class Host:
             self._log.warning("run taken over by another driver", run_id=run_id, error=str(error))
         except MidstreamError as error:
             self._log.error("driving stopped", run_id=run_id, error=str(error))
+            self.live.pop(run_id, None)
+            await self._give_up(run_id, runner.recorder.epoch)
             raise
         finally:
             self.live.pop(run_id, None)
+
+    async def _give_up(self, run_id: RunId, epoch: int) -> None:
+        """Let somebody else, or this driver later, take a run over that could not be driven on."""
+        with suppress(StoreError):
+            await self.store.release(run_id, epoch=epoch)
 
     async def load(self, run_id: RunId) -> RunState:
         """Fold a run from its log.
@@ -198,6 +207,15 @@ class Host:
             return
         code = self._code(run_id, state, graph)
         epoch = await self.store.acquire(run_id, self.name, now=self.clock.now())
+        try:
+            state = await self._resumed(run_id, state, epoch)
+        except BaseException:
+            await self._give_up(run_id, epoch)
+            raise
+        self.drive(run_id, code, state, epoch)
+
+    async def _resumed(self, run_id: RunId, state: RunState, epoch: int) -> RunState:
+        """Record that the run was taken over, and return it as it stands then."""
         while True:
             resumed = self.draft(RunResumed(epoch=epoch, driver=self.name), actor="engine")
             try:
@@ -207,8 +225,7 @@ class Host:
             except ConcurrencyError:
                 state = await self.load(run_id)
             else:
-                break
-        self.drive(run_id, code, await self.load(run_id), epoch)
+                return await self.load(run_id)
 
     def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
         if graph is not None:
@@ -239,7 +256,7 @@ class Host:
                 await self.resume(info.run_id)
             except LeaseHeldError:
                 continue  # another scanner was quicker
-            except GraphError as error:
+            except MidstreamError as error:  # this one cannot be had; the others can
                 self._log.warning("cannot take over", run_id=info.run_id, error=str(error))
                 continue
             taken.append(info.run_id)
@@ -257,8 +274,9 @@ class Host:
         live = self.live.get(run_id)
         if live is not None and live.runner.recorder.error is None:
             live.runner.record(payload, address, actor=actor)
-            await live.runner.recorder.durable()
-            return
+            with suppress(LeaseLostError):  # nothing was written; and this needs no lease
+                await live.runner.recorder.durable()
+                return
         draft = self.draft(payload, address, actor=actor)
         while True:
             head = await self.store.head(run_id)

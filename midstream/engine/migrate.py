@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -104,6 +104,8 @@ def plan_migration(
             changes.update(dict.fromkeys(view.changes))
         request = adapter.request(view, {})
         changes.update(dict.fromkeys(request.changes))
+        for passing in _passing(state, head, changes):
+            del changes[passing]
         views.append(view)
     tokens = [view.size // CHARACTERS_PER_TOKEN for view in views]
     cost = pricing(adapter.provider, model, Usage(input_tokens=sum(tokens)), now)
@@ -119,6 +121,19 @@ def plan_migration(
         adapter.capabilities(model).context_window,
         None if cost is None else Decimal(cost.amount),
         apply,
+    )
+
+
+def _passing(state: RunState, head: str, changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return the changes that say no more than that a tool is in flight: its result will be there when the target is asked."""
+    in_flight = any(
+        call.status in ("open", "waiting", "unknown")
+        for address, call in state.calls.items()
+        if address.startswith(f"{head}/call:")
+    )
+    seqs = (0, state.calls[head].seq) if in_flight else ()
+    return tuple(
+        change for change in changes if change.kind == "result_synthesised" and change.seq in seqs
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -27,6 +27,7 @@ from midstream.errors import (
     ConnectionFailedError,
     LimitError,
     MalformedAnswerError,
+    NotRecordableError,
     ToolError,
     TransientError,
 )
@@ -103,19 +104,21 @@ class Question:
     retry: Retry = MODEL_RETRY
 
     def digest(self) -> str:
-        """Return what the call is recognised by: everything but the model, so that a migration keeps its records."""
-        return digest_of(
-            (
-                [
-                    message.model_dump(mode="json", exclude_defaults=True)
-                    for message in self.messages
-                ],
-                self.system,
-                sorted(self.tools),
-                self.thread,
-                dict(self.settings),
-            )
-        )
+        """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
+
+        Raises:
+            NotRecordableError: What is said is not JSON.
+        """
+        try:
+            said = [
+                message.model_dump(mode="json", exclude_defaults=True) for message in self.messages
+            ]
+            told = (said, self.system, sorted(self.tools), self.thread, dict(self.settings))
+            return digest_of(told)
+        except (TypeError, ValueError) as error:
+            raise NotRecordableError(
+                "what the model is asked", str(error), "pass text that UTF-8 can carry"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,7 @@ class Models:
     async def _use_tools(
         self, desk: Desk, question: Question, calls: Mapping[Address, ToolCall], lane: str
     ) -> None:
+        await desk.gate()
         request_all(desk, question.tools, calls, lane=lane)
 
         async def use(address: Address, wanted: ToolCall) -> None:
@@ -238,11 +242,16 @@ class Models:
             call = desk.call(address)
             if call is not None and call.status == "completed":
                 return call
-            if call is not None and call.status == "failed":
+            if call is not None and call.status == "failed" and not desk.again(call):
                 raise _failure(call)
             if call is not None and call.status == "waiting" and call.outcome is not None:
-                await desk.clock.sleep_until(call.outcome["retry_at"])
+                waited = call.request["model"]
+                await desk.sleep_until(
+                    call.outcome["retry_at"],
+                    unless=lambda: self._model(desk, question) != waited,  # noqa: B023  # ends here
+                )
             await desk.gate()
+            await self._providers.ready(self._model(desk, question))
             prepared = None
             if call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
                 prepared = self._request(desk, question, address, lane, parents)
@@ -340,13 +349,16 @@ class Models:
             waiter = asyncio.current_task()
             if not flight.abandoned or (waiter is not None and waiter.cancelling()):
                 raise
-            desk.recorder.add(ModelAborted(reason="migrated", text=flight.text), call.address)
         except AdapterError as error:
-            self._failed(desk, question, call, error)
+            if not flight.abandoned:
+                self._failed(desk, question, call, error)
         else:
-            self._responded(desk, prepared, call, response, time.perf_counter() - began)
+            if not flight.abandoned:
+                self._responded(desk, prepared, call, response, time.perf_counter() - began)
         finally:
             del self.flights[call.address]
+        if flight.abandoned:
+            desk.recorder.add(ModelAborted(reason="migrated", text=flight.text), call.address)
 
     async def _send(
         self, adapter: Adapter, request: ModelRequest, deadline: float, address: str
@@ -370,13 +382,17 @@ class Models:
     async def _streamed(
         self, pieces: AsyncIterator[Delta | ModelResponse], address: str
     ) -> ModelResponse:
-        async for piece in pieces:
-            if isinstance(piece, ModelResponse):
-                return piece
-            flight = self.flights.get(address)
-            if flight is not None:
-                flight.text += piece.text
-            self._show(address, piece)
+        try:
+            async for piece in pieces:
+                if isinstance(piece, ModelResponse):
+                    return piece
+                flight = self.flights.get(address)
+                if flight is not None:
+                    flight.text += piece.text
+                self._show(address, piece)
+        finally:  # now, not when somebody collects it: it holds a connection
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
         raise MalformedAnswerError("the stream ended without an answer")
 
     def _responded(

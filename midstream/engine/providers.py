@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from midstream.adapters.base import Adapter
@@ -28,6 +29,17 @@ class Providers:
     ) -> None:
         self._adapters: dict[str, Adapter] = dict(adapters or {})
         self._scripts = None if scripts is None else dict(scripts)
+
+    async def ready(self, model: str) -> None:
+        """Make the adapter of a model in a thread, where that has not been done: loading a vendor's SDK takes its time.
+
+        Raises:
+            ConfigError: See `adapter`.
+        """
+        provider, colon, _ = model.partition(":")
+        if colon and self._scripts is None and provider not in self._adapters:
+            made = await asyncio.to_thread(self._made, provider)
+            self._adapters.setdefault(provider, made)
 
     def adapter(self, model: str) -> tuple[Adapter, str]:
         """Return who answers for `provider:model`, and the model's name without the provider.

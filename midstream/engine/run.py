@@ -230,6 +230,7 @@ class Run:
             step: See `messages`.
             at: See `messages`.
         """
+        await self._host.providers.ready(model)
         adapter, name = self._host.providers.adapter(model)
         state = await self.state(at=at)
         view = adapter.begin(name)
@@ -271,6 +272,7 @@ class Run:
         async def apply_plan(plan: MigrationPlan) -> None:
             await self._apply(plan, switch, by)
 
+        await self._host.providers.ready(to)
         plan = plan_migration(
             await self.state(),
             self._host.providers,

@@ -20,7 +20,7 @@ from midstream.engine.graph import Graph, Node
 from midstream.engine.model_calls import Models
 from midstream.engine.recorder import Recorder
 from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
-from midstream.events.ids import Address, RunId, activation_of
+from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
     ModelAborted,
@@ -128,11 +128,12 @@ class Runner:
         self.others_appended()
 
     def _abandon_migrated(self) -> None:
-        newest = max((switch.seq for switch in self.state.switches if switch.now), default=0)
         for flight in self.models.flights.values():
-            node = activation_of(flight.address).rpartition("#")[0]
-            wanted = self.state.model_for(flight.asked, node, flight.thread)
-            if wanted != flight.model and newest > flight.since and not flight.abandoned:
+            node = node_of(flight.address)
+            switches = self.state.switches_for(flight.asked, node, flight.thread)
+            if not any(switch.now and switch.seq > flight.since for switch in switches):
+                continue
+            if switches[-1].target != flight.model and not flight.abandoned:
                 flight.abandoned = True
                 flight.task.cancel()
 
@@ -198,7 +199,7 @@ class Runner:
                 self.recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
             case "tool":
                 message = f"{kind}: {reason}" if reason else kind
-                if call.request.get("effect", "unsafe") == "unsafe":
+                if _doubtful(call):
                     message += "; it may have had its effect"
                 self.recorder.add(ToolFailed(kind=kind, message=message), call.address, cause=cause)
             case _:
@@ -295,27 +296,42 @@ class Runner:
             self._failed(node, address, attempt, _kind(error), shown(error), error)
 
     async def _call(self, node: Node, address: Address, attempt: int) -> Any:
-        context = self._context(node, address, attempt) if node.wants_context else None
-        arguments = bind(node, self.state, self.state.activations[address], context)
-        if node.timeout is None:
+        activation = self.state.activations[address]
+        if not node.wants_context:
+            output = await self._invoke(node, bind(node, self.state, activation, None))
+            return plain(output, f"output of node {node.name!r}")
+        desk = Desk(
+            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
+        )
+        context = Context(desk, self.models, attempt=attempt, model=node.model)
+        arguments = bind(node, self.state, activation, context)
+        desk.claims.begin()
+        strays = False
+        try:
             output = await self._invoke(node, arguments)
-        else:
-            async with asyncio.timeout(node.timeout):
-                output = await self._invoke(node, arguments)
+        except Exception:
+            if desk.torn:
+                raise Restart from None
+            raise
+        finally:
+            strays = await desk.claims.end()
+        if desk.torn:
+            raise Restart
+        if strays:
+            self._leave_all(address, None)
         return plain(output, f"output of node {node.name!r}")
 
     async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
+        if node.timeout is None:
+            return await self._result(node, arguments)
+        async with asyncio.timeout(node.timeout):
+            return await self._result(node, arguments)
+
+    async def _result(self, node: Node, arguments: dict[str, Any]) -> Any:
         if not node.is_async and not node.pure:
             return await asyncio.to_thread(node.function, **arguments)
         made = node.function(**arguments)
         return await made if inspect.isawaitable(made) else made
-
-    def _context(self, node: Node, address: Address, attempt: int) -> Context:
-        desk = Desk(
-            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
-        )
-        desk.claims.begin()
-        return Context(desk, self.models, attempt=attempt, model=node.model)
 
     def _failed(
         self,
@@ -330,9 +346,7 @@ class Runner:
         retry_at = node.retry.due(
             kind, attempt, now=self._clock.now(), seed=f"{self.recorder.run_id}/{address}"
         )
-        for name in tuple(self.state.open_calls):
-            if name.startswith(f"{address}/"):
-                self._leave(self.state.calls[name], retry_at)
+        self._leave_all(address, retry_at)
         self.recorder.add(
             NodeFailed(
                 kind=kind,
@@ -344,17 +358,31 @@ class Runner:
             address,
         )
 
+    def _leave_all(self, address: Address, retry_at: float | None) -> None:
+        """Record what is known of the calls that an attempt left behind."""
+        for name in tuple(self.state.open_calls):
+            if name.startswith(f"{address}/"):
+                self._leave(self.state.calls[name], retry_at)
+
     def _leave(self, call: Call, retry_at: float | None) -> None:
-        """Record what is known of a call whose caller has failed; one that may be repeated is, with its node."""
-        if call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe":
-            self.recorder.add(ToolUnknown(reason="abandoned when its node failed"), call.address)
+        """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
+        if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
+            return  # its time comes all the same, and the next attempt waits for it
+        if _doubtful(call):
+            self.recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
         elif call.kind == "tool" and retry_at is not None:
             failed = ToolFailed(
-                kind="failed", message="its node failed", retry_at=retry_at, attempt=call.attempt
+                kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
             )
             self.recorder.add(failed, call.address)
         else:
-            self._close(call, "failed", "its node failed")
+            self._close(call, "failed", "its node ended")
+
+
+def _doubtful(call: Call) -> bool:
+    """Say whether nobody knows what a call did that is to be ended now."""
+    unsafe = call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe"
+    return unsafe and call.status in ("open", "unknown")
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
@@ -384,6 +412,6 @@ def _kind(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     own = [
-        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\\\", "/")
+        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\", "/")
     ]
     return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()

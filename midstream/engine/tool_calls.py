@@ -50,7 +50,9 @@ async def call_tool(
     """
     while True:
         call = desk.call(address)
-        if call is not None and call.status in ("completed", "failed"):
+        if call is not None and (
+            call.status == "completed" or (call.status == "failed" and not desk.again(call))
+        ):
             return _outcome(tool, call)
         if call is not None and call.status == "unknown":
             await _settle(desk, tool, call)
@@ -129,6 +131,12 @@ async def _attempt(
         recorder.add(ToolCompleted(result=plain(result, f"result of {tool.name!r}")), address)
     except StoreError:
         raise
+    except asyncio.CancelledError as error:
+        current = asyncio.current_task()
+        if current is None or current.cancelling():
+            raise
+        # Nobody cancelled this call: the tool awaited something that somebody else had cancelled.
+        _failed(desk, tool, address, "cancelled", shown(error), attempt)
     except TimeoutError as error:
         limit = f"{tool.name!r} took longer than {tool.timeout} s" if tool.timeout else shown(error)
         _failed(desk, tool, address, "timeout", limit, attempt)
@@ -201,26 +209,27 @@ def request_all(
     for address, wanted in calls.items():
         if desk.call(address) is not None:
             continue
-        tool = tools.get(wanted.name)
-        parsed = wanted.parsed()
-        if tool is None or parsed is None:
-            _refuse(desk, wanted, address, tools, lane)
+        tool, parsed = tools.get(wanted.name), wanted.parsed()
+        if tool is None:
+            known = ", ".join(sorted(tools)) or "none"
+            message = f"there is no tool {wanted.name!r}; there are: {known}"
+            _refuse(desk, wanted, address, lane, "unknown_tool", message)
+        elif parsed is None:
+            message = (
+                f"the arguments of {wanted.name!r} are not a JSON object: {wanted.arguments!r:.200}"
+            )
+            _refuse(desk, wanted, address, lane, "bad_arguments", message)
         else:
-            request_tool(desk, tool, parsed, address, lane=lane, call_id=wanted.id)
+            try:
+                request_tool(desk, tool, parsed, address, lane=lane, call_id=wanted.id)
+            except NotRecordableError as error:
+                _refuse(desk, wanted, address, lane, "bad_arguments", shown(error))
 
 
 def _refuse(
-    desk: Desk, wanted: ToolCall, address: Address, tools: Mapping[str, Tool], lane: str
+    desk: Desk, wanted: ToolCall, address: Address, lane: str, kind: str, message: str
 ) -> None:
     """Record a call that cannot be made, with what the model is told of it."""
-    if wanted.name not in tools:
-        known = ", ".join(sorted(tools)) or "none"
-        kind, message = "unknown_tool", f"there is no tool {wanted.name!r}; there are: {known}"
-    else:
-        kind = "bad_arguments"
-        message = (
-            f"the arguments of {wanted.name!r} are not a JSON object: {wanted.arguments!r:.200}"
-        )
     key = idempotency_key(desk.recorder.run_id, address)
     desk.recorder.add(
         ToolRequested(name=wanted.name, effect="read", key=key, call_id=wanted.id, lane=lane),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints, overload
+from typing import Annotated, Any, overload
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
 from midstream.engine.retry import NEVER, Retry
+from midstream.engine.signature import annotations_of, is_async
 from midstream.errors import ConfigError, ToolError
 from midstream.events.content import ToolSpec
 from midstream.events.payloads import Effect
@@ -110,7 +111,11 @@ class Tool:
                 tool=self.name,
                 kind="bad_arguments",
             ) from error
-        return {name: getattr(checked, name) for name in checked.model_fields_set}
+        return {
+            str(field.alias): getattr(checked, name)
+            for name, field in self.arguments.model_fields.items()
+            if name in checked.model_fields_set
+        }
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, past the engine; nothing is recorded."""
@@ -186,16 +191,16 @@ def make_tool(
         on_unknown,
         arguments,
         context,
-        inspect.iscoroutinefunction(function),
+        is_async(function),
         schema,
     )
 
 
 def _arguments(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str]:
-    hints = get_type_hints(function, include_extras=True)
+    hints = annotations_of(function)
     fields: dict[str, Any] = {}
     context = ""
-    for parameter in inspect.signature(function).parameters.values():
+    for place, parameter in enumerate(inspect.signature(function).parameters.values()):
         annotation = hints.get(parameter.name, Any)
         if annotation is ToolContext:
             context = parameter.name
@@ -203,9 +208,15 @@ def _arguments(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel]
             raise ConfigError(
                 f"tool {name!r}: parameter {parameter} cannot be described; name each argument"
             )
+        elif parameter.name not in hints and parameter.annotation is not parameter.empty:
+            raise ConfigError(
+                f"tool {name!r}: the annotation of parameter {parameter} names nothing that can be found at run time; "
+                "import it, or move it to the top of its module"
+            )
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (annotation, default)
+            # By place: a parameter may have a name that a pydantic model has for itself.
+            fields[f"p{place}"] = (Annotated[annotation, Field(alias=parameter.name)], default)
     try:
         made = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     except PydanticSchemaGenerationError as error:

@@ -75,7 +75,7 @@ def _check_integers(type_: str, body: bytes) -> None:
     def check(digits: str) -> int:
         value = int(digits)
         if not -(2**63) <= value < 2**64:
-            found = f"an integer of {value.bit_length()} bits"
+            found = f"the integer {digits[:30]} does not fit in 64 bits"
             raise NotRecordableError(type_, found, "record it as text")
         return value
 

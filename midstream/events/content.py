@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import (
@@ -36,7 +36,7 @@ class Block(Content):
     """A part of a message; its `type` is always written, because it tells the parts apart."""
 
     @model_serializer(mode="wrap")
-    def _with_type(self, serialize: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+    def _with_type(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         tag: str = self.type  # type: ignore[attr-defined]  # every part has it
         return {"type": tag, **serialize(self)}
 

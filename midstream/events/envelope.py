@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from midstream.errors import CorruptLogError, UnknownEventError
+from midstream.errors import CorruptLogError, NotRecordableError, UnknownEventError
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import PAYLOADS, Payload
 
@@ -119,18 +119,26 @@ def genesis(run_id: str) -> bytes:
 
 
 def chain(previous: bytes, seq: int, draft: Draft, epoch: int | None) -> bytes:
-    """Return the digest of a draft that becomes event number `seq` after an event with digest `previous`."""
-    return link(
-        previous,
-        seq,
-        (draft.type, draft.version),
-        draft.at,
-        draft.actor,
-        draft.cause,
-        draft.address,
-        epoch,
-        draft.body,
-    )
+    """Return the digest of a draft that becomes event number `seq` after an event with digest `previous`.
+
+    Raises:
+        NotRecordableError: Its envelope is not JSON.
+    """
+    try:
+        return link(
+            previous,
+            seq,
+            (draft.type, draft.version),
+            draft.at,
+            draft.actor,
+            draft.cause,
+            draft.address,
+            epoch,
+            draft.body,
+        )
+    except TypeError as error:
+        place = f"the envelope of {draft.type!r}"
+        raise NotRecordableError(place, str(error), "pass texts and integers") from error
 
 
 def link(

@@ -94,8 +94,11 @@ class MemoryStore:
         check_first(run_id, drafts, expected)
         run = self._checked(run_id, drafts, expected, epoch, holder)
         digest = run.events[-1].digest if run.events else genesis(run_id)
-        for seq, draft in enumerate(drafts, expected + 1):
-            digest = chain(digest, seq, draft, epoch)
+        digests = [
+            digest := chain(digest, seq, draft, epoch)
+            for seq, draft in enumerate(drafts, expected + 1)
+        ]
+        for seq, (draft, digest) in enumerate(zip(drafts, digests, strict=True), expected + 1):
             self._blobs.update(draft.blobs)
             event = self._event(run_id, seq, draft, epoch, digest)
             run.events.append(event)

@@ -102,6 +102,7 @@ class RunCreated(Fact):
         model: The default model of the run, or empty.
         tags: For finding it again.
         parent: The run that started this one, or None.
+        id: Of this start; a start whose answer was lost is recognised by it.
     """
 
     type: Literal["run.created"] = "run.created"
@@ -113,6 +114,7 @@ class RunCreated(Fact):
     model: str = ""
     tags: Mapping[str, str] = Field(default_factory=dict)
     parent: str | None = None
+    id: str = ""
 
 
 class RunResumed(Fact):

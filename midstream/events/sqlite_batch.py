@@ -16,7 +16,6 @@ from midstream.errors import (
     LeaseHeldError,
     LeaseLostError,
     MidstreamError,
-    NotRecordableError,
     RunNotFoundError,
 )
 from midstream.events.catalog import check_first
@@ -179,13 +178,7 @@ class Batch:
         digest = run.digest
         epoch = command.epoch
         for seq, draft in enumerate(command.drafts, command.expected + 1):
-            try:
-                digest = chain(digest, seq, draft, epoch)
-            except TypeError as error:
-                place = f"the envelope of {draft.type!r}"
-                raise NotRecordableError(
-                    place, str(error), "pass texts and integers of 64 bits"
-                ) from error
+            digest = chain(digest, seq, draft, epoch)
             kind = self.kinds.number[draft.type, draft.version]
             rows.append((run, row_of(seq, kind, draft, epoch, digest)))
         return rows, digest

@@ -12,7 +12,6 @@ from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
 from midstream.events.store import Head, Snapshot, Status
 
-
 ROWS = 1024
 """Rows of one statement at most: 10,240 bound values, of 32,766 that SQLite takes; a commit of them takes a few ms."""
 

@@ -69,10 +69,12 @@ class Reader:
                 (key, after, last),
             )
             await self._learn(rows)
-            events = [event_of(run_id, row, self._kinds, None) for row in rows]
-            for start in range(0, len(events), _SLICE):
-                for event in await self._whole(events[start : start + _SLICE]):
+            for start in range(0, len(rows), _SLICE):
+                events, damage = await self._whole(run_id, rows[start : start + _SLICE])
+                for event in events:
                     yield event
+                if damage is not None:
+                    raise damage
             if len(rows) < PAGE:
                 return
             after = rows[-1][0]
@@ -153,16 +155,31 @@ class Reader:
         )
         return {row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=after)
 
-    async def _whole(self, events: list[Event]) -> list[Event]:
-        """Return the events with their blobs in place."""
+    async def _whole(
+        self, run_id: RunId, rows: Sequence[Sequence[Any]]
+    ) -> tuple[list[Event], CorruptLogError | None]:
+        """Return the events of these rows with their blobs in place, up to the first one that is damaged."""
+        events: list[Event] = []
+        try:
+            for row in rows:
+                events.append(event_of(run_id, row, self._kinds, None))  # noqa: PERF401  # those before the damage are kept
+        except CorruptLogError as error:
+            whole, earlier = await self._with_blobs(events)
+            return whole, earlier or error
+        return await self._with_blobs(events)
+
+    async def _with_blobs(self, events: list[Event]) -> tuple[list[Event], CorruptLogError | None]:
         marked = {event.seq: references(event.body) for event in events if MARK in event.body}
         if not marked:
-            return events
+            return events, None
         kept = await self._kept(list({digest for digests in marked.values() for digest in digests}))
-        return [
-            _filled_in(event, marked[event.seq], kept) if event.seq in marked else event
-            for event in events
-        ]
+        for place, event in enumerate(events):
+            if event.seq in marked:
+                try:
+                    events[place] = _filled_in(event, marked[event.seq], kept)
+                except CorruptLogError as error:
+                    return events[:place], error
+        return events, None
 
     async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
         """Return those of the blobs that are there, as they are kept."""

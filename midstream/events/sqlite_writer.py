@@ -81,7 +81,7 @@ class Writer:
             while self._line or not self._closing:
                 if self._line:
                     taken = self._take()
-                    await self._commit(taken)
+                    await self._commit_or_fail(taken)
                 else:
                     self._filled.clear()
                     await self._filled.wait()
@@ -107,6 +107,15 @@ class Writer:
             batch.append(line.popleft())
         return batch
 
+    async def _commit_or_fail(self, commands: Sequence[Command]) -> None:
+        try:
+            await self._commit(commands)
+        except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits must hear of it, the others go on
+            self._known.clear()
+            failed = StoreError(f"the append failed in an unexpected way: {error!r}")
+            failed.__cause__ = error
+            self._fail(commands, failed)
+
     async def _commit(self, commands: Sequence[Command]) -> None:
         """Commit the commands together; where that fails, find out which of them cannot be."""
         if all([command.plain for command in commands]) and await self._tried(
@@ -121,12 +130,12 @@ class Writer:
     async def _at_once(self, commands: Sequence[Command]) -> bool:
         """Write plain appends in one statement; return False where only the file can tell what to answer."""
         quick = Quick()
-        if not quick.take(commands, self._known, self._transactions.kinds.number):
-            self._drop(commands)
-            return False
         try:
+            if not quick.take(commands, self._known, self._transactions.kinds.number):
+                self._drop(commands)
+                return False
             first = await self._transactions.at_once(quick)
-        except Overtaken:
+        except (Overtaken, NotRecordableError):
             self._drop(commands)
             return False
         grown: dict[RunId, int] = {}

@@ -101,7 +101,7 @@ def _number(value: float, path: str) -> float:
         raise NotRecordableError(
             path, f"{value!r} has no place in JSON", "use None, or a text, for what is not a number"
         )
-    if type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
+    if type(value) is int and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
         raise NotRecordableError(
             path, f"an integer of {value.bit_length()} bits", "record it as text"
         )

@@ -29,6 +29,7 @@ class Activation:
         attempt: The newest attempt, from 1.
         inputs: For each parameter that takes a node's output, the activation it comes from.
         sources: The activations it waited for, in the order of the graph.
+        since: The event that began its newest attempt.
         output: What it returned.
         retry_at: When the next attempt is due, while it waits; in seconds since 1970.
     """
@@ -39,6 +40,7 @@ class Activation:
     attempt: int
     inputs: Mapping[str, str]
     sources: tuple[str, ...]
+    since: int
     output: Any = None
     retry_at: float | None = None
 
@@ -113,7 +115,7 @@ class RunState:
         ended: The data of the event that ended it.
         heads: For each activation and lane, the newest model call that was answered.
         threads: For each named thread, the newest model call that was answered.
-        open_calls: Addresses of calls that are open or whose outcome is unknown.
+        open_calls: Addresses of calls that have not ended: open, of unknown outcome, or between two attempts.
         notes: The ids of the notes that were added.
     """
 
@@ -159,12 +161,19 @@ class RunState:
             node: The node that calls.
             thread: The thread it speaks in, or empty.
         """
+        switches = self.switches_for(asked, node, thread)
+        return switches[-1].target if switches else asked or self.model
+
+    def switches_for(self, asked: str, node: str, thread: str) -> list[Switch]:
+        """Return the migrations that such a call has been through, in order; see `model_for`."""
         model = asked or self.model
         scopes = ("run", f"node:{node}", f"thread:{thread}" if thread else "")
+        found: list[Switch] = []
         for switch in self.switches:
             if switch.scope in scopes and switch.source in ("", model):
                 model = switch.target
-        return model
+                found.append(switch)
+        return found
 
 
 def _run_created(state: RunState, event: Event) -> None:
@@ -225,7 +234,7 @@ def _node_scheduled(state: RunState, event: Event) -> None:
     shape = state.topology.nodes[node]
     latest = state.latest
     sources = tuple(latest[name].address for name in shape.waits_for)
-    made = Activation(address, node, "running", 1, event.data.get("inputs", {}), sources)
+    made = Activation(address, node, "running", 1, event.data.get("inputs", {}), sources, event.seq)
     state.activations[address] = latest[node] = made
     state.running[address] = None
     state.ready.pop(node, None)
@@ -236,6 +245,7 @@ def _node_started(state: RunState, event: Event) -> None:
     found = state.activations[event.address or ""]
     found.status = "running"
     found.attempt = event.data["attempt"]
+    found.since = event.seq
     found.retry_at = None
     state.waiting.pop(found.address, None)
     state.running[found.address] = None
@@ -307,7 +317,8 @@ def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
     call.status, call.outcome, call.seq = "waiting" if waiting else "failed", event.data, event.seq
-    state.open_calls.pop(call.address, None)
+    if not waiting:
+        state.open_calls.pop(call.address, None)
 
 
 def _model_responded(state: RunState, event: Event) -> None:
@@ -333,7 +344,6 @@ def _tool_retried(state: RunState, event: Event) -> None:
     if call.status == "unknown":
         call.status = "waiting"
         call.outcome = {"retry_at": 0.0}
-        state.open_calls.pop(call.address, None)
 
 
 def _value_recorded(state: RunState, event: Event) -> None:

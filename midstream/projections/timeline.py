@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from midstream.events.envelope import Event
+from midstream.events.payloads import VERSIONS
 
 _LONGEST = 100
 
@@ -31,8 +32,9 @@ class Line:
 
 
 def line(event: Event) -> Line:
-    """Put one event into words; an event of an unknown type is shown by its data."""
-    describe = _WORDS.get(event.type)
+    """Put one event into words; one of a later release is shown by its data."""
+    known = VERSIONS.get(event.type) == event.version
+    describe = _WORDS.get(event.type) if known else None
     text = str(dict(event.data)) if describe is None else describe(event.data)
     return Line(event.seq, event.at, event.type, event.address or "", shortened(text))
 

@@ -12,7 +12,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
 from types import TracebackType
@@ -21,6 +22,16 @@ from typing import Any, Self
 import orjson
 
 from midstream import Engine
+from midstream.errors import ConcurrencyError, RunCancelledError
+from midstream.events.codec import encode
+from midstream.events.envelope import Draft
+from midstream.events.ids import RunId
+from midstream.events.patience import append_patiently
+from midstream.events.payloads import NoteAdded
+from midstream.events.sqlite import SqliteStore
+from midstream.events.store import EventStore, Head
+from midstream.events.subscribe import subscribe
+from tests.stores import StoreAround
 
 from .world import MODEL, World, expedition
 
@@ -55,19 +66,60 @@ class Nursery:
         self._process.stdout.close()
 
     def run(self, job: str, *, kill_after: float | None = None, **order: Any) -> str:
-        """Run a job in a child and return how it ended: `done`, `killed`, `exited` where it was told to, or `failed`.
+        """Run a job in a child and return how it ended; see `wait`."""
+        return self.wait(self.begin(job, **order), kill_after=kill_after)
+
+    def begin(self, job: str, **order: Any) -> int:
+        """Begin a job in a child and return its process id, which is its own until it was waited for.
 
         Args:
             job: The name of one of `JOBS`.
-            kill_after: Seconds after which it is killed, or None.
             **order: What the job is told.
         """
+        return int(self._tell({"job": job, **order}))
+
+    def wait(self, child: int, *, kill_after: float | None = None) -> str:
+        """Wait for a child: `done`, `killed`, `exited` where it was told to, or `failed`.
+
+        Args:
+            child: Its process id.
+            kill_after: Seconds after which it is killed, or None.
+        """
+        return self._tell({"wait": child, "kill_after": kill_after})
+
+    def _tell(self, order: Mapping[str, Any]) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        line = orjson.dumps({"job": job, "kill_after": kill_after, **order})
-        self._process.stdin.write(line + b"\n")
+        self._process.stdin.write(orjson.dumps(order) + b"\n")
         self._process.stdin.flush()
         return self._process.stdout.readline().decode().strip()
+
+
+class Noting(StoreAround):
+    """A store that writes the names of the errors of its appends into a file."""
+
+    def __init__(self, inner: EventStore, file: Path) -> None:
+        super().__init__(inner)
+        self._file = file
+
+    def append(
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        *,
+        expected: int,
+        epoch: int | None = None,
+        holder: str | None = None,
+    ) -> Awaitable[Head]:
+        sent = super().append(run_id, drafts, expected=expected, epoch=epoch, holder=holder)
+        future = asyncio.ensure_future(sent)
+        future.add_done_callback(self._note)
+        return future
+
+    def _note(self, done: asyncio.Future[Head]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            with self._file.open("a") as file:
+                file.write(type(error).__name__ + "\n")
 
 
 async def drive(order: Mapping[str, Any]) -> None:
@@ -75,16 +127,43 @@ async def drive(order: Mapping[str, Any]) -> None:
     world = World(Path(order["effects"]), order["pace"])
     if order.get("exit_at") is not None:
         world.point = _counting(order["exit_at"])
-    engine = Engine.open(
-        order["file"],
-        models={"walker": world.script()},
-        model=MODEL,
-        lease=order["lease"],
-        synchronous=order.get("synchronous", "full"),
-    )
-    async with engine:
+
+    async def opened() -> EventStore:
+        store = await SqliteStore.open(order["file"])
+        return Noting(store, Path(order["effects"] + ".errors"))
+
+    models = {"walker": world.script(), "other": world.script()}
+    async with Engine(opened, models=models, model=MODEL, lease=order["lease"]) as engine:
         run = await engine.start(expedition(world), run_id=order["run"], land="home")
-        await run
+        with suppress(RunCancelledError):
+            await run
+
+
+async def write(order: Mapping[str, Any]) -> None:
+    """Append notes to a run that others write to as well, each after what was read."""
+    store = await SqliteStore.open(order["file"])
+    run_id, name = RunId(order["run"]), order["name"]
+    for number in range(order["count"]):
+        draft = encode(NoteAdded(id=f"{name}-{number}", data="x" * (number * 50)), at=number)
+        while True:
+            head = await store.head(run_id)
+            assert head is not None
+            try:
+                await append_patiently(store, run_id, [draft], expected=head.seq)
+            except ConcurrencyError:
+                continue
+            break
+    await store.close()
+
+
+async def follow(order: Mapping[str, Any]) -> None:
+    """Follow a run until it has so many events, and write down each seq and what came with it."""
+    store = await SqliteStore.open(order["file"], read_only=order["read_only"])
+    last = order["until"]
+    events = subscribe(store, RunId(order["run"]), until=lambda event: event.seq >= last)
+    seen = [(event.seq, event.data.get("id", "")) async for event in events]
+    await store.close()
+    Path(order["report"]).write_bytes(orjson.dumps(seen))  # noqa: ASYNC240  # nothing else runs here
 
 
 def _counting(place: int) -> Callable[[str], None]:
@@ -99,24 +178,33 @@ def _counting(place: int) -> Callable[[str], None]:
     return point
 
 
-JOBS: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[None]]] = {"drive": drive}
+JOBS: Mapping[str, Callable[[Mapping[str, Any]], Coroutine[Any, Any, None]]] = {
+    "drive": drive,
+    "write": write,
+    "follow": follow,
+}
 
 
 def main() -> None:
     """Serve orders until there are no more."""
     for line in sys.stdin.buffer:
         order: dict[str, Any] = orjson.loads(line)
-        child = os.fork()
-        if child == 0:
-            _work(order)
-        sys.stdout.write(_ended(child, order["kill_after"]) + "\n")
+        if "wait" in order:
+            answer = _ended(order["wait"], order["kill_after"])
+        else:
+            child = os.fork()
+            if child == 0:
+                _work(order)
+            answer = str(child)
+        sys.stdout.write(answer + "\n")
         sys.stdout.flush()
 
 
 def _work(order: Mapping[str, Any]) -> None:
     status = 1
+    os.dup2(2, 1)  # answers go to the standard output, and nothing else
     try:
-        asyncio.run(JOBS[order["job"]](order))  # type: ignore[arg-type]  # every job is a coroutine function
+        asyncio.run(JOBS[order["job"]](order))
         status = 0
     except BaseException:  # noqa: BLE001  # nothing may come back to the loop of the parent
         traceback.print_exc()

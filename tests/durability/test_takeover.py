@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from midstream import Context, Graph
-
 from tests.conftest import MakeEngine
 
 from .power import LateClock

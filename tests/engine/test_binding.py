@@ -130,12 +130,16 @@ def growing_plain(source: list) -> list[int]:  # type: ignore[type-arg]  # that 
     return source
 
 
+def nothing() -> list[int]:
+    return []
+
+
 @pytest.mark.parametrize("grow", [growing, growing_untyped, growing_plain])
 async def test_a_node_that_changes_its_argument_changes_it_for_nobody_else(
     make_engine: MakeEngine, grow: Callable[[Any], Any]
 ) -> None:
     graph = Graph("g")
-    graph.add_node("source", lambda: [])
+    graph.add_node("source", nothing)
     graph.add_node("one", grow, pure=True, output=True)
     graph.add_node("other", lambda source: source, after=["one"], output=True)
     engine = await make_engine()

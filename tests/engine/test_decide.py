@@ -102,7 +102,11 @@ def test_a_paused_run_starts_nothing_and_goes_on_when_it_is_continued() -> None:
 
 
 def test_a_cancellation_comes_before_everything_else() -> None:
-    facts = (*done("top"), (RunPaused(id="1"), None), (RunCancelRequested(id="2", reason="x"), None))
+    facts = (
+        *done("top"),
+        (RunPaused(id="1"), None),
+        (RunCancelRequested(id="2", reason="x"), None),
+    )
     assert decide(after(diamond(), *facts)) == (Cancel(5, "x"),)
 
 

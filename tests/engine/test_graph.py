@@ -242,7 +242,7 @@ print(graph.digest)
 def test_the_digest_is_the_same_in_every_process() -> None:
     package = os.path.dirname(os.path.dirname(midstream.__file__))  # noqa: PTH120  # for an environment variable
     digests = {
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [sys.executable, "-c", PROGRAM],
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": package},
             capture_output=True,

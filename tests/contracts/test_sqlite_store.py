@@ -1,0 +1,29 @@
+"""The store in SQLite keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import settings
+
+from midstream.events import EventStore
+from midstream.events.sqlite import SqliteStore
+from midstream.testing.contract import StoreContract, StoreMachine
+
+
+class TestSqliteStore(StoreContract):
+    persistent = True
+
+    async def make_store(self, folder: Path) -> EventStore:
+        return await SqliteStore.open(folder / "log.db", synchronous="normal")
+
+
+class SqliteMachine(StoreMachine):
+    persistent = True
+
+    async def make_store(self, folder: Path) -> EventStore:
+        return await SqliteStore.open(folder / "log.db", synchronous="normal")
+
+
+TestSqliteMachine = SqliteMachine.TestCase
+TestSqliteMachine.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)

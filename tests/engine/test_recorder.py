@@ -1,0 +1,146 @@
+"""Writing: what is recorded is folded at once, appended in order, and survives what others append."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from midstream import Graph
+from midstream.engine.recorder import Recorder
+from midstream.errors import LeaseLostError, NotRecordableError
+from midstream.events.codec import encode
+from midstream.events.ids import RunId
+from midstream.events.memory import MemoryStore
+from midstream.events.payloads import (
+    NodeCompleted,
+    NodeScheduled,
+    NoteAdded,
+    RunCreated,
+    RunPaused,
+    ValueRecorded,
+)
+from midstream.events.store import EventStore
+from midstream.projections.run_state import RunState, fold_run
+from tests.conftest import MakeStore
+from tests.engine.stage import RoundaboutStore, TellingStore, turns, until
+
+R = RunId("r")
+
+
+async def recording(store: EventStore) -> tuple[Recorder, list[int]]:
+    """Begin a run of one node, and return who records it and a list that grows when others' events were folded."""
+    graph = Graph("g")
+    graph.add_node("n", lambda: 1)
+    created = RunCreated(graph="g", definition=graph.definition, graph_digest=graph.digest)
+    draft = encode(created, at=0)
+    while await store.head(R) is None:
+        try:
+            await store.append(R, [draft], expected=0, epoch=1, holder="me")
+        except Exception:  # noqa: BLE001, S112  # a store of the mode that loses answers
+            continue
+    state = await folded(store)
+    changes: list[int] = []
+    recorder = Recorder(
+        store,
+        R,
+        state,
+        epoch=1,
+        clock=lambda: 1.0,
+        changed=lambda: changes.append(recorder.state.seq),
+    )
+    store.watch(lambda _, seq: recorder.noticed(seq))
+    return recorder, changes
+
+
+async def folded(store: EventStore) -> RunState:
+    return fold_run([event async for event in store.read(R)])
+
+
+async def outside(store: EventStore, id_: str) -> None:
+    """Append as somebody who is not the driver."""
+    head = await store.head(R)
+    assert head is not None
+    await store.append(R, [encode(NoteAdded(id=id_, data=1), at=0)], expected=head.seq)
+
+
+async def test_what_is_recorded_is_folded_before_it_is_durable(make_store: MakeStore) -> None:
+    recorder, _ = await recording(make_store())
+    recorder.add(NodeScheduled(), "n#1")
+    assert "n#1" in recorder.state.running
+    await recorder.durable()
+
+
+async def test_what_is_recorded_in_one_go_is_one_append() -> None:
+    store = TellingStore(MemoryStore())
+    recorder, _ = await recording(store)
+    recorder.add(NodeScheduled(), "n#1")
+    recorder.add(ValueRecorded(value=1), "n#1/now#1")
+    await recorder.durable()
+    assert store.appends[1:] == [("node.scheduled", "value.recorded")]
+
+
+async def test_what_somebody_else_appends_is_folded_in_its_place(make_store: MakeStore) -> None:
+    store = make_store()
+    recorder, changes = await recording(store)
+    recorder.add(NodeScheduled(), "n#1")
+    inner: EventStore = getattr(store, "inner", store)
+    await outside(inner, "first")  # before what was added has been sent
+    recorder.add(NodeCompleted(output=1), "n#1")
+    await recorder.durable()
+    await recorder.settle()
+    assert recorder.state == await folded(store)
+    assert recorder.state.notes == {"first"}
+    assert changes
+
+
+async def test_what_is_appended_while_the_log_is_read_is_heard_of() -> None:
+    inner = MemoryStore()
+    recorder, changes = await recording(RoundaboutStore(inner))
+    await outside(inner, "first")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the log is being read now
+    await outside(inner, "second")
+    await until(lambda: len(changes) > 0)
+    await turns(50)
+    assert recorder.state.notes == {"first", "second"}
+
+
+async def test_a_driver_whose_lease_is_gone_can_write_no_more(make_store: MakeStore) -> None:
+    store = make_store()
+    recorder, _ = await recording(store)
+    await store.acquire(R, "other", now=10.0)
+    recorder.add(NodeScheduled(), "n#1")
+    with pytest.raises(LeaseLostError):
+        await recorder.durable()
+    with pytest.raises(LeaseLostError):
+        recorder.add(RunPaused(id="1"))
+    assert (await folded(store)).seq == 1
+
+
+async def test_a_value_that_is_not_json_is_refused_and_nothing_is_recorded(
+    make_store: MakeStore,
+) -> None:
+    store = make_store()
+    recorder, _ = await recording(store)
+    with pytest.raises(NotRecordableError):
+        recorder.add(ValueRecorded(value="\ud800"), "n#1/now#1")
+    await recorder.durable()
+    assert recorder.state.seq == 1
+    assert (await folded(store)).seq == 1
+
+
+async def test_a_thousand_events_arrive_in_order_whatever_gets_lost(make_store: MakeStore) -> None:
+    store = make_store()
+    recorder, _ = await recording(store)
+    for n in range(1000):
+        recorder.add(ValueRecorded(value=n), f"n#1/now#{n}")
+        if n % 7 == 0:
+            await asyncio.sleep(0)
+        if n % 100 == 0:
+            await recorder.durable()
+    await recorder.durable()
+    values = [event.data["value"] async for event in store.read(R, after=1)]
+    assert values == list(range(1000))
+    await recorder.settle()
+    assert recorder.state == await folded(store)

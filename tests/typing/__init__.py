@@ -1,0 +1,1 @@
+"""Code that must, and code that must not, type-check for users."""
