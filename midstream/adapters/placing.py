@@ -27,6 +27,8 @@ from midstream.events.payloads import Change
 
 def put_in_place(segment: Segment) -> tuple[Segment, tuple[Change, ...]]:
     """Return the segment with its parts and messages in their places, and what was changed for that."""
+    if all(_is_in_place(message) for message in segment.messages) and len(segment.messages) < 2:
+        return segment, ()
     changes: list[Change] = []
     told: list[Message] = []
     for message in segment.messages:
@@ -37,6 +39,18 @@ def put_in_place(segment: Segment) -> tuple[Segment, tuple[Change, ...]]:
             repair("reordered", segment.seq, "results of tools were put right after their calls")
         )
     return replace(segment, messages=tuple(ordered)), tuple(changes)
+
+
+def _is_in_place(message: Message) -> bool:
+    match message.role:
+        case "assistant":
+            return not any(isinstance(part, ToolResult) for part in message.parts)
+        case "tool":
+            return all(isinstance(part, ToolResult) for part in message.parts)
+        case "user":
+            return all(isinstance(part, Text | Image | Opaque) for part in message.parts)
+        case "system":
+            return all(isinstance(part, Text) for part in message.parts)
 
 
 def _split(message: Message, seq: int, changes: list[Change]) -> list[Message]:

@@ -190,16 +190,16 @@ class Telling:
 
     def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
         """Return the view with everything that was told."""
-        told = self._encoded()
+        told = self._encoded()  # of the head, too, and it may repair both
         view = self.view.grown(
             self.items,
             encoded=told,
             open_calls=open_calls,
             state=self.state,
             changes=tuple(self.changes),
+            weight=self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media,
         )
-        weight = self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media
-        return replace(view, head=self.head, size=view.size + weight)
+        return view if self.head is self.view.head else replace(view, head=self.head)
 
     def _encoded(self) -> bytes:
         try:
