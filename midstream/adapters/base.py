@@ -29,6 +29,8 @@ class Capabilities:
         context_window: In tokens; None where it is not known.
         max_output: In tokens; None where it is not known.
         images: It takes images.
+        documents: It takes documents.
+        audio: It takes audio.
         tools: It can call tools.
         reasoning: It gives its reasoning back in a form it wants returned.
         settings: The settings it takes.
@@ -37,6 +39,8 @@ class Capabilities:
     context_window: int | None = None
     max_output: int | None = None
     images: bool = True
+    documents: bool = True
+    audio: bool = False
     tools: bool = True
     reasoning: bool = False
     settings: frozenset[str] = frozenset(

@@ -50,9 +50,17 @@ _MESSAGES = frozenset(("max_tokens", "stop", "tool_choice", "parallel_tool_calls
 
 
 def _chat(
-    pattern: str, window: int | None, output: int | None, *, images: bool = True, traits: str = ""
+    pattern: str,
+    window: int | None,
+    output: int | None,
+    *,
+    images: bool = True,
+    audio: bool = False,
+    traits: str = "",
 ) -> Family:
-    capabilities = Capabilities(window, output, images=images, settings=_CHAT)
+    capabilities = Capabilities(
+        window, output, images=images, documents=images, audio=audio, settings=_CHAT
+    )
     return Family(pattern, capabilities, traits=frozenset(traits.split()))
 
 
@@ -68,13 +76,11 @@ def _thinks(
     traits: str = "developer",
 ) -> Family:
     settings = _REASONING | frozenset(also.split())
-    capabilities = Capabilities(window, output, images=images, tools=tools, settings=settings)
-    return Family(
-        pattern,
-        capabilities,
-        tuple(efforts.split()),
-        frozenset(("completion_limit", *traits.split())),
+    capabilities = Capabilities(
+        window, output, images=images, documents=images, tools=tools, settings=settings
     )
+    own = ["completion_limit", *traits.split(), *(("free_text",) if "gpt" in pattern else ())]
+    return Family(pattern, capabilities, tuple(efforts.split()), frozenset(own))
 
 
 _SOME = "low medium high"
@@ -113,6 +119,7 @@ OPENAI = (
     _thinks(r"gpt-5\.\d", 1_000_000, 128_000, _ALL, also="parallel_tool_calls"),
     _thinks(r"gpt-5", 400_000, 128_000, "minimal low medium high", also="parallel_tool_calls"),
     _thinks(r"gpt-[6-9]", 1_000_000, 128_000, _ALL, also="parallel_tool_calls"),
+    _chat(r"gpt-(audio|4o(-mini)?-audio|realtime)", 128_000, 16_384, images=False, audio=True),
     _chat(r"gpt-4\.1", 1_047_576, 32_768),
     _chat(r"gpt-4o-2024-05-13", 128_000, 4_096),
     _chat(r"(gpt-4o|chatgpt-4o)", 128_000, 16_384),
@@ -123,7 +130,7 @@ OPENAI = (
     _chat("", None, None),
 )
 """Chat Completions. Traits: `developer` (the role of instructions), `completion_limit` (the name of the limit, and no
-sampling while it reasons), `default_none` (it does not reason unless told to), `tools_without_effort` (tools and an effort
+sampling while it reasons), `free_text` (it calls tools of free text), `default_none` (it does not reason unless told to), `tools_without_effort` (tools and an effort
 together are refused)."""
 
 
@@ -138,7 +145,12 @@ def _claude(
 ) -> Family:
     settings = _MESSAGES | ({"reasoning_effort"} if thinking else frozenset[str]())
     capabilities = Capabilities(
-        window, output, images=images, reasoning=bool(thinking), settings=settings
+        window,
+        output,
+        images=images,
+        documents=images,
+        reasoning=bool(thinking),
+        settings=settings,
     )
     efforts = {
         "": (),

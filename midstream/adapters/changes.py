@@ -7,7 +7,10 @@ from typing import Literal
 from midstream.events.payloads import Change
 
 Loss = Literal[
-    "field_dropped",  # a field of another wire format that the neutral form has no words for
+    "audio_dropped",  # the target cannot hear it and there is no transcript; a placeholder says that it was there
+    "citations_dropped",  # where a text comes from, in a form that only its issuer takes back
+    "document_dropped",  # the target cannot be given it and nobody has read it; a placeholder says that it was there
+    "hint_dropped",  # a field that only another dialect has
     "image_dropped",  # the target cannot be shown it; a placeholder says that it was there
     "opaque_dropped",  # a block of another dialect or provider
     "part_dropped",  # a part that has no place in a message of its role
@@ -21,6 +24,8 @@ Loss = Literal[
 Repair = Literal[
     "arguments_wrapped",  # arguments that are no JSON object, told as text inside one
     "empty_dropped",  # a text without a character that can be read
+    "custom_tool_wrapped",  # a tool of free text, told as one with a single argument
+    "document_moved",  # from a tool's result to a message of the user after it
     "error_prefixed",  # the dialect has no flag for a failed tool; its text says so
     "filler_inserted",  # a turn of the user, where the target needs one
     "id_mapped",  # a call id that the target would refuse
@@ -33,8 +38,10 @@ Repair = Literal[
     "prefix_broken",  # the list of tools changed, and with it the beginning of every request
     "refusal_as_text",
     "reordered",
+    "server_tool_degraded",  # a tool that another provider called itself, told as what can be read of it
     "setting_clamped",
     "setting_mapped",  # told as the nearest thing that the model takes
+    "strict_dropped",  # the schema of a tool is outside of what the provider can enforce
     "thinking_suspended",  # the open tool loop was begun by a model whose reasoning cannot be shown
     "tool_aliased",  # a tool's name that the target would refuse
     "unicode_repaired",  # half a character, which is not valid in JSON

@@ -14,7 +14,19 @@ from pydantic import JsonValue
 
 from midstream.adapters.wire import is_array, is_object
 from midstream.errors import ConversionError
-from midstream.events.content import Message, Segment, ToolSpec
+from midstream.events.content import (
+    Audio,
+    Document,
+    Image,
+    Message,
+    Opaque,
+    Segment,
+    Text,
+    ToolSpec,
+)
+
+ShownPart = Text | Image | Document | Audio | Opaque
+"""What a turn of the user or the result of a tool can hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from midstream.adapters.changes import loss, repair
+from midstream.adapters.readable import server_tool_words
 from midstream.adapters.view import Segment
 from midstream.events.content import (
+    Audio,
+    Document,
     Image,
     Message,
     Opaque,
     Part,
     Reasoning,
     Refusal,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -48,7 +52,9 @@ def _is_in_place(message: Message) -> bool:
         case "tool":
             return all(isinstance(part, ToolResult) for part in message.parts)
         case "user":
-            return all(isinstance(part, Text | Image | Opaque) for part in message.parts)
+            return all(
+                isinstance(part, Text | Image | Document | Audio | Opaque) for part in message.parts
+            )
         case "system":
             return all(isinstance(part, Text) for part in message.parts)
 
@@ -66,7 +72,8 @@ def _split(message: Message, seq: int, changes: list[Change]) -> list[Message]:
             others += _admitted(message, place, part, seq, changes)
     told = [Message(role="tool", parts=results)] if results else []
     if others or not results:
-        kept = message.model_copy(update={"parts": tuple(others)})
+        native = None if results else message.native  # it holds the results, too
+        kept = message.model_copy(update={"parts": tuple(others), "native": native})
         if message.role == "tool":
             changes.append(repair("part_degraded", seq, "what stood beside the results of tools"))
             kept = Message(role="user", parts=tuple(others))
@@ -81,7 +88,7 @@ def _admitted(
     if message.role == "assistant" or isinstance(part, Text):
         return (part,)
     match part:
-        case Image() | Opaque():
+        case Image() | Document() | Audio() | Opaque():
             if message.role != "system":
                 return (part,)
             changes.append(loss("part_dropped", seq, f"{part.type} in an instruction", place))
@@ -90,6 +97,8 @@ def _admitted(
             text = f"Call of tool {part.name} (call {part.id}): {part.arguments}"
         case Refusal():
             text = part.text
+        case ServerTool():
+            text = server_tool_words(part)
         case Reasoning() | ToolResult():
             changes.append(
                 loss("part_dropped", seq, f"{part.type} in a {message.role} turn", place)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midstream.adapters.view import Segment
-from midstream.events.content import Image, Message, Text, ToolCall, ToolResult
+from midstream.events.content import Message, Text, ToolCall, ToolResult
 from midstream.events.payloads import Change
 
 NO_RESULT = "This call was interrupted; there is no result."
@@ -82,8 +82,8 @@ def _results(
             )
         )
         text = f"Result of tool {orphan.name} (call {orphan.id}): {orphan.text}"
-        images = [part for part in orphan.parts if isinstance(part, Image)]
-        told.append(Message(role="user", parts=(Text(text=text), *images)))
+        media = [part for part in orphan.parts if not isinstance(part, Text)]
+        told.append(Message(role="user", parts=(Text(text=text), *media)))
     return told
 
 

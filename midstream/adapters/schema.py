@@ -11,7 +11,14 @@ from typing import Any
 
 from midstream.adapters.wire import is_array, is_object
 
+INPUT = "input"
+"""The one argument of a tool of free text, for a provider that knows only arguments."""
+
 _CHOICES = ("oneOf", "anyOf", "allOf", "enum", "not")
+_NOT_STRICT = (
+    *("oneOf", "allOf", "not", "if", "then", "else", "patternProperties"),
+    *("dependentRequired", "dependentSchemas"),
+)
 
 
 def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -33,6 +40,32 @@ def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str,
     properties.update(own if is_object(own) else {})
     kept = {key: value for key, value in root.items() if key not in (*_CHOICES, "type")}
     return {"type": "object", **kept, "properties": properties}, removed
+
+
+def can_be_strict(schema: Any) -> bool:
+    """Tell whether OpenAI can hold a model to the schema: closed objects, of which every property is required.
+
+    Source: developers.openai.com/api/docs/guides/structured-outputs, supported schemas; recorded 400s.
+    """
+    if is_array(schema):
+        return all(can_be_strict(item) for item in schema)
+    if not is_object(schema):
+        return True
+    if any(key in schema for key in _NOT_STRICT):
+        return False
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or properties is not None:
+        required = schema.get("required")
+        names = set(properties) if is_object(properties) else set[str]()
+        if schema.get("additionalProperties") is not False:
+            return False
+        if names - set(required if is_array(required) else ()):
+            return False
+    inner: list[Any] = [schema.get("items"), schema.get("anyOf")]
+    for key in ("properties", "$defs", "definitions"):
+        found = schema.get(key)
+        inner += list(found.values()) if is_object(found) else []
+    return all(can_be_strict(item) for item in inner)
 
 
 def _resolved(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,21 @@ from typing import Any
 
 from midstream.adapters.changes import Loss, Repair, loss, repair
 from midstream.adapters.pictures import TOKENS, Picture, picture
-from midstream.adapters.schema import object_schema
+from midstream.adapters.readable import document_label, document_words, server_tool_words
+from midstream.adapters.schema import INPUT, object_schema
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import arguments_text, encode, without_surrogates
-from midstream.events.content import Image, Message, Text, ToolCall, ToolSpec
+from midstream.adapters.wire import arguments_text, encode, is_object, without_surrogates
+from midstream.events.content import (
+    Audio,
+    Block,
+    Document,
+    Image,
+    Message,
+    ServerTool,
+    Text,
+    ToolCall,
+    ToolSpec,
+)
 from midstream.events.payloads import Change
 
 CHARACTERS_PER_TOKEN = 4
@@ -43,25 +54,59 @@ class Fit:
         return len(text) <= self.longest and self.pattern.fullmatch(text) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A tool as a provider accepts it.
+
+    Attributes:
+        name: What the provider calls it.
+        description: For the model.
+        schema: Of its arguments.
+        spec: As the caller declared it.
+    """
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    spec: ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How one provider is spoken to.
+
+    Attributes:
+        provider: As in a model's name; what came from there goes back as it came.
+        dialect: The name of the wire format, as in `Opaque.dialect`.
+        ids: What ids of calls must look like.
+        names: What names of tools must look like.
+        free_text: It knows tools of free text.
+    """
+
+    provider: str
+    dialect: str
+    ids: Fit
+    names: Fit
+    free_text: bool = False
+
+
 class Telling:
     """What one segment adds to a view.
 
     Args:
         view: What was told before.
         seq: The event that is told.
-        ids: What ids of calls must look like.
-        names: What names of tools must look like.
+        speech: How it is told.
     """
 
-    def __init__(self, view: View, seq: int, *, ids: Fit, names: Fit) -> None:
+    def __init__(self, view: View, seq: int, speech: Speech) -> None:
         self.view = view
         self.seq = seq
+        self.speech = speech
         self.items: list[dict[str, Any]] = []
         self.changes: list[Change] = []
         self.head = view.head
         self.state = view.state
-        self._ids = ids
-        self._names = names
         self._media = 0  # characters of images, which say nothing about their tokens
         self._images = 0
 
@@ -99,9 +144,9 @@ class Telling:
             return known[name]
         declared = self.state.get("declared", frozenset())
         taken = set(known.values())
-        if self._names.holds(name) and name not in taken:
+        if self.speech.names.holds(name) and name not in taken:
             return name
-        stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: self._names.longest - 9] or "tool"
+        stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: self.speech.names.longest - 9] or "tool"
         made = (f"{stem}_{_digest(name, salt)[:8]}" for salt in count())
         alias = next(found for found in made if found not in taken and found not in declared)
         self.repair("tool_aliased", f"tool {name!r} is told as {alias!r}")
@@ -112,10 +157,10 @@ class Telling:
         """Return an id for each call that the provider accepts, no two the same; its own where it is one."""
         told: list[str] = []
         for call in calls:
-            if self._ids.holds(call.id) and call.id not in told:
+            if self.speech.ids.holds(call.id) and call.id not in told:
                 told.append(call.id)
                 continue
-            made = (self._ids.prefix + _digest(call.id, salt)[:24] for salt in count())
+            made = (self.speech.ids.prefix + _digest(call.id, salt)[:24] for salt in count())
             id_ = next(found for found in made if found not in told)
             self.repair("id_mapped", f"call {call.id!r} is told as {id_!r}")
             told.append(id_)
@@ -129,9 +174,60 @@ class Telling:
             self.repair("unicode_repaired", "half a character became U+FFFD")
         return told
 
+    def hinted(self, block: dict[str, Any], part: Block, place: int | None) -> dict[str, Any]:
+        """Return the block with the fields that only this dialect has; those of other dialects are noted as lost."""
+        if not part.hints:
+            return block
+        degraded = block.get("type") == "text" and not isinstance(part, Text)
+        for dialect, fields in part.hints.items():
+            if degraded or dialect != self.speech.dialect:
+                self.loss("hint_dropped", f"{', '.join(fields)} of {dialect}", place)
+        own = {} if degraded else part.hints.get(self.speech.dialect, {})
+        return _overlaid(block, own)
+
+    def verbatim(self, message: Message) -> Any:
+        """Return the wire form of a message that no model said, where it came in this dialect; else None."""
+        return message.native if message.dialect == self.speech.dialect else None
+
+    def uncited(self, text: Text, part: int | None) -> None:
+        """Note that the provider is not told where a text comes from."""
+        if text.citations:
+            self.loss("citations_dropped", f"{len(text.citations)} of a text", part)
+
+    def document_as_text(self, document: Document, part: int | None) -> str:
+        """Return what can be read of a document that cannot be sent; says so."""
+        label, words = document_label(document), document_words(document)
+        if words is None or not words.strip():
+            self.loss("document_dropped", f"{label}: nobody has read it", part)
+            return f"[document: {label}]"
+        self.repair("part_degraded", f"document {label} is told as text", part)
+        return f"Document {label}:\n\n{words}"
+
+    def audio_as_text(self, audio: Audio, part: int | None) -> str:
+        """Return the words of audio that cannot be sent; says so."""
+        if not audio.transcript.strip():
+            self.loss("audio_dropped", f"{audio.media_type or 'audio'} without a transcript", part)
+            return "[audio]"
+        self.repair("part_degraded", "audio is told as its transcript", part)
+        return audio.transcript
+
+    def server_tool_as_text(self, tool: ServerTool, part: int | None) -> str:
+        """Return what can be read of a tool that another provider called itself; says so."""
+        self.repair("server_tool_degraded", f"{tool.name} of {tool.dialect}", part)
+        return server_tool_words(tool)
+
+    def wrapped(self, call: ToolCall) -> ToolCall:
+        """Return a call of free text as one with arguments, for a provider that knows no free text; says so."""
+        if call.form == "json" or self.speech.free_text:
+            return call
+        self.repair("custom_tool_wrapped", f"the text of call {call.id!r} is told as an argument")
+        arguments = arguments_text({INPUT: call.arguments})
+        return call.model_copy(update={"arguments": arguments, "form": "json"})
+
     def picture(self, image: Image, *, supported: bool, part: int | None) -> Picture | None:
         """Return the image as it can be sent, or None where it cannot; says so."""
-        found = picture(image) if supported else "the model takes no images"
+        files = vendor(self.speech.provider)
+        found = picture(image, files) if supported else "the model takes no images"
         if isinstance(found, str):
             self.loss("image_dropped", found, part)
             return None
@@ -144,32 +240,53 @@ class Telling:
         self._images += 1
         return found
 
-    def declared(self, tools: Sequence[ToolSpec]) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return name, description and schema of each tool, as the provider accepts them."""
-        self.remember(
-            declared=frozenset(tool.name for tool in tools if self._names.holds(tool.name))
-        )
-        told: dict[str, tuple[str, str, dict[str, Any]]] = {}
+    def declared(self, tools: Sequence[ToolSpec]) -> list[Declared]:
+        """Return each tool as the provider accepts it; those of another provider's service are left out."""
+        fits = self.speech.names.holds
+        self.remember(declared=frozenset(tool.name for tool in tools if fits(tool.name)))
+        told: dict[str, Declared] = {}
         for tool in tools:
-            if tool.hosted:
-                self.loss("tool_dropped", f"{tool.name!r} is run by the service of {tool.hosted}")
-                continue
-            if tool.unsaid:
-                self.loss("field_dropped", f"of tool {tool.name!r}: {', '.join(tool.unsaid)}")
+            if tool.unsaid and tool.dialect != self.speech.dialect:
+                self.loss("hint_dropped", f"of tool {tool.name!r}: {', '.join(tool.unsaid)}")
             if tool.name in told:
                 self.loss("tool_dropped", f"a second tool named {tool.name!r}")
-                continue
-            schema, removed = object_schema(tool.parameters)
-            description = tool.description
-            if removed:
+            elif tool.hosted and tool.hosted != self.speech.dialect:
                 self.loss(
-                    "schema_weakened",
-                    f"{', '.join(removed)} at the root of the schema of {tool.name!r}",
+                    "tool_dropped", f"tool {tool.name!r}, which the service of {tool.hosted} runs"
                 )
-                exact = arguments_text(tool.parameters)
-                description = f"{description}\n\nThe arguments must match: {exact}".strip()
-            told[tool.name] = (self.alias(tool.name), description, schema)
+            else:
+                told[tool.name] = self._declared(tool)
         return list(told.values())
+
+    def _declared(self, tool: ToolSpec) -> Declared:
+        if tool.hosted:
+            return Declared(tool.name, tool.description, {}, tool)
+        if tool.form == "text" and not self.speech.free_text:
+            self.repair("custom_tool_wrapped", f"tool {tool.name!r} is told as one of an argument")
+            schema: dict[str, Any] = {
+                "type": "object",
+                "properties": {INPUT: {"type": "string"}},
+                "required": [INPUT],
+            }
+            return Declared(self.alias(tool.name), tool.description, schema, tool)
+        schema, removed = object_schema(tool.parameters)
+        description = tool.description
+        if removed:
+            self.loss(
+                "schema_weakened",
+                f"{', '.join(removed)} at the root of the schema of {tool.name!r}",
+            )
+            exact = arguments_text(tool.parameters)
+            description = f"{description}\n\nThe arguments must match: {exact}".strip()
+        return Declared(self.alias(tool.name), description, schema, tool)
+
+    def declaration(self, block: dict[str, Any], spec: ToolSpec) -> dict[str, Any]:
+        """Return the declaration of a tool with the fields that only this dialect has; see `ToolSpec.hints`."""
+        for dialect, fields in (spec.hints or {}).items():
+            if dialect != self.speech.dialect:
+                self.loss("hint_dropped", f"{', '.join(fields)} of {dialect}, tool {spec.name!r}")
+        own = (spec.hints or {}).get(self.speech.dialect, {})
+        return dict(own) if spec.hosted else _overlaid(block, own)
 
     def declare(self, tools: list[dict[str, Any]]) -> None:
         """Put the list of tools into the head; says so where one that was told before changes."""
@@ -185,8 +302,10 @@ class Telling:
         if self.state.get("home"):
             self.remember(home=False)
         for message in segment.messages:
-            if message.unsaid:
-                self.loss("field_dropped", f"of a {message.role} turn: {', '.join(message.unsaid)}")
+            if message.unsaid and (
+                message.dialect != self.speech.dialect or message.role in ("system", "tool")
+            ):
+                self.loss("hint_dropped", f"of a {message.role} turn: {', '.join(message.unsaid)}")
 
     def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
         """Return the view with everything that was told."""
@@ -225,6 +344,20 @@ def with_instruction(segment: Segment) -> Segment:
         place += 1
     instruction = Message(role="system", parts=(Text(text=segment.system),))
     return replace(segment, messages=(*messages[:place], instruction, *messages[place:]))
+
+
+def vendor(provider: str) -> str:
+    """Return whose files a provider's adapter can name; two dialects of one vendor share them."""
+    return provider.removesuffix("-responses")
+
+
+def _overlaid(block: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the block with the fields put into it, objects into objects."""
+    told = dict(block)
+    for key, value in fields.items():
+        before = told.get(key)
+        told[key] = _overlaid(before, value) if is_object(before) and is_object(value) else value
+    return told
 
 
 def spoken_by(message: Message, provider: str, dialect: str) -> bool:

@@ -6,12 +6,16 @@ for it.
 
 from midstream.events.codec import decode, encode
 from midstream.events.content import (
+    Audio,
+    Citation,
+    Document,
     Image,
     Message,
     Opaque,
     Reasoning,
     Refusal,
     Segment,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -26,6 +30,9 @@ from midstream.events.verify import Verdict, verify
 
 __all__ = [
     "PAYLOADS",
+    "Audio",
+    "Citation",
+    "Document",
     "Draft",
     "Event",
     "EventStore",
@@ -40,6 +47,7 @@ __all__ = [
     "RunInfo",
     "RunQuery",
     "Segment",
+    "ServerTool",
     "Snapshot",
     "Text",
     "ToolCall",

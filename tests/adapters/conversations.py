@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from midstream.adapters import Segment
 from midstream.events.content import (
+    Audio,
+    Citation,
+    Document,
     Image,
     Message,
     Opaque,
     Part,
     Reasoning,
     Refusal,
+    ResultPart,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -20,6 +27,7 @@ from midstream.events.content import (
 )
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+PDF = "JVBERi0xLjQKJeLjz9MK"
 JPEG = "/9j/4AAQSkZJRgABAQAAAQABAAD/"
 
 ORIGINS = st.sampled_from(
@@ -63,13 +71,83 @@ IMAGES = st.sampled_from(
         Image(url="https://example.org/a.png"),
         Image(media_type="image/bmp", data="Qk0="),
         Image(url="file:///a.png"),
+        Image(file_id="file_1", provider="anthropic", data=PNG),
+        Image(file_id="file_1", provider="openai"),
+        Image(data=PNG, hints={"openai": {"image_url": {"detail": "low"}}}),
         Image(),
     ]
 )
+DOCUMENTS = st.sampled_from(
+    [
+        Document(data=PDF, name="a.pdf"),
+        Document(data=PDF, hints={"anthropic": {"context": "c"}}),
+        Document(url="https://example.org/a.pdf", text="what it says"),
+        Document(media_type="text/plain", data="aGk=", name="n" * 600),
+        Document(media_type="text/plain", text="", name=" "),
+        Document(media_type="text/csv", data="/w=="),
+        Document(media_type="text/csv", text="a,b\n1,2"),
+        Document(file_id="file_1", provider="anthropic"),
+        Document(file_id="file_1", provider="openai", text="\ud83d"),
+        Document(media_type="", data="not base64"),
+        Document(),
+    ]
+)
+SOUNDS = st.sampled_from(
+    [
+        Audio(data="UklGRg=="),
+        Audio(media_type="audio/ogg", data="T2dnUw==", transcript="hello"),
+        Audio(media_type="", file_id="audio_1", provider="openai", transcript=" "),
+        Audio(),
+    ]
+)
+CITED = st.sampled_from(
+    [
+        Citation(start=0, end=1, title="t", ref="https://example.org"),
+        Citation(
+            source="document",
+            native={
+                "type": "char_location",
+                "cited_text": "c",
+                "document_index": 0,
+                "document_title": None,
+                "start_char_index": 0,
+                "end_char_index": 1,
+            },
+        ),
+    ]
+)
+FOUND: list[JsonValue] = [{"type": "unknown", "n": 1}, None, "text"]
 
 
 def texts() -> st.SearchStrategy[Text]:
     return st.builds(Text, text=TEXTS)
+
+
+def cited() -> st.SearchStrategy[Text]:
+    """Texts with what only some providers say of them; never of a provider that would be given it back."""
+    return st.builds(
+        Text,
+        text=TEXTS,
+        citations=st.lists(CITED, min_size=1, max_size=2).map(tuple),
+        phase=st.sampled_from(["", "commentary", "final_answer"]),
+        item_id=st.sampled_from(["", "msg_1", "msg_2"]),
+    )
+
+
+def server_tools() -> st.SearchStrategy[ServerTool]:
+    return st.builds(
+        ServerTool,
+        dialect=st.sampled_from(["other", "nobody"]),
+        name=NAMES,
+        id=IDS,
+        input=st.none() | st.just({"q": "x"}),
+        text=TEXTS,
+        data=st.sampled_from(FOUND),
+    )
+
+
+def media() -> st.SearchStrategy[ResultPart]:
+    return IMAGES | DOCUMENTS | SOUNDS
 
 
 def results() -> st.SearchStrategy[ToolResult]:
@@ -77,7 +155,7 @@ def results() -> st.SearchStrategy[ToolResult]:
         ToolResult,
         id=IDS,
         name=NAMES,
-        parts=st.lists(texts() | IMAGES, max_size=3).map(tuple),
+        parts=st.lists(texts() | media(), max_size=3).map(tuple),
         is_error=st.booleans(),
     )
 
@@ -85,12 +163,23 @@ def results() -> st.SearchStrategy[ToolResult]:
 def parts() -> st.SearchStrategy[Part]:
     return st.one_of(
         texts(),
-        IMAGES,
+        cited(),
+        media(),
         results(),
-        st.builds(ToolCall, id=IDS, name=NAMES, arguments=ARGUMENTS),
+        server_tools(),
+        st.builds(
+            ToolCall,
+            id=IDS,
+            name=NAMES,
+            arguments=ARGUMENTS,
+            form=st.sampled_from(FORMS),
+            item_id=st.sampled_from(["", "fc_1", "fc_2", "x"]),
+        ),
         st.builds(
             Reasoning,
             text=TEXTS,
+            summary=st.sampled_from([(), ("a", "b")]),
+            item_id=st.sampled_from(["", "rs_1", "rs_2", "x"]),
             proof=st.sampled_from([None, "", "c2ln"]),
             redacted=st.booleans(),
         ),
@@ -114,9 +203,19 @@ def messages() -> st.SearchStrategy[Message]:
 
 def tools() -> st.SearchStrategy[tuple[ToolSpec, ...]]:
     schemas = st.sampled_from(SCHEMAS)
-    return st.lists(st.builds(ToolSpec, name=NAMES, parameters=schemas), max_size=4).map(tuple)
+    specs = st.builds(
+        ToolSpec,
+        name=NAMES,
+        parameters=schemas,
+        form=st.sampled_from(FORMS),
+        strict=st.none() | st.booleans(),
+        hosted=st.sampled_from(["", "", "nobody"]),
+        hints=st.none() | st.just({"nobody": {"type": "unknown"}}),
+    )
+    return st.lists(specs, max_size=4).map(tuple)
 
 
+FORMS: list[Literal["json", "text"]] = ["json", "json", "text"]
 SCHEMAS: list[dict[str, JsonValue]] = [
     {},
     {"type": "object", "properties": {"a": {"type": "string"}}},

@@ -25,6 +25,7 @@ MODELS: list[tuple[Adapter, Dialect, str]] = [
     (OPENAI, "openai", "gpt-5"),
     (OPENAI, "openai", "gpt-5.4-mini"),
     (OPENAI, "openai", "o1-mini"),
+    (OPENAI, "openai", "gpt-4o-audio-preview"),
     (ANTHROPIC, "anthropic", "claude-sonnet-4-5"),
     (ANTHROPIC, "anthropic", "claude-opus-4-8"),
     (ANTHROPIC, "anthropic", "claude-fable-5"),

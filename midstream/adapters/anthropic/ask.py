@@ -101,7 +101,7 @@ def _choice(wishes: Wishes, telling: Teller, *, forced: bool) -> dict[str, Any] 
             )
         elif wanted == "required":
             choice = {"type": "any"}
-        elif any(tool["name"] == name for tool in tools):
+        elif any(tool.get("name") == name for tool in tools):
             choice = {"type": "tool", "name": name}
         else:
             wishes.note("setting_mapped", f"tool_choice={wanted!r} is no tool; left to the model")

@@ -6,10 +6,11 @@ Read from plain JSON, so that blocks and fields which no SDK knows are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
 from midstream.adapters.anthropic.render import DIALECT
+from midstream.adapters.anthropic.server_tools import server_tool
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.wire import (
     INVALID,
@@ -19,7 +20,7 @@ from midstream.adapters.wire import (
     is_object,
     without_surrogates,
 )
-from midstream.events.content import Message, Opaque, Part, Reasoning, Text, ToolCall
+from midstream.events.content import Citation, Message, Opaque, Part, Reasoning, Text, ToolCall
 from midstream.events.payloads import FinishReason, Usage
 
 _FINISH: Mapping[str, FinishReason] = {
@@ -182,7 +183,7 @@ def part_of(block: Mapping[str, Any], names: Mapping[str, str]) -> Part:
     """Return a block of an answer in neutral form."""
     match block:
         case {"type": "text", "text": str(said)}:
-            return Text(text=said)
+            return Text(text=said, citations=_citations(block.get("citations")))
         case {"type": "thinking", "thinking": str(thought), "signature": str(proof)}:
             return Reasoning(text=thought, proof=proof)
         case {"type": "redacted_thinking", "data": str(proof)}:
@@ -192,7 +193,36 @@ def part_of(block: Mapping[str, Any], names: Mapping[str, str]) -> Part:
                 id=id_, name=names.get(name, name), arguments=_arguments(block.get("input"))
             )
         case _:
-            return Opaque(dialect=DIALECT, data=dict(block))
+            return server_tool(block) or Opaque(dialect=DIALECT, data=dict(block))
+
+
+_SOURCES: Mapping[str, tuple[Literal["url", "document", "search_result", "other"], str]] = {
+    "char_location": ("document", "document_index"),
+    "page_location": ("document", "document_index"),
+    "content_block_location": ("document", "document_index"),
+    "web_search_result_location": ("url", "url"),
+    "search_result_location": ("search_result", "source"),
+}
+"""By the type of a citation: what is cited, and which field says where it is."""
+
+
+def _citations(given: Any) -> tuple[Citation, ...]:
+    """Return where a text comes from; each citation is of the whole block."""
+    found: list[Citation] = []
+    for native in given if is_array(given) else ():
+        said = mapping(native)
+        source, place = _SOURCES.get(text(said.get("type")), ("other", ""))
+        ref = said.get(place)
+        found.append(
+            Citation(
+                cited_text=text(said.get("cited_text")),
+                title=text(said.get("title")) or text(said.get("document_title")),
+                source=source,
+                ref="" if ref is None else str(ref),
+                native=native,
+            )
+        )
+    return tuple(found)
 
 
 def _arguments(given: Any) -> str:
@@ -211,8 +241,11 @@ def _told(block: dict[str, Any]) -> dict[str, Any]:
 def plain(part: Part, block: Mapping[str, Any]) -> dict[str, Any]:
     """Return what rendering the neutral part gives, so that only another block is kept beside it."""
     match part:
-        case Text():
+        case Text(citations=()):
             return {"type": "text", "text": part.text}
+        case Text():
+            cited = [citation.native for citation in part.citations]
+            return {"type": "text", "text": part.text, "citations": cited}
         case Reasoning(redacted=True):
             return {"type": "redacted_thinking", "data": part.proof}
         case Reasoning():

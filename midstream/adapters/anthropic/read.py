@@ -13,13 +13,15 @@ from pydantic import JsonValue
 from midstream.adapters.answer import mapping, text
 from midstream.adapters.anthropic.parse import part_of, plain
 from midstream.adapters.anthropic.render import DIALECT
-from midstream.adapters.imported import Imported, messages_of, segments_of, unknown_keys
+from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
 from midstream.adapters.wire import INVALID, is_array, is_object
 from midstream.events.content import (
+    Document,
     Image,
     Message,
     Opaque,
     Part,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -27,12 +29,14 @@ from midstream.events.content import (
 )
 
 _TEXT = frozenset(("type", "text"))
-_IMAGE = frozenset(("type", "source"))
+_MEDIUM = frozenset(("type", "source"))
+_DOCUMENT = frozenset(("type", "source", "title", "content"))
 _RESULT = frozenset(("type", "tool_use_id", "content", "is_error"))
 _CALL = frozenset(("type", "id", "name", "input"))
 _THOUGHT = frozenset(("type", "thinking", "signature", "data"))
+_SAID = _TEXT | _CALL | _THOUGHT | {"citations"}
 _MESSAGE = frozenset(("role", "content"))
-_TOOL = frozenset(("name", "description", "input_schema", "type"))
+_TOOL = frozenset(("name", "description", "input_schema", "type", "strict"))
 
 Read = tuple[Part, tuple[str, ...]]
 """A block in neutral form, and which of its fields that does not say."""
@@ -136,8 +140,8 @@ class _Reading:
                 self._names[part.id] = part.name
             same = same and plain(part, block) == block and block.get("text") != ""
             parts.append(part)
-            if not same and not isinstance(part, Opaque):
-                unsaid += unknown_keys(block, _TEXT | _CALL | _THOUGHT, path)
+            if not same and not isinstance(part, Opaque | ServerTool):
+                unsaid += unknown_keys(block, _SAID, path)
         return Message(
             role="assistant",
             parts=tuple(parts),
@@ -149,15 +153,13 @@ class _Reading:
 
     def _result(self, block: Mapping[str, Any], path: str) -> Read:
         id_ = text(block.get("tool_use_id"))
-        parts: list[Text | Image] = []
+        parts: list[ShownPart] = []
         unsaid = [*unknown_keys(block, _RESULT, path)]
         for inner, place in _blocks(block.get("content"), f"{path}content"):
             part, fields = _user_block(inner, place)
-            if isinstance(part, Text | Image):
+            if isinstance(part, ShownPart):
                 parts.append(part)
                 unsaid += fields
-            else:
-                unsaid.append(place.rstrip("."))
         result = ToolResult(
             id=id_,
             name=self._names.get(id_, ""),
@@ -185,11 +187,43 @@ def _user_block(block: dict[str, Any], path: str) -> Read:
             return Text(text=said), tuple(unknown_keys(block, _TEXT, path))
         case {"type": "image", "source": {"type": "base64", "data": str(data)} as source}:
             image = Image(media_type=text(source.get("media_type")) or "image/png", data=data)
-            return image, tuple(unknown_keys(block, _IMAGE, path))
+            return image, tuple(unknown_keys(block, _MEDIUM, path))
         case {"type": "image", "source": {"type": "url", "url": str(url)}}:
-            return Image(url=url), tuple(unknown_keys(block, _IMAGE, path))
+            return Image(url=url), tuple(unknown_keys(block, _MEDIUM, path))
+        case {"type": "image", "source": {"type": "file", "file_id": str(file_id)}}:
+            return Image(file_id=file_id, provider=DIALECT), tuple(
+                unknown_keys(block, _MEDIUM, path)
+            )
+        case {"type": "document", "source": source} if is_object(source):
+            document = _document(source, text(block.get("title")))
+            return document, tuple(unknown_keys(block, _DOCUMENT, path))
+        case {"type": "search_result", "source": str(source), "content": content} if is_array(
+            content
+        ):
+            said = "\n".join(text(mapping(inner).get("text")) for inner in content)
+            name = text(block.get("title")) or source
+            found = Document(media_type="text/plain", url=source, name=name, text=said)
+            return found, tuple(unknown_keys(block, _DOCUMENT, path))
         case _:
             return Opaque(dialect=DIALECT, data=block), ()
+
+
+def _document(source: Mapping[str, Any], name: str) -> Document:
+    match source:
+        case {"type": "base64", "data": str(data)}:
+            kind = text(source.get("media_type")) or "application/pdf"
+            return Document(media_type=kind, data=data, name=name)
+        case {"type": "url", "url": str(url)}:
+            return Document(url=url, name=name)
+        case {"type": "file", "file_id": str(file_id)}:
+            return Document(file_id=file_id, provider=DIALECT, name=name)
+        case {"type": "text", "data": str(said)}:
+            return Document(media_type="text/plain", text=said, name=name)
+        case {"type": "content", "content": content}:
+            said = "\n".join(text(block.get("text")) for block, _ in _blocks(content))
+            return Document(media_type="text/plain", text=said, name=name)
+        case _:
+            return Document(name=name)
 
 
 def _call(call: ToolCall, block: Mapping[str, Any]) -> ToolCall:
@@ -206,7 +240,7 @@ def _tool(item: Mapping[str, Any]) -> ToolSpec:
         return ToolSpec(
             name=text(name) or text(item.get("type")),
             hosted=DIALECT,
-            native=dict(item),
+            hints={DIALECT: dict(item)},
             dialect=DIALECT,
         )
     same = set(item) == {"name", "description", "input_schema"} and bool(item["description"])
@@ -214,6 +248,7 @@ def _tool(item: Mapping[str, Any]) -> ToolSpec:
         name=name,
         description=text(item.get("description")),
         parameters=schema,
+        strict=item["strict"] if isinstance(item.get("strict"), bool) else None,
         native=None if same else dict(item),
         dialect=DIALECT,
         unsaid=() if same else tuple(unknown_keys(item, _TOOL)),

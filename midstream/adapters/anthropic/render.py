@@ -17,16 +17,21 @@ from midstream.adapters.changes import repair
 from midstream.adapters.home import Returning, at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
+from midstream.adapters.readable import document_words
 from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Telling, spoken_by, with_instruction
+from midstream.adapters.telling import Fit, Speech, Telling, spoken_by, vendor, with_instruction
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
+    Audio,
+    Document,
     Image,
     Message,
     Opaque,
     Reasoning,
     Refusal,
+    ResultPart,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -38,6 +43,8 @@ IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
 FILLER = "Continue."
 """What the user says where the service needs a turn of the user and nobody said anything."""
+TITLE = 500
+"""Characters of a document's title that the service takes."""
 INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
 """Before an instruction that has to be told in a turn of the user."""
 
@@ -81,7 +88,7 @@ class Teller(Telling, Returning):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
-        super().__init__(view, seq, ids=IDS, names=NAMES)
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES))
         self._provider = provider
         self._family = family
 
@@ -93,16 +100,14 @@ class Teller(Telling, Returning):
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
         """Tell the list of tools."""
-        self.declare(
-            [
-                {
-                    "name": name,
-                    **({"description": description} if description else {}),
-                    "input_schema": schema,
-                }
-                for name, description, schema in self.declared(tools)
-            ]
-        )
+        told: list[dict[str, Any]] = []
+        for tool in self.declared(tools):
+            if tool.spec.strict:
+                self.repair("strict_dropped", f"of tool {tool.spec.name!r}")
+            about = {"description": tool.description} if tool.description else {}
+            block = {"name": tool.name, **about, "input_schema": tool.schema}
+            told.append(self.declaration(block, tool.spec))
+        self.declare(told)
 
     def tell(self, message: Message) -> None:
         """Tell one message, which holds only what its role can."""
@@ -175,20 +180,22 @@ class Teller(Telling, Returning):
         self.remember(tail=tail)
 
     def _instruction(self, message: Message) -> None:
-        texts = [part.text for part in message.parts if isinstance(part, Text)]
-        kept = [text for text in texts if text.strip()]
+        texts = [part for part in message.parts if isinstance(part, Text)]
+        kept = [text for text in texts if text.text.strip()]
         if len(kept) < len(texts):
             self.repair("empty_dropped", "an instruction without a character that can be read")
         if not kept:
             return
-        kept = [self.whole(text) for text in kept]
-        blocks = [{"type": "text", "text": text} for text in kept]
+        blocks = [
+            self.hinted({"type": "text", "text": self.whole(text.text)}, text, None)
+            for text in kept
+        ]
         if self.empty:
             self.set_head("system", [*self.head.get("system", ()), *blocks])
         elif "midway" in self._family.traits:
             self.remember(waiting=(*self.state.get("waiting", ()), *blocks))
         else:
-            self._degraded(kept)
+            self._degraded([block["text"] for block in blocks])
 
     def _degraded(self, texts: Sequence[str]) -> None:
         self.repair("instruction_degraded", "told as a turn of the user")
@@ -196,24 +203,41 @@ class Teller(Telling, Returning):
         self._say("user", blocks, "user")
 
     def _user(self, message: Message) -> None:
-        blocks: list[dict[str, Any]] = []
-        for place, part in enumerate(message.parts):
-            match part:
-                case Text():
-                    blocks += self._text(part.text, place)
-                case Image():
-                    blocks.append(self._image(part, place))
-                case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
-                    blocks.append(data)
-                case Opaque():
-                    self.loss("opaque_dropped", f"a block of {part.dialect}", place)
-                case Reasoning() | ToolCall() | ToolResult() | Refusal():
-                    raise AssertionError("put_in_place() leaves no such part in a turn of the user")
-        if not blocks:
+        native = self.verbatim(message)
+        content = native.get("content") if is_object(native) else _short(self._shown(message))
+        if not content:
             return
         if self.state.get("waiting"):
             self.repair("reordered", "an instruction that waits is told after this turn")
-        self._say("user", _short(blocks), "user")
+        self._say("user", content, "user")
+
+    def _shown(self, message: Message) -> list[dict[str, Any]]:
+        blocks: list[dict[str, Any]] = []
+        for place, part in enumerate(message.parts):
+            match part:
+                case Text() | Image() | Document() | Audio() | Opaque():
+                    blocks += self._content(part, place)
+                case Reasoning() | ToolCall() | ToolResult() | ServerTool() | Refusal():
+                    raise AssertionError("put_in_place() leaves no such part in a turn of the user")
+        return blocks
+
+    def _content(self, part: ResultPart, place: int) -> list[dict[str, Any]]:
+        """Return a part of a turn of the user, or of the result of a tool."""
+        match part:
+            case Text():
+                self.uncited(part, place)
+                return [self.hinted(block, part, place) for block in self._text(part.text, place)]
+            case Image():
+                return [self.hinted(self._image(part, place), part, place)]
+            case Document():
+                return [self.hinted(self._document(part, place), part, place)]
+            case Audio():
+                return [{"type": "text", "text": self.audio_as_text(part, place)}]
+            case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
+                return [data]
+            case Opaque():
+                self.loss("opaque_dropped", f"a block of {part.dialect}", place)
+                return []
 
     def _assistant(self, message: Message) -> None:
         calls = message.tool_calls
@@ -241,9 +265,7 @@ class Teller(Telling, Returning):
         for place, part in enumerate(message.parts):
             match part:
                 case Text():
-                    blocks += (
-                        self._own_text(part.text, place) if own else self._text(part.text, place)
-                    )
+                    blocks += self._said(part, place, own=own)
                 case ToolCall():
                     blocks.append(self._call(part, next(told), place))
                 case Reasoning(proof=str(proof)) if own and proof:
@@ -253,19 +275,34 @@ class Teller(Telling, Returning):
                 case Refusal():
                     self.repair("refusal_as_text", "the dialect has no field for it", place)
                     blocks += self._text(part.text, place)
-                case Opaque(dialect=dialect, data=dict(data)) if own and dialect == DIALECT:
+                case (
+                    Opaque(dialect=dialect, data=dict(data))
+                    | ServerTool(dialect=dialect, data=dict(data))
+                ) if own and dialect == DIALECT:
                     blocks.append(data)
-                case Opaque() | Image() | ToolResult():
-                    self._not_in_answer(part, place)
+                case ServerTool() | Audio() | Document() | Opaque() | Image() | ToolResult():
+                    blocks += self._not_in_answer(part, place)
         return blocks
 
-    def _not_in_answer(self, part: Opaque | Image | ToolResult, place: int) -> None:
-        if isinstance(part, Opaque):
-            self.loss("opaque_dropped", f"a block of {part.dialect}", place)
-        else:  # results were put in messages of their own
-            self.loss("image_dropped", "an answer takes no images", place)
+    def _not_in_answer(
+        self, part: ServerTool | Audio | Document | Opaque | Image | ToolResult, place: int
+    ) -> list[dict[str, Any]]:
+        """Return what can be read of a part that the model did not say, or that it cannot be given back."""
+        match part:
+            case ServerTool():
+                return self._text(self.server_tool_as_text(part, place), place)
+            case Audio():
+                return self._text(self.audio_as_text(part, place), place)
+            case Document():
+                return self._text(self.document_as_text(part, place), place)
+            case Opaque():
+                self.loss("opaque_dropped", f"a block of {part.dialect}", place)
+            case Image() | ToolResult():  # results were put in messages of their own
+                self.loss("image_dropped", "an answer takes no images", place)
+        return []
 
     def _call(self, call: ToolCall, id_: str, part: int) -> dict[str, Any]:
+        call = self.wrapped(call)
         found = arguments_object(call.arguments)
         if found is None:
             self.repair("arguments_wrapped", f"those of call {call.id!r} are no object", part)
@@ -279,12 +316,15 @@ class Teller(Telling, Returning):
         for id_, result in zip(ids, results, strict=True):
             content: list[dict[str, Any]] = []
             for place, part in enumerate(result.parts):
-                if isinstance(part, Text):
-                    content += self._text(part.text, place) if part.text else []
-                else:
-                    content.append(self._image(part, place))
-            block = {"type": "tool_result", "tool_use_id": id_, "content": _short(content) or ""}
-            blocks.append({**block, "is_error": True} if result.is_error else block)
+                if not isinstance(part, Text) or part.text:
+                    content += self._content(part, place)
+            block: dict[str, Any] = {
+                "type": "tool_result",
+                "tool_use_id": id_,
+                "content": _short(content) or "",
+            }
+            block = {**block, "is_error": True} if result.is_error else block
+            blocks.append(self.hinted(block, result, None))
         self._say("user", blocks, "results")
 
     def _text(self, text: str, part: int) -> list[dict[str, Any]]:
@@ -294,9 +334,40 @@ class Teller(Telling, Returning):
         self.repair("empty_dropped", "a text without a character that can be read", part)
         return []
 
-    def _own_text(self, text: str, part: int) -> list[dict[str, Any]]:
-        """Return a text that the provider wrote: white space is taken back, an empty text is not."""
-        return [{"type": "text", "text": text}] if text else self._text(text, part)
+    def _said(self, part: Text, place: int, *, own: bool) -> list[dict[str, Any]]:
+        """Return a text of an answer; what the provider wrote itself may be white space and has its citations."""
+        if not own or not part.text:
+            self.uncited(part, place)
+            return self._text(part.text, place)
+        block: dict[str, Any] = {"type": "text", "text": part.text}
+        natives = [citation.native for citation in part.citations]
+        if natives and all(is_object(native) for native in natives):
+            return [{**block, "citations": natives}]
+        self.uncited(part, place)
+        return [block]
+
+    def _document(self, document: Document, part: int) -> dict[str, Any]:
+        """Return a document as a block, or as text where the service takes no such document."""
+        source = self._document_source(document)
+        if source is None:
+            return {"type": "text", "text": self.document_as_text(document, part)}
+        title = {"title": document.name[:TITLE]} if document.name.strip() else {}
+        return {"type": "document", "source": source, **title}
+
+    def _document_source(self, document: Document) -> dict[str, Any] | None:
+        pdf = document.media_type == "application/pdf"
+        if not self._family.capabilities.documents:
+            return None
+        if document.file_id and document.provider == vendor(self._provider):
+            return {"type": "file", "file_id": document.file_id}
+        if pdf and document.data:
+            return {"type": "base64", "media_type": "application/pdf", "data": document.data}
+        if pdf and (document.url or "").startswith(("https://", "http://")):
+            return {"type": "url", "url": document.url}
+        words = document_words(document) if document.media_type == "text/plain" else None
+        if words is None or not words.strip():
+            return None
+        return {"type": "text", "media_type": "text/plain", "data": words}
 
     def _image(self, image: Image, part: int) -> dict[str, Any]:
         told = self.picture(image, supported=self._family.capabilities.images, part=part)
@@ -307,6 +378,8 @@ class Teller(Telling, Returning):
 
 def as_read(tool: ToolSpec) -> dict[str, Any]:
     """Return the tool as it was declared."""
+    if tool.hosted and tool.hints:
+        return dict(tool.hints[DIALECT])
     if is_object(tool.native):
         return tool.native
     return {
@@ -327,6 +400,8 @@ def _reasoning(part: Reasoning, proof: str) -> dict[str, Any]:
 
 
 def _source(told: Picture) -> dict[str, Any]:
+    if told.file_id is not None:
+        return {"type": "file", "file_id": told.file_id}
     if told.data is None:
         return {"type": "url", "url": told.url}
     return {"type": "base64", "media_type": told.media_type, "data": told.data}

@@ -11,6 +11,7 @@ from midstream.adapters.base import Settings
 from midstream.adapters.capabilities import Family
 from midstream.adapters.openai.render import Teller
 from midstream.adapters.settings import Wishes
+from midstream.adapters.wire import is_object
 from midstream.events.payloads import Change
 
 
@@ -70,7 +71,14 @@ def _choices(
         body["tool_choice"] = choice
         return
     name = telling.aliases.get(choice, choice)
-    if any(tool["function"]["name"] == name for tool in tools):
-        body["tool_choice"] = {"type": "function", "function": {"name": name}}
+    kind = next((tool["type"] for tool in tools if _name(tool) == name), None)
+    if kind is not None:
+        body["tool_choice"] = {"type": kind, kind: {"name": name}}
     else:
         wishes.note("setting_mapped", f"tool_choice={choice!r} is no tool; left to the model")
+
+
+def _name(tool: dict[str, Any]) -> str | None:
+    """Return the name of a tool of the caller: one of arguments, or one of free text."""
+    about = tool.get(tool["type"])
+    return about.get("name") if is_object(about) else None

@@ -14,6 +14,8 @@ from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.openai.render import DIALECT
 from midstream.adapters.wire import arguments_text, is_array, is_object, without_surrogates
 from midstream.events.content import (
+    Audio,
+    Citation,
     Message,
     Opaque,
     Part,
@@ -62,7 +64,7 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     wire, others = wire_of(raw, response_id)
     message = Message(
         role="assistant",
-        parts=parts_of(wire, others, names),
+        parts=parts_of(wire, others, names, provider),
         origin=f"{provider}:{model}",
         native=None if wire == plain(wire) else wire,
     )
@@ -155,9 +157,9 @@ def wire_of(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], l
     legacy = raw.get("function_call")
     if not calls and is_object(legacy):
         calls = [{"type": "function", "function": legacy}]
-    functions = [call for call in calls if is_object(call.get("function"))]
-    ids = call_ids([text(call.get("id")) for call in functions], response_id)
-    told = [_call(call, id_) for call, id_ in zip(functions, ids, strict=True)]
+    known = [call for call in calls if is_object(call.get(_kind(call)))]
+    ids = call_ids([text(call.get("id")) for call in known], response_id)
+    told = [_call(call, id_) for call, id_ in zip(known, ids, strict=True)]
     if told:
         item["tool_calls"] = told
     if is_object(raw.get("audio")):  # only its id is taken back
@@ -166,14 +168,22 @@ def wire_of(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], l
         del item["content"]
     if not item.keys() & {"content", "tool_calls", "refusal", "audio"}:
         item["content"] = ""
-    others = [call for call in calls if not is_object(call.get("function"))]
+    others = [call for call in calls if not is_object(call.get(_kind(call)))]
     if is_object(raw.get("audio")):
-        others.append({"type": "audio", "transcript": raw["audio"].get("transcript")})
+        others.append({**raw["audio"], "type": "audio"})
     return item, others
+
+
+def _kind(call: Mapping[str, Any]) -> str:
+    """Return the field that holds a call: `custom` for one of free text."""
+    return "custom" if call.get("type") == "custom" else "function"
 
 
 def _call(call: Mapping[str, Any], id_: str) -> dict[str, Any]:
     """Return the call without what an SDK or a stream adds."""
+    if _kind(call) == "custom":
+        about = {key: value for key, value in call.items() if key not in ("id", "index")}
+        return {"id": id_, **{key: value for key, value in about.items() if value is not None}}
     function = {
         key: value
         for key, value in call["function"].items()
@@ -198,20 +208,25 @@ def plain(wire: Mapping[str, Any]) -> dict[str, Any]:
         item["content"] = wire["content"]
     if text(wire.get("refusal")):
         item["refusal"] = wire["refusal"]
+    if is_object(wire.get("audio")) and wire["audio"].get("id"):
+        item["audio"] = {"id": wire["audio"]["id"]}
+    if text(wire.get("content")) and all(map(is_object, wire.get("annotations", ()))):
+        item |= {"annotations": wire["annotations"]} if "annotations" in wire else {}
     if "tool_calls" in wire:
-        item["tool_calls"] = [
-            {
-                "id": call["id"],
-                "type": "function",
-                "function": {key: call["function"][key] for key in ("name", "arguments")},
-            }
-            for call in wire["tool_calls"]
-        ]
+        item["tool_calls"] = [_plain_call(call) for call in wire["tool_calls"]]
     return item
 
 
+def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    if _kind(call) == "custom":
+        custom = {key: text(call["custom"].get(key)) for key in ("name", "input")}
+        return {"id": call["id"], "type": "custom", "custom": custom}
+    function = {key: call["function"][key] for key in ("name", "arguments")}
+    return {"id": call["id"], "type": "function", "function": function}
+
+
 def parts_of(
-    wire: Mapping[str, Any], others: list[Any], names: Mapping[str, str]
+    wire: Mapping[str, Any], others: list[Any], names: Mapping[str, str], provider: str
 ) -> tuple[Part, ...]:
     """Return what an answer in wire form, and calls of other kinds, say in neutral form."""
     parts: list[Part] = []
@@ -225,22 +240,52 @@ def parts_of(
         else:
             parts.append(Opaque(dialect=DIALECT, data=block))
     if text(content):
-        parts.append(Text(text=text(content)))
+        parts.append(Text(text=text(content), citations=citations(wire.get("annotations"))))
     for other in others:
-        said = text(other.get("transcript"))
-        parts.append(Text(text=said) if said else Opaque(dialect=DIALECT, data=other))
+        audio = other.get("type") == "audio"
+        parts.append(_audio(other, provider) if audio else Opaque(dialect=DIALECT, data=other))
     if text(wire.get("refusal")):
         parts.append(Refusal(text=wire["refusal"]))
-    for call in wire.get("tool_calls", ()):
-        name = call["function"]["name"]
-        parts.append(
-            ToolCall(
-                id=call["id"],
-                name=names.get(name, name),
-                arguments=call["function"]["arguments"],
+    parts += [_call_part(call, names) for call in wire.get("tool_calls", ())]
+    return tuple(parts)
+
+
+def _call_part(call: Mapping[str, Any], names: Mapping[str, str]) -> ToolCall:
+    if _kind(call) == "custom":
+        name, said = text(call["custom"].get("name")), text(call["custom"].get("input"))
+        return ToolCall(id=call["id"], name=names.get(name, name), arguments=said, form="text")
+    name, said = call["function"]["name"], call["function"]["arguments"]
+    return ToolCall(id=call["id"], name=names.get(name, name), arguments=said)
+
+
+def _audio(given: Mapping[str, Any], provider: str) -> Audio:
+    return Audio(
+        media_type="",
+        data=text(given.get("data")) or None,
+        file_id=text(given.get("id")) or None,
+        provider=provider,
+        transcript=text(given.get("transcript")),
+    )
+
+
+def citations(given: Any) -> tuple[Citation, ...]:
+    """Return where a text comes from, of annotations as both dialects of OpenAI have them."""
+    found: list[Citation] = []
+    for native in given if is_array(given) else ():
+        said = mapping(mapping(native).get("url_citation") or native)
+        url = text(said.get("url"))
+        start, end = said.get("start_index"), said.get("end_index")
+        found.append(
+            Citation(
+                start=start if isinstance(start, int) else None,
+                end=end if isinstance(end, int) else None,
+                title=text(said.get("title")) or text(said.get("filename")),
+                source="url" if url else "file" if text(said.get("file_id")) else "other",
+                ref=url or text(said.get("file_id")),
+                native=native,
             )
         )
-    return tuple(parts)
+    return tuple(found)
 
 
 def _finish(reason: Any, message: Message) -> FinishReason:

@@ -6,16 +6,18 @@ Source: developers.openai.com/api/reference, Chat Completions; what compatible s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
-from midstream.adapters.imported import Imported, messages_of, segments_of, unknown_keys
+from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
 from midstream.adapters.openai.parse import THOUGHTS, parts_of, plain, wire_of
 from midstream.adapters.openai.render import DIALECT, ERROR, says_error
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import (
+    Audio,
+    Document,
     Image,
     Message,
     Opaque,
@@ -40,8 +42,9 @@ _ANSWER = frozenset(
 )
 _RESULT = frozenset(("role", "content", "tool_call_id", "name"))
 _SAID = frozenset(("role", "content"))
-_CALL = frozenset(("id", "type", "function", "index"))
+_CALL = frozenset(("id", "type", "function", "custom", "index"))
 _FUNCTION = frozenset(("name", "arguments"))
+_TOOL = frozenset(("name", "description", "parameters"))
 
 
 def read(body: Mapping[str, Any], *, provider: str = "openai") -> Imported:
@@ -56,7 +59,7 @@ def read(body: Mapping[str, Any], *, provider: str = "openai") -> Imported:
     """
     items = messages_of(body)
     model = text(body.get("model"))
-    reading = _Reading(f"{provider}:{model}")
+    reading = _Reading(provider, model)
     messages = [(place, reading.message(item, place)) for place, item in enumerate(items, start=1)]
     settings, said = _settings(body)
     return Imported(
@@ -75,8 +78,9 @@ def read(body: Mapping[str, Any], *, provider: str = "openai") -> Imported:
 class _Reading:
     """What the messages before have said, for those that refer to it."""
 
-    def __init__(self, origin: str) -> None:
-        self._origin = origin
+    def __init__(self, provider: str, model: str) -> None:
+        self._provider = provider
+        self._origin = f"{provider}:{model}"
         self._names: dict[str, str] = {}  # of calls, by id
 
     def message(self, item: dict[str, Any], place: int) -> Message:
@@ -104,7 +108,7 @@ class _Reading:
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:
         told, others = wire_of(item, str(place))
-        parts = parts_of(told, others, {})
+        parts = parts_of(told, others, {}, self._provider)
         for part in parts:
             if isinstance(part, ToolCall):
                 self._names[part.id] = part.name
@@ -125,11 +129,11 @@ class _Reading:
             id_ = next((i for i in reversed(self._names) if self._names[i] == name), "")
         content = item.get("content")
         found, unsaid = _content(content)
-        parts = [part for part in found if isinstance(part, Text | Image)]
-        failed = bool(parts) and isinstance(parts[0], Text) and says_error(parts[0].text)
-        if failed and isinstance(parts[0], Text):
-            parts[0] = Text(text=parts[0].text.removeprefix(ERROR))
-        left = [part for part in found if not isinstance(part, Text | Image)]
+        parts: list[ShownPart] = [part for part in found if isinstance(part, ShownPart)]
+        first = parts[0] if parts else None
+        failed = isinstance(first, Text) and says_error(first.text)
+        if isinstance(first, Text) and first.text.startswith(ERROR):
+            parts[0] = Text(text=first.text.removeprefix(ERROR))
         as_told = isinstance(content, str) and not failed and len(item) == 3 and bool(id_)
         return Message(
             role="tool",
@@ -146,7 +150,6 @@ class _Reading:
             unsaid=(
                 *unknown_keys(item, _RESULT),
                 *unsaid,
-                *("content" for _ in left),
             ),
         )
 
@@ -177,8 +180,32 @@ def _part(block: Mapping[str, Any]) -> tuple[Part | None, frozenset[str]]:
             return Text(text=said), frozenset(("type", "text"))
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
             return _image(url), frozenset(("type", "image_url"))
+        case {"type": "input_audio", "input_audio": {"data": str(data)} as heard}:
+            kind = _AUDIO.get(text(heard.get("format")), f"audio/{text(heard.get('format'))}")
+            return Audio(media_type=kind, data=data), frozenset(("type", "input_audio"))
+        case {"type": "file", "file": file} if is_object(file):
+            return _document(file), frozenset(("type", "file"))
+        case {"type": "document_url", "document_url": str(url)}:  # of Mistral
+            return Document(url=url), frozenset(("type", "document_url"))
         case _:
             return None, frozenset()
+
+
+_AUDIO: Mapping[str, str] = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+
+
+def _document(file: Mapping[str, Any]) -> Document:
+    name = text(file.get("filename"))
+    if text(file.get("file_id")):
+        return Document(file_id=file["file_id"], provider="openai", name=name)
+    data = text(file.get("file_data"))
+    head, comma, body = data.partition(",")
+    if comma and head.startswith("data:"):
+        kind = head[5:].removesuffix(";base64") or "application/pdf"
+        return Document(media_type=kind, data=body, name=name)
+    if data.startswith(("https://", "http://")):
+        return Document(url=data, name=name)
+    return Document(data=data or None, name=name)
 
 
 def _image(url: str) -> Image:
@@ -216,27 +243,32 @@ def _tools(body: Mapping[str, Any]) -> tuple[ToolSpec, ...] | None:
 
 
 def _tool(item: Mapping[str, Any]) -> ToolSpec:
-    about = item.get("function")
+    form: Literal["json", "text"] = "text" if item.get("type") == "custom" else "json"
+    about = item.get("custom" if form == "text" else "function")
     if not is_object(about) or not isinstance(about.get("name"), str):
-        kind = text(item.get("type"))
-        return ToolSpec(name=kind, hosted=DIALECT, native=dict(item), dialect=DIALECT)
-    known = ("name", "description", "parameters")
-    parameters = about.get("parameters")
+        hints: dict[str, dict[str, JsonValue]] = {DIALECT: dict(item)}
+        name = text(item.get("type")) or text(item.get("name"))
+        return ToolSpec(name=name, hosted=DIALECT, hints=hints, dialect=DIALECT)
+    parameters, strict = about.get("parameters"), about.get("strict")
     same = (
         set(item) == {"type", "function"}
-        and set(about) == set(known)
+        and _TOOL <= set(about) <= _TOOL | {"strict"}
         and is_object(parameters)
-        and bool(about["description"])
+        and isinstance(strict, bool) == ("strict" in about)
+    )
+    unsaid = (
+        *unknown_keys(item, ("type", "function", "custom")),
+        *unknown_keys(about, _TOOL | {"strict"}),
     )
     return ToolSpec(
         name=about["name"],
         description=text(about.get("description")),
         parameters=parameters if is_object(parameters) else {},
-        native=None if same else dict(item),
+        form=form,
+        strict=strict if isinstance(strict, bool) else None,
+        native=None if same and isinstance(about["description"], str) else dict(item),
         dialect=DIALECT,
-        unsaid=()
-        if same
-        else (*unknown_keys(item, ("type", "function")), *unknown_keys(about, known)),
+        unsaid=unsaid,
     )
 
 

@@ -17,15 +17,27 @@ from midstream.adapters.home import Returning, at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Telling, spoken_by, with_instruction
+from midstream.adapters.schema import can_be_strict
+from midstream.adapters.telling import (
+    Declared,
+    Fit,
+    Speech,
+    Telling,
+    spoken_by,
+    vendor,
+    with_instruction,
+)
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, arguments_text, is_array, is_object
 from midstream.events.content import (
+    Audio,
+    Document,
     Image,
     Message,
     Opaque,
     Reasoning,
     Refusal,
+    ServerTool,
     Text,
     ToolCall,
     ToolResult,
@@ -41,6 +53,7 @@ ERROR = "Error:\n"
 Tools write `Error: ` and rarely this, so that what was put there can be taken away again when the conversation is read.
 """
 _SAYS_SO = (ERROR, "Error: ")
+_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
 
@@ -83,7 +96,8 @@ class Teller(Telling, Returning):
     """Says messages in the words of Chat Completions."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
-        super().__init__(view, seq, ids=IDS, names=NAMES)
+        free_text = "free_text" in family.traits
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text))
         self._provider = provider
         self._family = family
 
@@ -92,19 +106,21 @@ class Teller(Telling, Returning):
         if tools and not self._family.capabilities.tools:
             self.loss("tool_dropped", "the model calls no tools")
             return
-        self.declare(
-            [
-                {
-                    "type": "function",
-                    "function": {
-                        "name": name,
-                        **({"description": description} if description else {}),
-                        "parameters": schema,
-                    },
-                }
-                for name, description, schema in self.declared(tools)
-            ]
-        )
+        told = [self.declaration(self._tool(tool), tool.spec) for tool in self.declared(tools)]
+        self.declare(told)
+
+    def _tool(self, tool: Declared) -> dict[str, Any]:
+        about: dict[str, Any] = {"name": tool.name}
+        if tool.description:
+            about["description"] = tool.description
+        if tool.spec.form == "text" and self.speech.free_text:
+            return {"type": "custom", "custom": about}
+        about["parameters"] = tool.schema
+        if tool.spec.strict and not can_be_strict(tool.schema):
+            self.repair("strict_dropped", f"of tool {tool.spec.name!r}")
+        elif tool.spec.strict is not None:
+            about["strict"] = tool.spec.strict
+        return {"type": "function", "function": about}
 
     def tell(self, message: Message) -> None:
         """Tell one message, which holds only what its role can."""
@@ -158,21 +174,26 @@ class Teller(Telling, Returning):
         self.items.append({"role": role, "content": _content(texts)})
 
     def _user(self, message: Message) -> None:
+        native = self.verbatim(message)
+        if is_object(native):
+            self.items.append(native)
+            return
         parts: list[dict[str, Any]] = []
         for place, part in enumerate(message.parts):
             match part:
                 case Text():
-                    parts.append({"type": "text", "text": part.text})
-                case Image():
-                    told = self._image(part, place)
-                    parts.append(_image_part(told) if told else {"type": "text", "text": "[image]"})
+                    self.uncited(part, place)
+                    block = {"type": "text", "text": part.text}
+                    parts.append(self.hinted(block, part, place))
+                case Image() | Document() | Audio():
+                    parts.append(self.hinted(self._medium(part, place), part, place))
                 case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
                     parts.append(data)
                 case Opaque():
                     self.loss("opaque_dropped", f"a block of {part.dialect}", place)
-                case Reasoning() | ToolCall() | ToolResult() | Refusal():
+                case Reasoning() | ToolCall() | ToolResult() | ServerTool() | Refusal():
                     raise AssertionError("put_in_place() leaves no such part in a turn of the user")
-        if len(parts) == 1 and parts[0]["type"] == "text":
+        if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
             self.items.append({"role": "user", "content": parts[0]["text"]})
             return
         kept = [part for part in parts if part.get("text") != ""]
@@ -193,28 +214,39 @@ class Teller(Telling, Returning):
 
     def _neutral(self, message: Message, ids: Sequence[str], *, own: bool) -> dict[str, Any]:
         item: dict[str, Any] = {"role": "assistant"}
-        texts = self._texts(message)
+        audio = _kept_audio(message, self._provider) if own else None
+        texts = self._said(message, heard=audio is None)
         refusal = "".join(part.text for part in message.parts if isinstance(part, Refusal))
         if texts:
             item["content"] = _content(texts)
-        elif not message.tool_calls and not refusal:
+        elif not message.tool_calls and not refusal and audio is None:
             item["content"] = ""
+        if audio is not None:
+            item["audio"] = {"id": audio}
+        cited = _annotations(message) if own else []
+        if cited and len(texts) == 1:
+            item["annotations"] = cited
+        else:
+            for place, part in enumerate(message.parts):
+                if isinstance(part, Text):
+                    self.uncited(part, place)
         if refusal:
             item["refusal"] = refusal
         told = [
-            {
-                "id": id_,
-                "type": "function",
-                "function": {
-                    "name": self.alias(call.name),
-                    "arguments": self._arguments(call, own),
-                },
-            }
+            self._call(self.wrapped(call), id_, own=own)
             for id_, call in zip(ids, message.tool_calls, strict=True)
         ]
         if told:
             item["tool_calls"] = told
         return item
+
+    def _call(self, call: ToolCall, id_: str, *, own: bool) -> dict[str, Any]:
+        name = self.alias(call.name)
+        if call.form == "text":
+            custom = {"name": name, "input": call.arguments}
+            return {"id": id_, "type": "custom", "custom": custom}
+        function = {"name": name, "arguments": self._arguments(call, own)}
+        return {"id": id_, "type": "function", "function": function}
 
     def _arguments(self, call: ToolCall, own: bool) -> str:
         """Return what the model wrote; to another provider, only what is an object."""
@@ -234,12 +266,16 @@ class Teller(Telling, Returning):
                     self.loss("opaque_dropped", f"a block of {part.dialect}", place)
                 case Image():
                     self.loss("image_dropped", "an answer takes no images", place)
+                case ServerTool() | Document() | Audio() if called:
+                    self.repair("order_lost", "text after a call is told before it", place)
                 case Text() if called and part.text and not own:
                     self.repair("order_lost", "text after a call is told before it", place)
                 case ToolCall():
                     called = True
                 case Text() | Reasoning() | Opaque() | Refusal() | ToolResult():
                     pass
+                case ServerTool() | Document() | Audio():
+                    pass  # told as text
 
     def _results(self, message: Message) -> None:
         moved: list[dict[str, Any]] = []
@@ -250,38 +286,90 @@ class Teller(Telling, Returning):
             if result.is_error and not (texts and says_error(texts[0])):
                 self.repair("error_prefixed", f"the result of call {result.id!r}")
                 texts = [ERROR + texts[0], *texts[1:]] if texts else [ERROR]
-            self.items.append({"role": "tool", "tool_call_id": id_, "content": _content(texts)})
+            item = {"role": "tool", "tool_call_id": id_, "content": _content(texts)}
+            self.items.append(self.hinted(item, result, None))
         if moved:
             self.items.append({"role": "user", "content": moved})
 
     def _result_texts(self, result: ToolResult, id_: str, moved: list[dict[str, Any]]) -> list[str]:
         texts: list[str] = []
         for place, part in enumerate(result.parts):
-            if isinstance(part, Text):
-                texts += [part.text] if part.text else []
-                continue
-            told = self._image(part, place)
-            if told is None:
-                texts.append("[image]")
-                continue
-            number = 1 + sum(item["type"] == "image_url" for item in moved)
-            texts.append(f"[image {number}: see the next message]")
-            moved += [
-                {"type": "text", "text": f"Image {number}, from the result of call {id_}:"},
-                _image_part(told),
-            ]
-            self.repair("image_moved", f"image {number}, out of call {result.id!r}", place)
+            match part:
+                case Text():
+                    self.uncited(part, place)
+                    texts += [part.text] if part.text else []
+                case Image() | Document():
+                    told = self._medium(part, place)
+                    texts.append(self._moved(told, result, id_, place, moved))
+                case Audio():
+                    texts.append(self.audio_as_text(part, place))
+                case Opaque():
+                    self.loss("opaque_dropped", f"a block of {part.dialect}", place)
         return texts
 
+    def _moved(
+        self,
+        told: dict[str, Any],
+        result: ToolResult,
+        id_: str,
+        place: int,
+        moved: list[dict[str, Any]],
+    ) -> str:
+        """Put a part of a result into the message after all results, and return what stands in its place."""
+        if told["type"] == "text":
+            return str(told["text"])
+        shown = told["type"] == "image_url"
+        number = 1 + sum(item["type"] == told["type"] for item in moved)
+        kind = "image" if shown else "document"
+        moved += [
+            {"type": "text", "text": f"{kind.title()} {number}, from the result of call {id_}:"},
+            told,
+        ]
+        detail = f"{kind} {number}, out of call {result.id!r}"
+        self.repair("image_moved" if shown else "document_moved", detail, place)
+        return f"[{kind} {number}: see the next message]"
+
     def _texts(self, message: Message) -> list[str]:
-        given = [part.text for part in message.parts if isinstance(part, Text)]
+        return self._said(message, heard=False)
+
+    def _said(self, message: Message, *, heard: bool) -> list[str]:
+        """Return what is said as texts, without the empty ones; audio only where it is not told itself."""
+        given: list[str] = []
+        for place, part in enumerate(message.parts):
+            match part:
+                case Text():
+                    given.append(part.text)
+                case Audio():
+                    given += [self.audio_as_text(part, place)] if heard else []
+                case Document():
+                    given.append(self.document_as_text(part, place))
+                case ServerTool():
+                    given.append(self.server_tool_as_text(part, place))
+                case Reasoning() | Image() | ToolCall() | ToolResult() | Refusal() | Opaque():
+                    pass
         kept = [text for text in given if text]
         if len(kept) < len(given):
             self.repair("empty_dropped", f"a text without a character, of the {message.role}")
         return kept
 
-    def _image(self, image: Image, part: int) -> Picture | None:
-        return self.picture(image, supported=self._family.capabilities.images, part=part)
+    def _medium(self, part: Image | Document | Audio, place: int) -> dict[str, Any]:
+        """Return what is shown or heard as a part of a turn of the user, or a text in its place."""
+        can = self._family.capabilities
+        match part:
+            case Image():
+                told = self.picture(part, supported=can.images, part=place)
+                return _image_part(told) if told else {"type": "text", "text": "[image]"}
+            case Document():
+                file = _file(part, vendor(self._provider)) if can.documents else None
+                if file is not None:
+                    return {"type": "file", "file": file}
+                return {"type": "text", "text": self.document_as_text(part, place)}
+            case Audio():
+                form = _FORMATS.get(part.media_type)
+                if can.audio and part.data and form:
+                    heard = {"data": part.data, "format": form}
+                    return {"type": "input_audio", "input_audio": heard}
+                return {"type": "text", "text": self.audio_as_text(part, place)}
 
 
 def says_error(text: str) -> bool:
@@ -291,10 +379,13 @@ def says_error(text: str) -> bool:
 
 def as_read(tool: ToolSpec) -> dict[str, Any]:
     """Return the tool as it was declared."""
+    if tool.hosted and tool.hints:
+        return dict(tool.hints[DIALECT])
     if is_object(tool.native):
         return tool.native
     about = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": about}
+    strict = {} if tool.strict is None else {"strict": tool.strict}
+    return {"type": "function", "function": {**about, **strict}}
 
 
 def _content(texts: Sequence[str]) -> str | list[dict[str, Any]]:
@@ -302,6 +393,29 @@ def _content(texts: Sequence[str]) -> str | list[dict[str, Any]]:
     if len(texts) > 1:
         return [{"type": "text", "text": text} for text in texts]
     return texts[0] if texts else ""
+
+
+def _file(document: Document, files: str) -> dict[str, Any] | None:
+    """Return the document as the service takes it: a PDF by its bytes, or a file that it keeps itself."""
+    if document.file_id and document.provider == files:
+        return {"file_id": document.file_id}
+    if document.media_type != "application/pdf" or not document.data:
+        return None
+    data = f"data:application/pdf;base64,{document.data}"
+    return {"filename": document.name or "document.pdf", "file_data": data}
+
+
+def _kept_audio(message: Message, provider: str) -> str | None:
+    """Return the id of the audio in an answer, which is all that the service takes back."""
+    kept = (part for part in message.parts if isinstance(part, Audio))
+    return next((part.file_id for part in kept if part.provider == provider), None)
+
+
+def _annotations(message: Message) -> list[Any]:
+    """Return where the text of an answer comes from, in the words of its provider."""
+    cited = [part.citations for part in message.parts if isinstance(part, Text)]
+    natives = [citation.native for citations in cited for citation in citations]
+    return natives if all(is_object(native) for native in natives) else []
 
 
 def _image_part(told: Picture) -> dict[str, Any]:
