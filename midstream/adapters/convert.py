@@ -70,22 +70,55 @@ def convert(
         ConversionError: The request or the answer is not what its wire format says.
         MalformedAnswerError: The answer was cut off.
     """
-    come, go = dialect(source), dialect(target)
+    go = dialect(target)
+    return written(recorded(request, source=source, response=response), go, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request that was read, with its answer at the end where there is one.
+
+    Attributes:
+        come: Its wire format.
+        request: As it came.
+        read: What it says.
+        segments: The conversation.
+        answered: The answer is at its end.
+    """
+
+    come: Dialect
+    request: Mapping[str, Any]
+    read: Imported
+    segments: tuple[Segment, ...]
+    answered: bool
+
+
+def recorded(request: Any, *, source: str, response: Any = None) -> Recorded:
+    """Read a request, and its answer; see `convert`."""
+    come = dialect(source)
     if not is_object(request):
         raise ConversionError(f"the request is {type(request).__name__}, not a JSON object")
     read = come.read(request)
-    asked = model or (read.model if come.provider == go.provider else "") or go.model
-    segments = read.segments
-    if response is not None:
-        seq = 1 + sum(len(segment.messages) for segment in segments)
-        segments = (*segments, Segment(seq, (answered(response, come, read.model),)))
-    view, changes = _told(go, View(asked), segments)
-    if come is go and response is None and (asked == read.model or not read.model):
+    if response is None:
+        return Recorded(come, request, read, read.segments, answered=False)
+    seq = 1 + sum(len(segment.messages) for segment in read.segments)
+    answer = Segment(seq, (answered(response, come, read.model),))
+    return Recorded(come, request, read, (*read.segments, answer), answered=True)
+
+
+def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
+    """Return what was read as a request in another wire format; see `convert`."""
+    read, home = found.read, found.come is go
+    asked = model or (read.model if found.come.provider == go.provider else "") or go.model
+    view, changes = _told(go, View(asked), found.segments)
+    if home and not found.answered and (asked == read.model or not read.model):
         body = {"model": asked, **go.conversation(view), **read.rest}
-        return Converted({key: body[key] for key in body if key in request}, *_sorted(changes))
+        return Converted(
+            {key: body[key] for key in body if key in found.request}, *_sorted(changes)
+        )
     made = go.requested(view, read.settings)
-    body, dropped = _rest(read, home=come is go)
-    return Converted({**made.body, **body}, *_sorted([*changes, *made.changes, *dropped]))
+    kept, dropped = _rest(read, home=home)
+    return Converted({**made.body, **kept}, *_sorted([*changes, *made.changes, *dropped]))
 
 
 def answered(response: Any, come: Dialect, model: str) -> Message:
