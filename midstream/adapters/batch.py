@@ -42,8 +42,8 @@ def reported(converted: Converted) -> dict[str, Any]:
 def _rows(line: bytes, number: int) -> Iterator[dict[str, Any]]:
     row: Any = None
     try:
-        row = _row(line, number)
-        found = recorded(row.get("request"), source=row["source"], response=row.get("response"))
+        row = _json(line, number)
+        found = _recorded(row, number)
     except Exception as error:  # noqa: BLE001  # what is in a file may break anything, and stops nothing
         about = row if is_object(row) else {}
         targets = about.get("targets")
@@ -54,16 +54,19 @@ def _rows(line: bytes, number: int) -> Iterator[dict[str, Any]]:
         yield _written(found, row.get("id"), target)
 
 
-def _row(line: bytes, number: int) -> dict[str, Any]:
+def _json(line: bytes, number: int) -> Any:
     try:
-        row: Any = orjson.loads(line)
+        return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise ConversionError(f"line {number} is not JSON: {error}") from error
+
+
+def _recorded(row: Any, number: int) -> Recorded:
     if not is_object(row):
         raise ConversionError(f"line {number} is not a JSON object")
     if not is_array(row.get("targets")) or not text(row.get("source")):
         raise ConversionError(f"line {number} needs a source and a list of targets")
-    return row
+    return recorded(row.get("request"), source=row["source"], response=row.get("response"))
 
 
 def _written(found: Recorded, id_: Any, target: Any) -> dict[str, Any]:
