@@ -8,7 +8,7 @@ known are None, and then nothing is clamped.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from midstream.adapters.base import Capabilities
@@ -134,6 +134,23 @@ sampling while it reasons), `free_text` (it calls tools of free text), `default_
 together are refused)."""
 
 
+def _responses(family: Family) -> Family:
+    """Return what the models of a family take in Responses: no stops and no seed, and tools next to an effort."""
+    can = family.capabilities
+    reasons = "completion_limit" in family.traits
+    kept = replace(
+        can,
+        audio=False,
+        reasoning=reasons and can.tools,
+        settings=can.settings - {"stop", "seed"},
+    )
+    return replace(family, capabilities=kept, traits=family.traits - {"tools_without_effort"})
+
+
+RESPONSES = tuple(_responses(family) for family in OPENAI)
+"""Responses: the same models, with the traits of Chat Completions that say something there."""
+
+
 def _claude(
     pattern: str,
     window: int | None,
@@ -186,6 +203,12 @@ API refuses them, even at their defaults."""
 def openai_family(model: str) -> Family:
     """Return the family of a model of Chat Completions; a fine-tuned model is of its base's family."""
     return _first(OPENAI, model.removeprefix("ft:"))
+
+
+@lru_cache(maxsize=256)
+def responses_family(model: str) -> Family:
+    """Return the family of a model of Responses; a fine-tuned model is of its base's family."""
+    return _first(RESPONSES, model.removeprefix("ft:"))
 
 
 @lru_cache(maxsize=256)

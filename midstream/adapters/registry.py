@@ -13,6 +13,7 @@ Factory = Callable[[], Adapter]
 KNOWN: Mapping[str, str] = {
     "anthropic": "midstream.adapters.anthropic:AnthropicAdapter",
     "openai": "midstream.adapters.openai:OpenAIAdapter",
+    "openai-responses": "midstream.adapters.responses:ResponsesAdapter",
 }
 """The adapters of this release, by provider: where each is, imported only when it is asked for."""
 

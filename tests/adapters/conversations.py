@@ -31,7 +31,14 @@ PDF = "JVBERi0xLjQKJeLjz9MK"
 JPEG = "/9j/4AAQSkZJRgABAQAAAQABAAD/"
 
 ORIGINS = st.sampled_from(
-    [None, "openai:gpt-4o", "anthropic:claude-sonnet-4-5", "groq:kimi-k2", "scripted:a"]
+    [
+        None,
+        "openai:gpt-4o",
+        "openai-responses:gpt-5",
+        "anthropic:claude-sonnet-4-5",
+        "groq:kimi-k2",
+        "scripted:a",
+    ]
 )
 IDS = st.sampled_from(
     [

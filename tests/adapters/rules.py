@@ -6,27 +6,55 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from midstream.testing import WireDialect, judge
 
+Dialect = Literal["openai", "openai-responses", "anthropic"]
 _DIALECTS: dict[str, WireDialect] = {"openai": "openai-chat", "anthropic": "anthropic"}
-_OUTSIDE = {"openai": "validate_openai_chat", "anthropic": "validate_anthropic"}
+_OUTSIDE = {
+    "openai": "validate_openai_chat",
+    "openai-responses": "validate_openai_responses",
+    "anthropic": "validate_anthropic",
+}
 
 
-def violations(dialect: Literal["openai", "anthropic"], body: Mapping[str, Any]) -> list[str]:
+def violations(dialect: Dialect, body: Mapping[str, Any]) -> list[str]:
     """Return what the service would refuse in a request; empty when it is valid."""
     plain = json.loads(json.dumps(body, allow_nan=False))
     version = "2026-10-21" if dialect == "anthropic" else None
-    found = [str(item) for item in judge(_DIALECTS[dialect], plain, api_version=version)]
+    if dialect == "openai-responses":
+        found = list(_unpaired(plain["input"]))
+    else:
+        found = [str(item) for item in judge(_DIALECTS[dialect], plain, api_version=version)]
     outside = _outside()
     if outside is None:
         return found
     others: list[Any] = getattr(outside, _OUTSIDE[dialect])(plain)
     return found + [str(item) for item in others if item.severity == "error"]
+
+
+def _unpaired(items: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what Responses refuses of the order of items: each call has one output, and reasoning has a follower."""
+    open_calls: dict[str, str] = {}
+    for place, item in enumerate(items):
+        kind, call_id = str(item.get("type")), item.get("call_id")
+        if kind in ("function_call", "custom_tool_call"):
+            if call_id in open_calls:
+                yield f"/input/{place}: call {call_id!r} is made twice"
+            open_calls[str(call_id)] = f"{kind}_output"
+        elif kind.endswith("_call_output") and open_calls.pop(str(call_id), None) != kind:
+            yield f"/input/{place}: {kind} for {call_id!r}, which is not open"
+        elif item.get("role") in ("user", "system", "developer") and open_calls:
+            yield f"/input/{place}: no output for {sorted(open_calls)}"
+        before = items[place - 1] if place else {}
+        if before.get("type") == "reasoning" and item.get("role", "assistant") != "assistant":
+            yield f"/input/{place}: reasoning without its follower"
+    if open_calls or (items and items[-1].get("type") == "reasoning"):
+        yield f"/input: it ends with open calls or reasoning, {sorted(open_calls)}"
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from midstream.adapters import Adapter, ScriptedAdapter, Segment, View
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.openai import OpenAIAdapter
+from midstream.adapters.responses import ResponsesAdapter
 from midstream.events.content import Message, Part, Reasoning, Text, ToolCall, user
 from tests.adapters import conversations as talk
-from tests.adapters.rules import violations
-
-Dialect = Literal["openai", "anthropic"]
+from tests.adapters.rules import Dialect, violations
 
 OPENAI = OpenAIAdapter(api_key="k")
+RESPONSES = ResponsesAdapter(api_key="k")
 ANTHROPIC = AnthropicAdapter(api_key="k")
 MODELS: list[tuple[Adapter, Dialect, str]] = [
     (OPENAI, "openai", "gpt-4o"),
@@ -26,13 +26,16 @@ MODELS: list[tuple[Adapter, Dialect, str]] = [
     (OPENAI, "openai", "gpt-5.4-mini"),
     (OPENAI, "openai", "o1-mini"),
     (OPENAI, "openai", "gpt-4o-audio-preview"),
+    (RESPONSES, "openai-responses", "gpt-4o"),
+    (RESPONSES, "openai-responses", "gpt-5"),
+    (RESPONSES, "openai-responses", "o1-mini"),
     (ANTHROPIC, "anthropic", "claude-sonnet-4-5"),
     (ANTHROPIC, "anthropic", "claude-opus-4-8"),
     (ANTHROPIC, "anthropic", "claude-fable-5"),
     (ANTHROPIC, "anthropic", "claude-3-haiku-20240307"),
     (ScriptedAdapter({}), "openai", "scripted"),
 ]
-IDS = [model for _, _, model in MODELS]
+IDS = [f"responses-{model}" if adapter is RESPONSES else model for adapter, _, model in MODELS]
 LIGHT = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -114,7 +117,8 @@ def test_the_answer_to_a_request_is_rendered_after_what_was_sent(
 ) -> None:
     """I-1: a signature binds an answer to its request, with whatever the request had to add to the view."""
     view = told(adapter, model, data.draw(talk.conversations()))
-    sent = list(adapter.request(view, {}).body["messages"])
+    body = adapter.request(view, {}).body
+    sent = list(body["input" if adapter is RESPONSES else "messages"])
     answer = Message(
         role="assistant", parts=(Text(text="so"),), origin=f"{adapter.provider}:{model}"
     )

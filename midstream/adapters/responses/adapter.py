@@ -1,0 +1,102 @@
+"""OpenAI's Responses as an `Adapter`; client, key and failures are those of Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
+from midstream.adapters.capabilities import responses_family
+from midstream.adapters.openai.adapter import OpenAIAdapter
+from midstream.adapters.responses.ask import asked
+from midstream.adapters.responses.parse import Assembly, parse
+from midstream.adapters.responses.render import closing, render
+from midstream.adapters.view import Segment, View
+from midstream.adapters.wire import encode
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_PATH = "/responses"
+
+
+class ResponsesAdapter(OpenAIAdapter):
+    """OpenAI's Responses, stateless: the log is the only memory, and each request says all.
+
+    Args:
+        api_key: The key; None takes `OPENAI_API_KEY` from the environment.
+        base_url: The server; None takes `OPENAI_BASE_URL`, or OpenAI's own.
+        client: A client of the SDK to send with, which stays the caller's to close; it is never let to send again by itself.
+        provider: The provider's name that it answers for. What one dialect said is not the other's, so two adapters must not
+            share a name.
+        headers: Sent with each request.
+
+    Without a key everything but sending works; sending raises `AuthenticationError`.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        client: AsyncOpenAI | None = None,
+        provider: str = "openai-responses",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            api_key=api_key, base_url=base_url, client=client, provider=provider, headers=headers
+        )
+
+    def capabilities(self, model: str) -> Capabilities:
+        """See `Adapter.capabilities`."""
+        return responses_family(model).capabilities
+
+    def render(self, view: View, segment: Segment) -> View:
+        """See `Adapter.render`."""
+        return render(view, segment, self.provider, responses_family(view.model))
+
+    def request(self, view: View, settings: Settings) -> ModelRequest:
+        """See `Adapter.request`."""
+        family = responses_family(view.model)
+        telling = closing(view, self.provider, family)
+        fields, changes = asked(settings, telling, view.model, family)
+        body = {
+            "model": view.model,
+            "input": [*view.tape.list(), *telling.items],
+            **view.head,
+            **fields,
+        }
+        if not body.get("tools", True):
+            del body["tools"]
+        digest = sha256(view.digest + encode([view.model, *sorted(fields.items())])).hexdigest()
+        names = {alias: name for name, alias in telling.aliases.items()}
+        return ModelRequest(
+            view.model, body, (*telling.changes, *changes), digest, view.size, names
+        )
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        """See `Adapter.complete`."""
+        with self._translated(request):
+            data = await self._ready(request).post(_PATH, cast_to=object, body=dict(request.body))
+        return self._parsed(data, request)
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        """See `StreamingAdapter.stream`."""
+        assembly = Assembly(request.names)
+        with self._translated(request):
+            events = await self._ready(request).post(
+                _PATH,
+                cast_to=object,
+                body={**request.body, "stream": True},
+                stream=True,
+                stream_cls=self._sdk.AsyncStream[object],
+            )
+            async with events:
+                async for event in events:
+                    for delta in assembly.add(event):
+                        yield delta
+        yield self._parsed(assembly.whole(), request)
+
+    def _parsed(self, data: object, request: ModelRequest) -> ModelResponse:
+        return parse(data, provider=self.provider, model=request.model, names=request.names)

@@ -1,0 +1,67 @@
+"""How to ask: the settings of a request in the words of Responses, and that nothing is kept on the server.
+
+`include` asks for reasoning in the encrypted form that can be sent back; a model that does not reason refuses it.
+Source: developers.openai.com/api/reference, Responses; recorded 400s for what reasoning models refuse.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from midstream.adapters.base import Settings
+from midstream.adapters.capabilities import Family
+from midstream.adapters.responses.render import Teller
+from midstream.adapters.settings import Wishes
+from midstream.events.payloads import Change
+
+LEAST_OUTPUT = 16
+"""`Expected a value >= 16`."""
+
+
+def asked(
+    settings: Settings, telling: Teller, model: str, family: Family
+) -> tuple[dict[str, Any], tuple[Change, ...]]:
+    """Return the settings as the model takes them, and what was dropped or put into range for that."""
+    wishes = Wishes(settings, family.capabilities.settings, model)
+    body: dict[str, Any] = {"store": False}
+    if family.capabilities.reasoning:
+        body["include"] = ["reasoning.encrypted_content"]
+    effort = wishes.effort(family.efforts)
+    if effort is not None:
+        body["reasoning"] = {"effort": effort}
+    if "default_none" in family.traits and effort not in (None, "none"):
+        for name in ("temperature", "top_p"):
+            if settings.get(name) is not None:
+                wishes.drop(name, f"{model} does not take it while it reasons")
+    limit = wishes.integer("max_tokens", LEAST_OUTPUT, family.capabilities.max_output)
+    if limit is not None:
+        body["max_output_tokens"] = limit
+    for name, high in (("temperature", 2), ("top_p", 1)):
+        value = wishes.number(name, 0, high)
+        if value is not None:
+            body[name] = value
+    _choices(wishes, telling, body)
+    return body, tuple(wishes.changes)
+
+
+def _choices(wishes: Wishes, telling: Teller, body: dict[str, Any]) -> None:
+    """Say which tools may be called; without tools there is nothing to say."""
+    tools: list[dict[str, Any]] = telling.head.get("tools") or []
+    parallel, choice = wishes.flag("parallel_tool_calls"), wishes.text("tool_choice")
+    if not tools:
+        if choice not in (None, "auto", "none"):
+            wishes.note("setting_mapped", f"tool_choice={choice!r} without tools says nothing")
+        return
+    if parallel is not None:
+        body["parallel_tool_calls"] = parallel
+    if choice is None:
+        return
+    if choice in ("auto", "none", "required"):
+        body["tool_choice"] = choice
+        return
+    name = telling.aliases.get(choice, choice)
+    kind = next((tool["type"] for tool in tools if tool.get("name") == name), None)
+    if kind in ("function", "custom"):
+        body["tool_choice"] = {"type": kind, "name": name}
+    else:
+        wishes.note("setting_mapped", f"tool_choice={choice!r} is no tool; left to the model")
