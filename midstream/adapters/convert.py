@@ -17,6 +17,7 @@ from midstream.adapters.changes import loss
 from midstream.adapters.dialect import Dialect, dialect
 from midstream.adapters.imported import Imported
 from midstream.adapters.sse import events
+from midstream.adapters.telling import vendor
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import is_object
 from midstream.errors import ConversionError
@@ -109,7 +110,11 @@ def recorded(request: Any, *, source: str, response: Any = None) -> Recorded:
 def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
     """Return what was read as a request in another wire format; see `convert`."""
     read, home = found.read, found.come is go
-    asked = model or (read.model if found.come.provider == go.provider else "") or go.model
+    asked = (
+        model
+        or (read.model if vendor(found.come.provider) == vendor(go.provider) else "")
+        or go.model
+    )
     view, changes = _told(go, View(asked), found.segments)
     if home and not found.answered and (asked == read.model or not read.model):
         body = {"model": asked, **go.conversation(view), **read.rest}

@@ -9,7 +9,8 @@ import orjson
 from typer.testing import CliRunner
 
 from midstream.cli.app import app
-from midstream.cli.exits import BAD, OK, USAGE
+from midstream.cli.exits import BAD, OK
+from midstream.cli.exits import WRONG_USAGE as USAGE
 
 REQUEST: dict[str, Any] = {
     "model": "gpt-4o",
@@ -51,7 +52,9 @@ def test_a_batch_goes_on_after_a_bad_line(tmp_path: Path) -> None:
 
 def test_what_is_missing_or_wrong_is_said(tmp_path: Path) -> None:
     assert run().exit_code == USAGE
-    assert run("--from", "openai-chat", "--to", "anthropic", str(tmp_path / "no")).exit_code == USAGE
+    assert (
+        run("--from", "openai-chat", "--to", "anthropic", str(tmp_path / "no")).exit_code == USAGE
+    )
     (tmp_path / "in.json").write_bytes(b"{")
     wrong = run("--from", "openai-chat", "--to", "anthropic", str(tmp_path / "in.json"))
     assert wrong.exit_code in (BAD, USAGE)

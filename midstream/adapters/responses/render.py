@@ -14,6 +14,8 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
+from midstream.adapters.home import Returning, at_home, give_back
+from midstream.adapters.openai.render import ERROR, says_error
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -55,17 +57,20 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
-ERROR = "Error: "
-"""Before the text of a failed tool: the dialect has no flag for it."""
+_CALLS = ("function_call", "custom_tool_call")
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
 
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    telling = Teller(view, segment.seq, provider, family)
+    if at_home(view, segment, DIALECT):
+        telling.remember(home=True)
+        return telling.grown(give_back(telling, segment))
+    telling.leave_home(segment)
     segment, placed = put_in_place(segment)
     messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
@@ -91,7 +96,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling):
+class Teller(Telling, Returning):
     """Says messages as items of Responses."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -134,9 +139,38 @@ class Teller(Telling):
             case "tool":
                 self._results(message)
 
+    def give_back(self, message: Message) -> None:
+        """See `Returning.give_back`."""
+        native = message.native
+        if is_object(native) and "instructions" in native:
+            self.set_head("instructions", native["instructions"])
+        elif isinstance(native, str):
+            self.remember(short=True)
+            self.items.append({"role": "user", "content": native})
+        elif message.role == "assistant":
+            ids = [call.id for call in message.tool_calls]
+            own = native if is_array(native) else own_items(message.parts, ids, str)
+            items = own or []
+            kinds = tuple(item["type"] for item in items if item.get("type") in _CALLS)
+            self.remember(calls=tuple(ids), kinds=kinds)
+            self.items += items
+        elif is_object(native):
+            self.items.append(native)
+        else:
+            self.items.append({"role": message.role, "content": message.text})
+
+    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
+        """See `Returning.give_back_tools`."""
+        self.remember(
+            declared=frozenset(tool.name for tool in tools),
+            free=frozenset(tool.name for tool in tools if tool.form == "text"),
+        )
+        own = [tool.hints[DIALECT] if tool.hosted and tool.hints else tool.native for tool in tools]
+        self.declare([dict(tool) for tool in own if is_object(tool)])
+
     def _instruction(self, message: Message) -> None:
         native = self.verbatim(message)
-        if is_object(native):
+        if is_object(native) and "instructions" not in native:
             self.items.append(native)
             return
         role = "developer" if "developer" in self._family.traits else "system"
@@ -200,14 +234,13 @@ class Teller(Telling):
             items = self._neutral(message, ids)
         else:
             self.remember(seen=_with(self.state.get("seen", ()), item_ids(items)))
-        called = ("function_call", "custom_tool_call")
-        kinds = tuple(item["type"] for item in items if item.get("type") in called)
+        kinds = tuple(item["type"] for item in items if item.get("type") in _CALLS)
         self.remember(kinds=kinds)
         self.items += items
 
     def _own(self, message: Message, ids: tuple[str, ...]) -> list[Any] | None:
         """Return an answer of this provider as it came, or None where it cannot go back so."""
-        if not spoken_by(message, self._provider):
+        if not spoken_by(message, self._provider, DIALECT):
             return None
         if not self.speech.free_text and any(call.form == "text" for call in message.tool_calls):
             return None
@@ -227,7 +260,7 @@ class Teller(Telling):
 
     def _neutral(self, message: Message, ids: Sequence[str]) -> list[Any]:
         """Return an answer in words that any model can have said; without reasoning, and without ids of items."""
-        own = spoken_by(message, self._provider)
+        own = spoken_by(message, self._provider, DIALECT)
         items: list[Any] = []
         told = iter(ids)
         for place, part in enumerate(message.parts):
@@ -307,7 +340,7 @@ class Teller(Telling):
             for place, part in enumerate(result.parts):
                 if not isinstance(part, Text) or part.text:
                     blocks += self._content(part, place)
-            if result.is_error and not (blocks and blocks[0].get("text", "").startswith(ERROR)):
+            if result.is_error and not (blocks and says_error(blocks[0].get("text", ""))):
                 self.repair("error_prefixed", f"the result of call {result.id!r}")
                 blocks = _prefixed(blocks)
             item = {"type": f"{kind}_output", "call_id": id_, "output": _short(blocks)}
