@@ -116,8 +116,9 @@ def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
         or go.model
     )
     view, changes = _told(go, View(asked), found.segments)
-    if home and not found.answered and (asked == read.model or not read.model):
-        body = {"model": asked, **go.conversation(view), **read.rest}
+    if home and not found.answered and (model or read.model) == read.model:
+        named = asked if read.model else found.request.get("model")
+        body = {"model": named, **go.conversation(view), **read.rest}
         return Converted(
             {key: body[key] for key in body if key in found.request}, *_sorted(changes)
         )

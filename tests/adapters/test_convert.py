@@ -20,6 +20,7 @@ from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.batch import converted_lines
 from midstream.adapters.dialect import dialect
 from midstream.adapters.openai import OpenAIAdapter
+from midstream.adapters.responses import ResponsesAdapter
 from midstream.adapters.sse import events
 from midstream.errors import ConfigError, ConversionError, MalformedAnswerError
 from midstream.events.content import user
@@ -28,10 +29,16 @@ from tests.adapters.rules import violations
 from tests.adapters.said import missing
 
 LIGHT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-NAMES = ["openai-chat", "anthropic"]
-RULES: Mapping[str, Any] = {"openai-chat": "openai", "anthropic": "anthropic"}
+NAMES = ["openai-chat", "openai-responses", "anthropic"]
+PAIRS = [(one, other) for one in NAMES for other in NAMES if one != other]
+RULES: Mapping[str, Any] = {
+    "openai-chat": "openai",
+    "openai-responses": "openai-responses",
+    "anthropic": "anthropic",
+}
 ADAPTERS: Mapping[str, tuple[Adapter, str]] = {
     "openai-chat": (OpenAIAdapter(api_key="k"), "gpt-4o"),
+    "openai-responses": (ResponsesAdapter(api_key="k"), "gpt-5"),
     "anthropic": (AnthropicAdapter(api_key="k"), "claude-sonnet-4-5"),
 }
 UNKNOWN = st.dictionaries(
@@ -50,7 +57,7 @@ def requests(draw: st.DrawFn, name: str) -> dict[str, Any]:
         view = adapter.render(view, segment)
     body: dict[str, Any] = json.loads(json.dumps(adapter.request(view, {}).body))
     body |= draw(UNKNOWN)
-    for message in body["messages"]:
+    for message in body["input" if name == "openai-responses" else "messages"]:
         message |= {} if name == "anthropic" else draw(UNKNOWN)
         content = message.get("content")
         if isinstance(content, list) and draw(st.booleans()):
@@ -72,7 +79,7 @@ def test_a_request_comes_home_as_it_was(name: str, data: st.DataObject) -> None:
     assert orjson.dumps(body) == before
 
 
-@pytest.mark.parametrize(("source", "target"), [NAMES, NAMES[::-1]])
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 @LIGHT
 @given(data=st.data())
 def test_a_request_is_valid_elsewhere_and_comes_back_with_what_was_said(
@@ -85,14 +92,14 @@ def test_a_request_is_valid_elsewhere_and_comes_back_with_what_was_said(
     assert missing(dialect(source).read(body), dialect(source).read(back.request)) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "target"), PAIRS)
 @LIGHT
 @given(data=st.data())
 def test_a_longer_request_begins_as_the_shorter_one_does_elsewhere(
-    name: str, data: st.DataObject
+    name: str, target: str, data: st.DataObject
 ) -> None:
     body = data.draw(requests(name))
-    adapter, model = ADAPTERS[NAMES[1 - NAMES.index(name)]]
+    adapter, model = ADAPTERS[target]
     segments = dialect(name).read(body).segments
     view = adapter.begin(model)
     for segment in segments:
@@ -218,8 +225,8 @@ def test_events_of_several_lines_are_one_and_the_end_mark_ends() -> None:
 
 def test_calls_spread_over_two_answers_are_one_turn() -> None:
     """H-016: and at home they are two again."""
-    call = {"type": "tool_use", "name": "f", "input": {}}
-    body = {
+    call: dict[str, Any] = {"type": "tool_use", "name": "f", "input": {}}
+    body: dict[str, Any] = {
         **CLAUDE,
         "messages": [
             {"role": "user", "content": "x"},
@@ -245,7 +252,7 @@ def test_a_failed_result_is_one_again_after_a_dialect_without_a_flag() -> None:
     """H-041: with the text that it had."""
     for said in ("boom", "Error: boom"):
         result = {"type": "tool_result", "tool_use_id": "a", "content": said, "is_error": True}
-        body = {
+        body: dict[str, Any] = {
             "model": "claude-sonnet-4-5",
             "max_tokens": 9,
             "messages": [
@@ -326,3 +333,28 @@ def test_converting_loads_no_sdk() -> None:
         "assert not {'openai', 'anthropic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_image_of_a_result_is_in_the_result_again_after_a_dialect_of_texts() -> None:
+    """H-043: and the request between goes home as it was."""
+    source = {"type": "base64", "media_type": "image/png", "data": talk.PNG}
+    shown = [{"type": "text", "text": "here"}, {"type": "image", "source": source}]
+    calls = [{"type": "tool_use", "id": id_, "name": "f", "input": {}} for id_ in "ab"]
+    results: list[dict[str, Any]] = [
+        {"type": "tool_result", "tool_use_id": "a", "content": shown},
+        {"type": "tool_result", "tool_use_id": "b", "content": "none"},
+    ]
+    body: dict[str, Any] = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": calls},
+            {"role": "user", "content": results},
+        ],
+    }
+    there = midstream.convert(body, source="anthropic", target="openai-chat").request
+    assert [m["role"] for m in there["messages"]] == ["user", "assistant", "tool", "tool", "user"]
+    back = midstream.convert(there, source="openai-chat", target="anthropic").request
+    assert back["messages"] == body["messages"]
+    assert midstream.convert(there, source="openai-chat", target="openai-chat").request == there

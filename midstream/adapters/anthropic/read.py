@@ -136,7 +136,9 @@ class _Reading:
         for block, path in _blocks(content):
             part = part_of(block, {})
             if isinstance(part, ToolCall):
-                part = _call(part, block)
+                written = _call(part, block)
+                same = same and written is part
+                part = written
                 self._names[part.id] = part.name
             same = same and plain(part, block) == block and block.get("text") != ""
             parts.append(part)

@@ -20,7 +20,7 @@ class Messages:
     """See `Dialect`."""
 
     provider = "anthropic"
-    model = "claude-sonnet-4-5"
+    model = "claude-opus-4-8"
 
     def read(self, body: Mapping[str, Any]) -> Imported:
         """See `Dialect.read`."""

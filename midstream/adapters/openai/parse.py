@@ -29,6 +29,7 @@ from midstream.events.payloads import FinishReason, Usage
 _FINISH: Mapping[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
+    "max_tokens": "length",  # of the first models with vision, in `finish_details`
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
@@ -53,7 +54,7 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     choices = mapping(data).get("choices")
     choice = mapping(choices[0] if is_array(choices) and choices else None)
     raw = choice.get("message")
-    reason = choice.get("finish_reason")
+    reason = choice.get("finish_reason", mapping(choice.get("finish_details")).get("type"))
     if raw is None and reason == "content_filter":  # Azure's filter takes the whole message
         raw = {}
     if not is_object(raw):
@@ -99,6 +100,8 @@ class Assembly:
                 self._about[key] = chunk[key]
         found: list[Delta] = []
         choices = chunk.get("choices")
+        if choices == [] and chunk.get("usage") and self._message:
+            self._reason = self._reason or "stop"  # the sum comes last; some servers say no reason
         for choice in choices if is_array(choices) else ():
             if mapping(choice).get("index", 0) in (0, None):
                 found += self._choice(mapping(choice))

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
 from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
+from midstream.adapters.openai.folding import folded
 from midstream.adapters.openai.parse import THOUGHTS, parts_of, plain, wire_of
 from midstream.adapters.openai.render import DIALECT, ERROR, says_error
 from midstream.adapters.wire import is_array, is_object
@@ -63,7 +64,7 @@ def read(body: Mapping[str, Any], *, provider: str = "openai") -> Imported:
     messages = [(place, reading.message(item, place)) for place, item in enumerate(items, start=1)]
     settings, said = _settings(body)
     return Imported(
-        segments=segments_of(messages, items, _tools(body)),
+        segments=segments_of(folded(messages, items), items, _tools(body)),
         settings=settings,
         model=model,
         rest={

@@ -249,9 +249,10 @@ class Teller(Telling, Returning):
         return {"id": id_, "type": "function", "function": function}
 
     def _arguments(self, call: ToolCall, own: bool) -> str:
-        """Return what the model wrote; to another provider, only what is an object."""
-        if own or arguments_object(call.arguments) is not None:
-            return call.arguments if own or call.arguments else "{}"
+        """Return what the model wrote; to another server, only what is an object. OpenAI itself takes any text back."""
+        exact = own or (self._provider == "openai" and bool(call.arguments))
+        if exact or arguments_object(call.arguments) is not None:
+            return call.arguments if exact or call.arguments else "{}"
         self.repair("arguments_wrapped", f"those of call {call.id!r} are no JSON object")
         return arguments_text({INVALID: call.arguments})
 
@@ -352,12 +353,18 @@ class Teller(Telling, Returning):
             self.repair("empty_dropped", f"a text without a character, of the {message.role}")
         return kept
 
+    def _picture(self, image: Image, place: int) -> Picture | None:
+        if image.data is None and image.url is None and image.file_id:
+            self.loss("image_dropped", "the dialect takes no ids of kept images", place)
+            return None
+        return self.picture(image, supported=self._family.capabilities.images, part=place)
+
     def _medium(self, part: Image | Document | Audio, place: int) -> dict[str, Any]:
         """Return what is shown or heard as a part of a turn of the user, or a text in its place."""
         can = self._family.capabilities
         match part:
             case Image():
-                told = self.picture(part, supported=can.images, part=place)
+                told = self._picture(part, place)
                 return _image_part(told) if told else {"type": "text", "text": "[image]"}
             case Document():
                 file = _file(part, vendor(self._provider)) if can.documents else None
