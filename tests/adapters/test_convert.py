@@ -88,6 +88,8 @@ def test_a_request_is_valid_elsewhere_and_comes_back_with_what_was_said(
     body = data.draw(requests(source))
     there = midstream.convert(body, source=source, target=target)
     assert violations(RULES[target], there.request) == []
+    if kinds(there)["tool_aliased"]:
+        return  # a name that the dialect between refuses
     back = midstream.convert(there.request, source=target, target=source)
     assert missing(dialect(source).read(body), dialect(source).read(back.request)) == []
 
