@@ -86,7 +86,8 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 @pytest.fixture
 def make_store(mode: Mode, request: pytest.FixtureRequest) -> MakeStore:
     """Make stores in memory, in each mode."""
-    return MakeStore(mode, crc32(request.node.nodeid.encode()))
+    name = str(request.node.nodeid)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # pytest's
+    return MakeStore(mode, crc32(name.encode()))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from midstream.adapters.telling import vendor
 from midstream.events.payloads import Cost, Usage
 
 
@@ -27,7 +28,7 @@ def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
                 cache_write_tokens=usage.cache_write_tokens or None,
             ),
             model,
-            provider_id=provider,
+            provider_id=vendor(provider),
             genai_request_timestamp=datetime.fromtimestamp(at, UTC),
         )
     except (

@@ -224,9 +224,18 @@ class Telling:
         arguments = arguments_text({INPUT: call.arguments})
         return call.model_copy(update={"arguments": arguments, "form": "json"})
 
-    def picture(self, image: Image, *, supported: bool, part: int | None) -> Picture | None:
-        """Return the image as it can be sent, or None where it cannot; says so."""
-        files = vendor(self.speech.provider)
+    def picture(
+        self, image: Image, *, supported: bool, part: int | None, by_id: bool = True
+    ) -> Picture | None:
+        """Return the image as it can be sent, or None where it cannot; says so.
+
+        Args:
+            image: The image.
+            supported: The model takes images.
+            part: Its place in the message.
+            by_id: The dialect can name a file that its provider keeps.
+        """
+        files = vendor(self.speech.provider) if by_id else ""
         found = picture(image, files) if supported else "the model takes no images"
         if isinstance(found, str):
             self.loss("image_dropped", found, part)

@@ -56,6 +56,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     db: Annotated[
         Path | None,
         typer.Option("--db", envvar="MIDSTREAM_DB", metavar="FILE", help="The store [runs.db]."),
@@ -70,7 +71,12 @@ def options(
 ) -> None:
     """Keep what was said for all commands."""
     SETTINGS.set(
-        Settings(db=db or DEFAULT_DB, as_json=as_json, color=not no_color, db_given=_named("--db"))
+        Settings(
+            db=db or DEFAULT_DB,
+            as_json=as_json,
+            color=not no_color,
+            db_given=_on_command_line(ctx, "db"),
+        )
     )
 
 
@@ -332,5 +338,6 @@ def globals_first(arguments: list[str]) -> list[str]:
     return front + rest
 
 
-def _named(option: str) -> bool:
-    return any(word.partition("=")[0] == option for word in sys.argv[1:])
+def _on_command_line(ctx: typer.Context, option: str) -> bool:
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"

@@ -26,7 +26,7 @@ async def conclude(demo: Demo) -> int:
     story.say(output, "bold")
     story.console.print()
     good = [
-        story.check("the last sentences state all five numbers", good=_states_facts(output)),
+        story.check("the last sentences state all five numbers", good=states_facts(output)),
         _not_repeated(demo),
         *(_stand_in_content(demo, demo.server) if demo.server else ()),
         await _log_is_whole(demo),
@@ -43,7 +43,8 @@ async def conclude(demo: Demo) -> int:
     return OK if fine else BAD
 
 
-def _states_facts(text: str) -> bool:
+def states_facts(text: str) -> bool:
+    """Return whether a text states all five numbers, in digits."""
     found = {float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
     return found.issuperset(FACTS)
 

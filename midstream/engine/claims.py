@@ -8,7 +8,7 @@ numbered in the order in which the branches first do something, which is the ord
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +23,12 @@ _LANE: ContextVar[str] = ContextVar("midstream_lane", default="")
 def digest_of(arguments: Any) -> str:
     """Return the digest of recorded arguments that stands in an address: 40 bits, in hex."""
     return sha256(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
+
+
+def on_own_branch() -> None:
+    """Say that the current task is no parallel branch of an activation."""
+    if _LANE.get() or _LANE not in copy_context():
+        _LANE.set("")
 
 
 class Claims:
@@ -43,7 +49,7 @@ class Claims:
     def begin(self) -> None:
         """Make the current task the activation's own."""
         self._lanes[asyncio.current_task()] = ""
-        _LANE.set("")
+        on_own_branch()
 
     def lane(self) -> str:
         """Return the parallel branch that is running: empty for the activation's own task, else as in `2.1`."""

@@ -202,7 +202,7 @@ class Engine:
         except (ConcurrencyError, LeaseLostError):  # it exists; a later driver may have it by now
             await self._same(host, chosen, payload)
         else:
-            host.drive(chosen, graph, fold_created(chosen, draft, head.position), 1)
+            host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
 
     def _created(

@@ -108,6 +108,7 @@ class Graph:
     @overload
     def node(
         self,
+        /,
         *,
         name: str | None = None,
         after: Sequence[str | Callable[..., Any]] = (),
@@ -120,30 +121,16 @@ class Graph:
 
     def node(
         self,
-        function: Function | None = None,
+        function: Callable[..., Any] | None = None,
         /,
         *,
         name: str | None = None,
-        after: Sequence[str | Callable[..., Any]] = (),
-        output: bool = False,
-        pure: bool = False,
-        retry: Retry = NEVER,
-        timeout: float | None = None,
-        model: str = "",
+        **options: Any,
     ) -> Any:
         """Add the decorated function as a node; see `add_node` for the options."""
 
-        def add(decorated: Function) -> Function:
-            self.add_node(
-                name,
-                decorated,
-                after=after,
-                output=output,
-                pure=pure,
-                retry=retry,
-                timeout=timeout,
-                model=model,
-            )
+        def add(decorated: Callable[..., Any]) -> Callable[..., Any]:
+            self.add_node(name, decorated, **options)
             return decorated
 
         return add if function is None else add(function)

@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from weakref import WeakValueDictionary
+from functools import cached_property, partial
+from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
@@ -18,6 +18,7 @@ from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
+from midstream.engine.snapshots import load_run
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -32,7 +33,7 @@ from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact, RunResumed
-from midstream.events.store import EventStore, RunQuery
+from midstream.events.store import EventStore, Head, RunQuery
 from midstream.projections.run_state import RunState, apply, fold_run
 
 Listener = Callable[[str, Delta], None]
@@ -78,13 +79,15 @@ class Host:
     listeners: dict[RunId, list[Listener]] = field(default_factory=dict[RunId, list[Listener]])
 
     def __post_init__(self) -> None:
-        import structlog  # it loads rich with it: not for a bare `import midstream`
-
-        self._log = structlog.get_logger("midstream")
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self._unwatch: Callable[[], None] = lambda: None
-        self._resuming: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
+
+    @cached_property
+    def _log(self) -> Any:
+        import structlog  # it may take rich along, 0.1 s; most processes never have anything to say
+
+        return structlog.get_logger("midstream")
 
     async def open(self, *, scan: bool) -> None:
         """Show a first sign of life, and go on showing it.
@@ -175,15 +178,12 @@ class Host:
             await self.store.release(run_id, epoch=epoch)
 
     async def load(self, run_id: RunId) -> RunState:
-        """Fold a run from its log.
+        """Return a run as it stands, with what driving it needs; see `load_run`.
 
         Raises:
             RunNotFoundError: There is no such run.
         """
-        state = RunState()
-        async for event in self.store.read(run_id):
-            apply(state, event)
-        return state
+        return await load_run(self.store, run_id)
 
     async def resume(self, run_id: RunId, graph: Graph | None = None) -> None:
         """Take a run over and drive it here; does nothing where it is driven here or has ended.
@@ -219,13 +219,14 @@ class Host:
         while True:
             resumed = self.draft(RunResumed(epoch=epoch, driver=self.name), actor="engine")
             try:
-                await append_patiently(
+                head = await append_patiently(
                     self.store, run_id, [resumed], expected=state.seq, epoch=epoch
                 )
             except ConcurrencyError:
                 state = await self.load(run_id)
             else:
-                return await self.load(run_id)
+                apply(state, _placed(run_id, resumed, head, epoch))
+                return state
 
     def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
         if graph is not None:
@@ -304,7 +305,7 @@ class Host:
                 done = job()
                 if asyncio.iscoroutine(done):
                     await done
-            except MidstreamError as error:
+            except Exception as error:  # noqa: BLE001  # a sign of life must not end for an error of any kind
                 self._log.warning(
                     "will be tried again", job=getattr(job, "__name__", ""), error=str(error)
                 )
@@ -320,22 +321,26 @@ def _driver_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def fold_created(run_id: RunId, draft: Draft, position: int) -> RunState:
+def fold_created(run_id: RunId, draft: Draft, head: Head) -> RunState:
     """Return the state after the first event of a run, without reading it back."""
-    event = Event(
+    return fold_run((_placed(run_id, draft, head, 1),))
+
+
+def _placed(run_id: RunId, draft: Draft, head: Head, epoch: int) -> Event:
+    """Return the event that an append of one draft made."""
+    return Event(
         run_id,
-        1,
-        position,
+        head.seq,
+        head.position,
         draft.at,
         draft.type,
         draft.version,
         draft.actor,
         draft.cause,
         draft.address,
-        1,
+        epoch,
         draft.body,
-        b"",
+        head.digest,
         draft.data,
         (draft.type, draft.version),
     )
-    return fold_run((event,))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from midstream.engine.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import encode
 from midstream.events.envelope import ENGINE, Draft, Event
@@ -36,6 +37,7 @@ class _Group:
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
+    snapshot: bytes | None = None
 
     def settle(self, error: BaseException | None = None) -> None:
         """Tell everybody who waits what became of it."""
@@ -85,6 +87,9 @@ class Recorder:
         self._flying: list[_Group] = []
         self._mending: asyncio.Task[None] | None = None
         self._newest = state.seq  # what was heard of the run in the store
+        self._head: Head | None = None  # of event `_acked`, where this driver wrote it
+        self._keeper = Keeper(store, run_id, state.seq)
+        self._keeping: set[asyncio.Task[None]] = set()
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
@@ -162,6 +167,13 @@ class Recorder:
             else:
                 with suppress(MidstreamError):
                     await self.durable()
+        if self._keeping:
+            await asyncio.wait(self._keeping)
+
+    async def let_go(self) -> None:
+        """Leave the run as its next driver would like to find it, once nothing is on its way; see `Keeper.let_go`."""
+        if self.error is None:
+            await self._keeper.let_go(self._head, self.state)
 
     def _event(self, draft: Draft) -> Event:
         return Event(
@@ -184,6 +196,8 @@ class Recorder:
     def _send(self, group: _Group) -> None:
         group.expected = self._sent
         self._sent += len(group.drafts)
+        if self.state.seq == self._sent:
+            group.snapshot = self._keeper.due(self.state)
         sent = asyncio.ensure_future(
             self._store.append(self.run_id, group.drafts, expected=group.expected, epoch=self.epoch)
         )
@@ -202,13 +216,21 @@ class Recorder:
         assert self._flying[0] is group  # a store answers in the order it was asked
         del self._flying[0]
         self._acked += len(group.drafts)
+        self._head = future.result()
         group.settle()
+        if group.snapshot is not None:
+            self._keep(self._head, group.snapshot)
         if self._flying:
             return
         if self._open is not None:
             self.flush()
         elif self._always_replay:
             self._mend()
+
+    def _keep(self, head: Head, snapshot: bytes) -> None:
+        task = asyncio.ensure_future(self._keeper.keep(head, snapshot))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
 
     def _mend(self, error: BaseException | None = None) -> None:
         self._mending = asyncio.ensure_future(self._mended(error))
@@ -249,14 +271,15 @@ class Recorder:
                 return
 
     async def _catch_up(self) -> None:
-        """Fold the whole log, recognise our own drafts in it, and fold what is missing on top."""
-        state = RunState()
+        """Fold the log, recognise our own drafts in it, and fold what is missing on top."""
         mine = [draft for group in self._flying for draft in group.drafts]
         found = 0
-        async for event in self._store.read(self.run_id):
+        state = await load_run(self._store, self.run_id, upto=self._acked)
+        async for event in self._store.read(self.run_id, after=self._acked):
             apply(state, event)
-            if event.seq > self._acked and found < len(mine) and self._is_mine(event, mine[found]):
+            if found < len(mine) and self._is_mine(event, mine[found]):
                 found += 1
+        self._head = None
         self._acked = self._sent = state.seq
         self._acknowledge(found, state)
         self.state = state
@@ -289,6 +312,7 @@ class Recorder:
             )
             self._flying.remove(group)
             self._acked = self._sent = head.seq
+            self._head = head
             group.settle()
 
     def _give_up(self, failure: BaseException) -> None:

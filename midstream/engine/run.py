@@ -427,7 +427,7 @@ def _conversation(state: RunState, step: str | None) -> str:
         if asked:
             return max(asked, key=lambda call: call.first_seq).address
     elif heads := state.heads.get(step):
-        return next(reversed(heads.values()))
+        return max(heads.values(), key=lambda address: state.calls[address].first_seq)
     asked_at = (
         ", ".join(dict.fromkeys(name.partition("/")[0] for name in state.heads)) or "no step yet"
     )

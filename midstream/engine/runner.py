@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
+from collections.abc import Sequence
+from contextvars import copy_context
 from typing import Any
 
 from midstream.engine.binding import bind
 from midstream.engine.calls import Desk, Restart, Signal, shown
+from midstream.engine.claims import on_own_branch
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.decide import Cancel, Command, Complete, Fail, Schedule, decide
@@ -112,6 +115,7 @@ class Runner:
         finally:
             await self._stop_tasks()
             await self.recorder.settle()
+            await self.recorder.let_go()
 
     def others_appended(self) -> None:
         """Take in what others appended: abandon calls that were migrated, wake who waits, decide again."""
@@ -140,12 +144,12 @@ class Runner:
     def _advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
         if self._driving:  # before that, somebody may record a wish, but nothing begins
-            self._next(None)
+            self._next(keep=False)
 
-    def _next(self, ended: Node | None) -> Activation | None:
-        """Do what the state asks for, but leave one pure activation to the task of a pure node that has just ended.
+    def _next(self, *, keep: bool) -> Activation | None:
+        """Do what the state asks for, but where `keep`, leave one activation to the task that has just ended one.
 
-        A chain of pure nodes is then one task, not one a node.
+        A chain of nodes is then one task, not one a node, and one turn of the loop shorter for each.
         """
         kept: Activation | None = None
         try:
@@ -154,10 +158,10 @@ class Runner:
                     scheduled = self._perform(command)
                     if scheduled is None:
                         continue
-                    if ended is None or not ended.pure or kept is not None:
-                        self._begin(scheduled)
-                    else:
+                    if keep and kept is None:
                         kept = scheduled
+                    else:
+                        self._begin(scheduled)
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
             return None
@@ -241,13 +245,16 @@ class Runner:
         """Run an activation, and whatever is left to its task after it."""
         following: Address | None = address
         run = 0
+        on_own_branch()
+        found = copy_context()
         while following is not None:
             run += 1
             if run % _BREATH == 0:
                 await asyncio.sleep(0)
             node = self.graph.nodes[self.state.activations[following].node]
             await self._attempts(node, following)
-            kept = self._next(node)
+            # What a node has left in its context is not for the next one to find.
+            kept = self._next(keep=copy_context() == found)
             following = None if kept is None else Address(kept.address)
 
     async def _attempts(self, node: Node, address: Address) -> None:
@@ -368,6 +375,8 @@ class Runner:
         """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
         if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
             return  # its time comes all the same, and the next attempt waits for it
+        if call.status == "unknown":
+            return  # that is said already
         if _doubtful(call):
             self.recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
         elif call.kind == "tool" and retry_at is not None:
@@ -385,12 +394,12 @@ def _doubtful(call: Call) -> bool:
     return unsafe and call.status in ("open", "unknown")
 
 
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first(error: BaseException) -> BaseException:
+    """Return the first single exception of a group, or the exception itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner: Sequence[BaseException] = error.exceptions  # pyright: ignore[reportUnknownMemberType]  # of any kind
+    return _first(inner[0])
 
 
 def _kind(error: BaseException) -> str:

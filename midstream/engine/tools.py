@@ -151,7 +151,11 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     if function is not None:
         return make_tool(function)
-    return lambda decorated: make_tool(decorated, **options)
+
+    def decorate(decorated: Callable[..., Any]) -> Tool:
+        return make_tool(decorated, **options)
+
+    return decorate
 
 
 def make_tool(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from midstream.errors import StoreError
 from midstream.events.envelope import Draft
-from midstream.events.store import Status
+from midstream.events.store import OPEN, Status
 
 _STATUS_AFTER: dict[str, Status] = {
     "run.created": "running",
@@ -19,12 +19,18 @@ _STATUS_AFTER: dict[str, Status] = {
 
 
 def status_after(drafts: Sequence[Draft]) -> Status | None:
-    """Return the status of a run after these drafts, or None where they do not change it."""
-    for draft in reversed(drafts):
-        status = _STATUS_AFTER.get(draft.type)
-        if status is not None:
-            return status
-    return None
+    """Return the status of a run that was open before these drafts, or None where they do not change it.
+
+    A run that has ended stays so, whatever is still appended to it.
+    """
+    status: Status | None = None
+    for draft in drafts:
+        found = _STATUS_AFTER.get(draft.type)
+        if found is not None:
+            status = found
+            if found not in OPEN:
+                return found
+    return status
 
 
 def check_first(run_id: str, drafts: Sequence[Draft], expected: int) -> None:

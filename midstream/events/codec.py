@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
+from pydantic import JsonValue
 from pydantic_core import PydanticSerializationError
 
 from midstream.errors import CorruptLogError, NotRecordableError
@@ -132,7 +133,7 @@ def references(body: bytes) -> tuple[str, ...]:
     return tuple(_references(orjson.loads(body))) if MARK in body else ()
 
 
-def _references(value: Any) -> Iterator[str]:
+def _references(value: JsonValue) -> Iterator[str]:
     match value:
         case {"$blob": "", "value": dict(kept)}:
             # Escaped: whatever looks like a reference here is the user's own data, what it holds may be one.
@@ -165,7 +166,7 @@ def _put_aside(data: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, An
     return body
 
 
-def _texts_aside(value: Any, blobs: dict[str, bytes]) -> Any:
+def _texts_aside(value: JsonValue, blobs: dict[str, bytes]) -> JsonValue:
     match value:
         case str() if len(value) > INLINE:
             return {_MARK: _blob(value.encode(), blobs)}
@@ -185,7 +186,7 @@ def _blob(body: bytes, blobs: dict[str, bytes]) -> str:
     return digest
 
 
-def _put_back(value: Any, blobs: Mapping[str, bytes]) -> Any:
+def _put_back(value: JsonValue, blobs: Mapping[str, bytes]) -> Any:
     match value:
         case {"$blob": "", "value": dict(kept)}:
             return {key: _put_back(item, blobs) for key, item in kept.items()}

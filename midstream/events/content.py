@@ -190,7 +190,7 @@ class ToolCall(Block):
         if self.form == "text":
             return {"input": self.arguments}
         try:
-            value = orjson.loads(self.arguments or "{}")
+            value: JsonValue = orjson.loads(self.arguments or "{}")
         except orjson.JSONDecodeError:
             return None
         return value if isinstance(value, dict) else None

@@ -104,7 +104,8 @@ class MemoryStore:
             run.events.append(event)
             self._log.append(event)
         self._runs[run_id] = run
-        run.status = status_after(drafts) or run.status
+        if run.status in OPEN:
+            run.status = status_after(drafts) or run.status
         last = run.events[-1]
         for watcher in tuple(self._watchers) if drafts else ():
             watcher(run_id, last.seq)

@@ -35,6 +35,9 @@ class SqliteStore:
     What `append` returned is on the disk (`synchronous="full"`), or survives a crash of the process but perhaps not a
     loss of power (`"normal"`); in neither case can an append be kept in part. The file must be on a local disk.
     Source: https://www.sqlite.org/wal.html
+
+    Attributes:
+        stats: What the writer did since the store was opened: commits, hops to its thread, events.
     """
 
     def __init__(
@@ -78,16 +81,20 @@ class SqliteStore:
         """
         file = Path(path)
         newest = len(MIGRATIONS)
-        await check(file, newest=newest, read_only=read_only, timeout=busy_timeout)
+        await check(file, newest=newest, read_only=read_only, busy_timeout=busy_timeout)
         connections: list[aiosqlite.Connection] = []
         try:
             if not read_only:
                 connections.append(
                     await connect_writer(
-                        file, MIGRATIONS, synchronous, timeout=busy_timeout, max_bytes=max_bytes
+                        file,
+                        MIGRATIONS,
+                        synchronous,
+                        busy_timeout=busy_timeout,
+                        max_bytes=max_bytes,
                     )
                 )
-            connections.append(await connect_reader(file, timeout=busy_timeout))
+            connections.append(await connect_reader(file, busy_timeout=busy_timeout))
             kinds = Kinds(
                 await connections[-1].execute_fetchall("SELECT kind, type, version FROM kinds")
             )
@@ -130,13 +137,10 @@ class SqliteStore:
         self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None))
         return future
 
-    async def read(
-        self, run_id: RunId, *, after: int = 0, to: int | None = None
-    ) -> AsyncIterator[Event]:
+    def read(self, run_id: RunId, *, after: int = 0, to: int | None = None) -> AsyncIterator[Event]:
         """See `EventStore.read`."""
-        key = await self._key(run_id)
-        async for event in self._reader.read(run_id, key, after, to):
-            yield event
+        known = None if self._writer is None else self._writer.key(run_id)
+        return self._reader.read(run_id, known, after, to)
 
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None

@@ -23,7 +23,7 @@ from midstream.events.envelope import chain, genesis
 from midstream.events.ids import RunId
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save
 from midstream.events.sqlite_rows import Kinds, row_of
-from midstream.events.store import Head, Status
+from midstream.events.store import OPEN, Head, Status
 
 
 @dataclass(slots=True, eq=False)
@@ -151,7 +151,7 @@ class Batch:
             self.runs[command.run_id] = run
             self.new.append(run)
         run.seq, run.digest = command.end, digest
-        if command.status is not None and command.status != run.status:
+        if command.status is not None and command.status != run.status and run.status in OPEN:
             run.status = command.status
             self._change(run)
         if rows:

@@ -23,6 +23,7 @@ class Append:
     Attributes:
         ahead: The append that this one was made on top of before its outcome was known, or None.
         refused: Whether it was refused.
+        end: The seq of its last event.
         status: What it makes of the run's status, or None where it stays.
         plain: It is nothing but rows of events: no new run, no blob, no change of status.
     """
@@ -35,21 +36,18 @@ class Append:
     future: asyncio.Future[Head]
     ahead: Append | None
     refused: bool = False
+    end: int = field(init=False)
     status: Status | None = field(init=False)
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
         drafts = self.drafts
+        self.end = self.expected + len(drafts)
         self.status = status_after(drafts)
         self.plain = self.expected > 0 and self.status is None and 0 < len(drafts) <= ROWS
         for draft in drafts:
             if draft.blobs:
                 self.plain = False
-
-    @property
-    def end(self) -> int:
-        """The seq of its last event."""
-        return self.expected + len(self.drafts)
 
 
 @dataclass(slots=True, eq=False)

@@ -38,27 +38,31 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 async def connect(
-    path: Path, *, timeout: float, mode: str = "rw", immutable: bool = False
+    path: Path, *, busy_timeout: float, mode: str = "rw", immutable: bool = False
 ) -> aiosqlite.Connection:
     """Open a connection in autocommit mode.
 
     Args:
         path: The file.
-        timeout: How long to wait for a lock, in seconds.
+        busy_timeout: How long to wait for a lock, in seconds.
         mode: `rwc`, `rw` or `ro`. Source: https://www.sqlite.org/uri.html
         immutable: Nobody writes to the file, so that it needs no lock and no file beside it.
     """
-    uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
     return await aiosqlite.connect(
-        uri, uri=True, timeout=timeout, isolation_level=None, cached_statements=256
+        _uri(path, mode, immutable=immutable),
+        uri=True,
+        timeout=busy_timeout,
+        isolation_level=None,
+        cached_statements=256,
     )
 
 
-async def check(path: Path, *, newest: int, read_only: bool, timeout: float) -> bool:
-    """Look at a file without changing it.
+def _uri(path: Path, mode: str, *, immutable: bool) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
 
-    Returns:
-        Whether there is a store in it; an empty file, or none, is a place for a new one.
+
+async def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float) -> None:
+    """Look at a file without changing it; an empty file, or none, is a place for a new store.
 
     Raises:
         StoreOpenError: It cannot be used: the message says why, and what to do.
@@ -66,15 +70,16 @@ async def check(path: Path, *, newest: int, read_only: bool, timeout: float) -> 
     if str(path) == ":memory:":
         raise StoreOpenError(str(path), "this store is a file", "use `MemoryStore`")
     if not _has_content(path, read_only=read_only):
-        return False
+        return
     _check_header(path)
     # Without a WAL, everything is in the file: then the look leaves no trace beside it either.
-    connection = await connect(path, timeout=timeout, mode="ro", immutable=not _has_wal(path))
+    connection = await connect(
+        path, busy_timeout=busy_timeout, mode="ro", immutable=not _has_wal(path)
+    )
     try:
         await _check_content(connection, path, newest)
     finally:
         await connection.close()
-    return True
 
 
 def _has_content(path: Path, *, read_only: bool) -> bool:
@@ -139,7 +144,7 @@ async def _check_content(connection: aiosqlite.Connection, path: Path, newest: i
         )
         if version and (missing := TABLES - {row[0] for row in names}):
             raise _damaged(path, f"it has no table {min(missing)!r}")
-        small = path.stat().st_size <= _CHECKED
+        small = _size(path) <= _CHECKED
         for check_ in (
             ("quick_check(1)",) if small else ("quick_check('kinds')", "quick_check('drivers')")
         ):
@@ -150,15 +155,15 @@ async def _check_content(connection: aiosqlite.Connection, path: Path, newest: i
         raise opening(error, path) from error
 
 
-async def connect_reader(path: Path, *, timeout: float) -> aiosqlite.Connection:
+async def connect_reader(path: Path, *, busy_timeout: float) -> aiosqlite.Connection:
     """Open a connection that cannot write.
 
     Where the directory is read-only too, SQLite cannot make the files that readers and writers share; then nobody
     writes, and the file is read as it stands. Source: https://www.sqlite.org/wal.html#readonly
     """
-    alone = not os.access(path.absolute().parent, os.W_OK) and not _has_wal(path)
+    alone = not _has_wal(path) and not _may_write_beside(path)
     try:
-        connection = await connect(path, timeout=timeout, mode="ro", immutable=alone)
+        connection = await connect(path, busy_timeout=busy_timeout, mode="ro", immutable=alone)
         # 64 MiB: runs are interleaved, and to read one of them again and again from the file takes twice as long.
         await connection.execute("PRAGMA cache_size = -65536")
     except sqlite3.Error as error:
@@ -171,13 +176,13 @@ async def connect_writer(
     migrations: Sequence[Migration],
     synchronous: str,
     *,
-    timeout: float,
+    busy_timeout: float,
     max_bytes: int | None,
 ) -> aiosqlite.Connection:
     """Open the connection that writes, and make the tables where they are missing."""
-    connection = await connect(path, timeout=timeout, mode="rwc")
+    connection = await connect(path, busy_timeout=busy_timeout, mode="rwc")
     try:
-        if path.stat().st_size == 0:
+        if _size(path) == 0:
             # Both stand in the first page, so they come before the first table, and before there is a WAL.
             await connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -185,7 +190,7 @@ async def connect_writer(
             await connection.execute_fetchall(
                 f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}"
             )
-        await _use_wal(connection, timeout)
+        await _use_wal(connection, busy_timeout)
         await connection.execute(f"PRAGMA synchronous = {synchronous}")
         # 32 MiB: moving the log into the file less often takes the worst commits from 6 ms to 2 ms.
         await connection.execute_fetchall("PRAGMA wal_autocheckpoint = 4000")
@@ -198,17 +203,26 @@ async def connect_writer(
     return connection
 
 
-async def _use_wal(connection: aiosqlite.Connection, timeout: float) -> None:
+async def _use_wal(connection: aiosqlite.Connection, busy_timeout: float) -> None:
     """Switch to WAL, which SQLite refuses without waiting while another process is doing the same."""
-    give_up = time.monotonic() + timeout
+    give_up = time.monotonic() + busy_timeout
     while True:
         try:
             await connection.execute_fetchall("PRAGMA journal_mode = WAL")
-            return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > give_up:
                 raise
-        await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _may_write_beside(path: Path) -> bool:
+    return os.access(path.absolute().parent, os.W_OK)
 
 
 def _has_wal(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.sqlite_open import translated
-from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, event_of, filled
+from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
 
 PAGE = 1000
@@ -31,6 +32,9 @@ _MAX = 2**63 - 1
 
 _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
     (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Reader:
@@ -59,25 +63,28 @@ class Reader:
         raise RunNotFoundError(run_id)
 
     async def read(
-        self, run_id: RunId, key: int, after: int, to: int | None
+        self, run_id: RunId, key: int | None, after: int, to: int | None
     ) -> AsyncIterator[Event]:
-        """Iterate over the events of a run, blobs in place."""
+        """Iterate over the events of a run, blobs in place; its number is looked up where it is not known."""
+        key = await self.key(run_id) if key is None else key
         last = _MAX if to is None else to
         while True:
             rows = await self._rows(
                 f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
                 (key, after, last),
             )
-            await self._learn(rows)
             for start in range(0, len(rows), _SLICE):
-                events, damage = await self._whole(run_id, rows[start : start + _SLICE])
+                part = rows[start : start + _SLICE]
+                events, damage = await self._events(part, {key: run_id})
+                events, earlier = await self._with_blobs(events)
                 for event in events:
                     yield event
+                damage = earlier or damage
                 if damage is not None:
                     raise damage
             if len(rows) < PAGE:
                 return
-            after = rows[-1][0]
+            after = rows[-1][1]
 
     async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
         """Iterate over the events of all runs by position; blobs stay references."""
@@ -87,17 +94,17 @@ class Reader:
                 self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
                 wanted = f"AND kind IN ({', '.join(map(str, self._kinds.numbers(types)))})"
             rows = await self._rows(
-                f"SELECT {COLUMNS}, run FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
+                f"SELECT {COLUMNS} FROM events WHERE id > ? {wanted} ORDER BY id LIMIT {PAGE}",
                 (after,),
             )
-            await self._learn(rows)
-            await self._name({row[10] for row in rows})
-            names, kinds = self._names, self._kinds
-            if rows:
-                yield [event_of(names[row[10]], row[:10], kinds, None) for row in rows]
+            events, damage = await self._events(rows, self._names)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < PAGE:
                 return
-            after = rows[-1][1]
+            after = rows[-1][2]
 
     async def head(self, run_id: RunId) -> Head | None:
         """See `EventStore.head`."""
@@ -155,20 +162,8 @@ class Reader:
         )
         return {row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=after)
 
-    async def _whole(
-        self, run_id: RunId, rows: Sequence[Sequence[Any]]
-    ) -> tuple[list[Event], CorruptLogError | None]:
-        """Return the events of these rows with their blobs in place, up to the first one that is damaged."""
-        events: list[Event] = []
-        try:
-            for row in rows:
-                events.append(event_of(run_id, row, self._kinds, None))  # noqa: PERF401  # those before the damage are kept
-        except CorruptLogError as error:
-            whole, earlier = await self._with_blobs(events)
-            return whole, earlier or error
-        return await self._with_blobs(events)
-
     async def _with_blobs(self, events: list[Event]) -> tuple[list[Event], CorruptLogError | None]:
+        """Put blobs in place, up to the first one that is damaged."""
         marked = {event.seq: references(event.body) for event in events if MARK in event.body}
         if not marked:
             return events, None
@@ -184,18 +179,25 @@ class Reader:
     async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
         """Return those of the blobs that are there, as they are kept."""
         found: dict[str, bytes] = {}
-        for start in range(0, len(digests), PAGE):
-            chunk = [bytes.fromhex(digest) for digest in digests[start : start + PAGE]]
+        named = [digest for digest in digests if _DIGEST.fullmatch(digest)]  # others are damage
+        for start in range(0, len(named), PAGE):
+            chunk = [bytes.fromhex(digest) for digest in named[start : start + PAGE]]
             count = filled(len(chunk))
             sql = f"SELECT digest, body FROM blobs WHERE digest IN ({', '.join('?' * count)})"
             rows = await self._rows(sql, (*chunk, *[None] * (count - len(chunk))))
             found.update((digest.hex(), body) for digest, body in rows)
         return found
 
-    async def _learn(self, rows: Sequence[Sequence[Any]]) -> None:
-        of = self._kinds.of
-        if any(row[3] not in of for row in rows):
+    async def _events(
+        self, rows: Sequence[Sequence[Any]], names: dict[int, RunId]
+    ) -> tuple[list[Event], CorruptLogError | None]:
+        events, damage = events_of(rows, names, self._kinds)
+        if damage is not None:
+            # Perhaps it is only a type or a run that was not met before.
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+            await self._name({row[0] for row in rows})
+            events, damage = events_of(rows, names, self._kinds)
+        return events, damage
 
     async def _name(self, keys: set[int]) -> None:
         missing = list(keys - self._names.keys())
@@ -207,8 +209,6 @@ class Reader:
             sql = f"SELECT run, uid FROM runs WHERE run IN ({', '.join('?' * count)})"
             rows = await self._rows(sql, (*missing, *[None] * (count - len(missing))))
             self._names.update(rows)
-            if lost := set(missing) - self._names.keys():
-                raise CorruptLogError(None, None, f"no run has the number {min(lost)}")
 
     async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         try:

@@ -13,7 +13,8 @@ from midstream.events.ids import RunId
 from midstream.events.sqlite_batch import Batch, Run
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
 from midstream.events.sqlite_quick import Quick
-from midstream.events.sqlite_rows import Kinds, filled, squeezed
+from midstream.events.sqlite_rows import Kinds, filled
+from midstream.events.sqlite_squeeze import squeezed
 
 _EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
 _RUN = "(uid, graph, status, tags, created_at, epoch, holder)"

@@ -118,7 +118,7 @@ class Writer:
 
     async def _commit(self, commands: Sequence[Command]) -> None:
         """Commit the commands together; where that fails, find out which of them cannot be."""
-        if all([command.plain for command in commands]) and await self._tried(
+        if all(command.plain for command in commands) and await self._tried(
             commands, self._at_once
         ):
             return

@@ -6,7 +6,7 @@ could have written: reading an old log never fails for its age.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from midstream.events.payloads import VERSIONS
@@ -35,6 +35,11 @@ class Upcasters:
         if (type_, version) in self._steps:
             raise ValueError(f"{type_!r} version {version} has an upcaster already")
         self._steps[type_, version] = step
+
+    @property
+    def old(self) -> Container[tuple[str, int]]:
+        """The types and versions that have a step: all others come back as they are."""
+        return self._steps.keys()
 
     def __call__(self, type_: str, version: int, data: Data) -> tuple[str, int, Data]:
         """Return type, version and data in the newest shape that the chain leads to.

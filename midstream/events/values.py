@@ -6,9 +6,9 @@ a reader will take) is refused before anything is written, by an error that name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 from pydantic import JsonValue
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -35,7 +35,7 @@ def plain(value: Any, path: str = "value") -> JsonValue:
     Raises:
         NotRecordableError: Something in it is not JSON.
     """
-    kind = type(value)
+    kind = cast("object", type(value))  # a class of its own is nothing to look into
     if kind is str:
         _check_text(value, path)
         return value  # type: ignore[no-any-return]  # its type was just compared
@@ -69,11 +69,12 @@ def _plain(value: Any, path: str, depth: int) -> JsonValue:
         case int() | float() if type(value) in (int, float):
             return _number(value, path)
         case list() | tuple():
-            return [_plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+            items = cast("Sequence[Any]", value)  # what it holds is looked at next
+            return [_plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(items)]
         case dict() | Mapping():
             return {
                 _key(key, path): _plain(item, f"{path}.{key}", depth + 1)
-                for key, item in value.items()
+                for key, item in cast("Any", value).items()
             }
         case _:
             return _converted(value, path, depth)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from midstream.events.content import Message, Segment, Text, ToolResult, ToolSpec
 from midstream.projections.run_state import Call, RunState
@@ -135,7 +135,7 @@ def asked(call: Call) -> Segment:
         call.first_seq,
         tuple(_message(raw) for raw in data.get("messages", ())),
         data.get("system"),
-        None if tools is None else tuple(_TOOL.validate_python(raw) for raw in tools),
+        None if tools is None else tuple(ToolSpec.model_validate(raw) for raw in tools),
     )
 
 
@@ -209,9 +209,5 @@ def messages(state: RunState, address: str) -> tuple[Message, ...]:
     return tuple(message for segment in segments(state, address) for message in segment.messages)
 
 
-_MESSAGE: TypeAdapter[Message] = TypeAdapter(Message, config=None)
-_TOOL: TypeAdapter[ToolSpec] = TypeAdapter(ToolSpec, config=None)
-
-
 def _message(raw: Any) -> Message:
-    return _MESSAGE.validate_python(raw)
+    return Message.model_validate(raw)

@@ -17,6 +17,8 @@ Subclass both in a test module, with pytest and pytest-asyncio::
 
 
     TestMyMachine = MyMachine.TestCase
+
+`pytest.register_assert_rewrite("midstream.testing.contract")` in `conftest.py` makes failures tell more.
 """
 
 # The tests' names are their docstrings.
@@ -71,6 +73,16 @@ RUN = RunId("r1")
 OTHER = RunId("r2")
 NOBODY = RunId("nobody")
 NOW = 1_700_000_000.0
+
+
+ODD: list[Any] = [
+    "\0",
+    "a\0b" * 3000,
+    "\u2028\ufeff\uffff\U0010ffff",
+    "'; DROP TABLE events; --",
+    {"": {"": [[], {}]}},
+    -(2**63),
+]
 
 
 def created(graph: str = "trip", at: int = 1, **tags: str) -> Draft:
@@ -178,7 +190,8 @@ class StoreContract:
         await asyncio.gather(*(store.append(RUN, [note(i)], expected=i) for i in range(2, 6)))
         digest = genesis(RUN)
         for event in await events_of(store, RUN):
-            digest = link(digest, event.seq, event.stored, *event[3:4], *event[6:11])
+            stored = event.stored, event.at, event.actor, event.cause, event.address, event.epoch
+            digest = link(digest, event.seq, *stored, event.body)
             assert event.digest == digest
 
     async def test_a_writer_that_has_not_seen_the_last_event_is_refused(
@@ -584,7 +597,7 @@ class StoreContract:
         assert (await verify(store, RUN)).sound
 
     async def test_what_looks_like_a_reference_is_the_users_own(self, store: EventStore) -> None:
-        data = [
+        data: list[Any] = [
             {"$blob": "0" * 64},
             {"$blob": ""},
             {"$blob": "", "value": {}},
@@ -764,14 +777,7 @@ class StoreContract:
 
     @pytest.mark.parametrize(
         "data",
-        [
-            "\0",
-            "a\0b" * 3000,
-            "\u2028\ufeff\uffff\U0010ffff",
-            "'; DROP TABLE events; --",
-            {"": {"": [[], {}]}},
-            -(2**63),
-        ],
+        ODD,
         ids=["nul", "long nul", "odd", "sql", "empty", "integer"],
     )
     async def test_odd_data_comes_back_unchanged(self, store: EventStore, data: Any) -> None:
@@ -819,7 +825,7 @@ def created_end() -> Draft:
 
 async def _until(condition: Any, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what it waits for is any condition
             await asyncio.sleep(0.005)
 
 

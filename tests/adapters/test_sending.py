@@ -195,7 +195,7 @@ async def test_a_client_that_was_given_is_not_let_to_send_again_and_is_not_close
 def test_importing_midstream_and_its_adapters_loads_no_sdk() -> None:
     code = (
         "import sys, midstream, midstream.adapters, midstream.adapters.registry, midstream.adapters.prices;"
-        "import midstream.adapters.openai, midstream.adapters.anthropic;"
+        "import midstream.adapters.openai, midstream.adapters.anthropic, midstream.adapters.responses;"
         "sys.exit(bool({'openai', 'anthropic', 'httpx', 'httpx2', 'genai_prices'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
 from midstream import Context, Engine, Graph, Retry, Run, tool
+from midstream.adapters.scripted import Script
 from midstream.errors import RateLimitError, RunCancelledError, RunFailedError, ToolError
 from midstream.events.content import Message, ToolCall, ToolResult, assistant
 from midstream.projections.run_state import RunState
@@ -37,7 +38,7 @@ async def flaky() -> str:
     raise OSError("not now")
 
 
-def _answer(messages: object) -> Message:
+def _answer(messages: Sequence[Message]) -> Message:
     names = ("slow", "slow_unsafe", "flaky")
     return assistant("", *(ToolCall(id=name, name=name) for name in names))
 
@@ -88,12 +89,12 @@ PLACES: tuple[Callable[[Context], Awaitable[None]], ...] = (
 )
 
 
-async def _never(messages: object) -> str:
+async def _never(messages: Sequence[Message]) -> str:
     await asyncio.sleep(FOREVER)
     return ""
 
 
-MODELS = {"tools": _answer, "slow": _never, "busy": [RateLimitError("later")]}
+MODELS: Mapping[str, Script] = {"tools": _answer, "slow": _never, "busy": [RateLimitError("later")]}
 
 
 def graph_of(place: Callable[[Context], Awaitable[None]]) -> Graph:
@@ -191,7 +192,7 @@ async def test_a_node_that_returns_leaves_no_task_and_no_open_call(make_engine: 
 
     @graph.node
     async def begin(ctx: Context) -> str:
-        kept.append(asyncio.create_task(ctx.tool(slow)))  # type: ignore[arg-type]  # a coroutine
+        kept.append(asyncio.create_task(ctx.tool(slow)))
         await asyncio.sleep(0.01)
         return "done"
 

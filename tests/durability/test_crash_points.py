@@ -80,6 +80,12 @@ class Lives:
         """Say whether the run is in the log."""
         return await self.store.head(RUN) is not None
 
+    async def types(self) -> set[str]:
+        """Return the types of events that are in the log."""
+        if not await self.begun():
+            return set()
+        return {event.type async for event in self.store.read(RUN)}
+
     async def state(self) -> RunState:
         if not await self.begun():
             return RunState()
@@ -230,7 +236,7 @@ async def test_after_a_crash_the_run_ends_as_the_page_says(lives: Lives, name: s
     if row.first:
         await lives.live(at_first(row.first))
     assert (await lives.live(at_first(row.cut), row.wish)).dead
-    seen = {event.type async for event in lives.store.read(RUN)} if await lives.begun() else set()
+    seen = await lives.types()
     assert (row.recorded.lstrip("-") in seen) is not row.recorded.startswith("-")
     unrecorded = await lives.unrecorded()
     for what in row.repeated:
@@ -254,7 +260,7 @@ async def test_a_run_survives_the_end_of_its_process_at_every_moment(tmp_path: P
         unrecorded = await lives.unrecorded()
         await lives.live(never)
         await lives.end(unrecorded)
-    assert place > 60
+    assert len(whole.moments) > 60
 
 
 async def test_a_run_survives_the_end_of_three_processes_in_a_row(tmp_path: Path) -> None:

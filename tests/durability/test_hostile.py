@@ -36,6 +36,9 @@ class NotJson:
     """A value of a type that nobody knows."""
 
 
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
 UNRECORDABLE: dict[str, Any] = {
     "half of a surrogate pair": "\ud800",
     "a surrogate as a key": {"\udfff": 1},
@@ -47,7 +50,7 @@ UNRECORDABLE: dict[str, Any] = {
     "an object": NotJson(),
     "a number as a key": {1: 2},
     "bytes that are not text": b"\xff\xfe",
-    "a list that holds itself": (lambda loop: loop.append(loop) or loop)(list[Any]()),
+    "a list that holds itself": LOOP,
 }
 
 RECORDABLE: dict[str, Any] = {
@@ -169,7 +172,7 @@ async def test_what_is_json_comes_back_as_it_was(make_engine: MakeEngine, name: 
         return value
 
     async def use(ctx: Context) -> bool:
-        return (await ctx.tool(give)) == value
+        return bool((await ctx.tool(give)) == value)
 
     state, _ = await ends(await make_engine(), use)
     assert (state.status, state.output) == ("completed", True)
@@ -187,7 +190,10 @@ async def test_half_a_surrogate_pair_in_a_prompt_or_an_answer_is_a_named_error(
             await ctx.llm("hello", model="m", system="\ud800")
         return (await ctx.llm("answer", model="m")).text
 
-    engine = await make_engine(models={"m": lambda messages: "\ud800"})
+    def answer(messages: Sequence[Message]) -> str:
+        return "\ud800"
+
+    engine = await make_engine(models={"m": answer})
     state, _ = await ends(engine, ask)
     assert state.status == "failed"
     assert state.open_calls == {}

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,13 +38,29 @@ async def test_an_uninterrupted_run_has_each_effect_once(tmp_path: Path) -> None
 async def test_runs_that_are_killed_at_random_end_as_if_they_had_not(
     nursery: Nursery, tmp_path: Path
 ) -> None:
-    await kill_until(nursery, tmp_path, kills=20, seed=1)
+    assert (await kill_until(nursery, tmp_path, kills=20, seed=1))["killed"] == 20
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_200_kills_at_random_change_nothing_either(nursery: Nursery, tmp_path: Path) -> None:
-    await kill_until(nursery, tmp_path, kills=200, seed=2)
+    assert (await kill_until(nursery, tmp_path, kills=200, seed=2))["killed"] == 200
+
+
+@pytest.mark.parametrize("place", range(0, 26, 5))
+async def test_a_process_that_exits_around_an_effect_is_followed_by_one_that_ends_the_run(
+    nursery: Nursery, tmp_path: Path, place: int
+) -> None:
+    world = World(tmp_path / "effects", pace=0.001)
+    order: dict[str, Any] = {
+        "file": str(tmp_path / "runs.db"),
+        "effects": str(world.file),
+        "run": "r",
+    }
+    first = nursery.run("drive", exit_at=place, pace=world.pace, lease=LEASE, **order)
+    second = nursery.run("drive", pace=world.pace, lease=LEASE, **order)
+    assert (first, second) == ("exited", "done")
+    assert await check(tmp_path / "runs.db", "r", world) <= 6  # what can be in flight at once
 
 
 async def kill_until(nursery: Nursery, folder: Path, *, kills: int, seed: int) -> Counter[str]:

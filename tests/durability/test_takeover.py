@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
-from midstream import Context, Graph
+from midstream import Context, Engine, Graph
 from tests.conftest import MakeEngine
 
 from .power import LateClock
@@ -50,3 +51,26 @@ async def test_a_note_right_after_the_start_does_not_begin_the_first_node_twice(
     await run.note("hello")
     assert await run == 1
     assert [event.type async for event in run.events()].count("node.completed") == 1
+
+
+async def _wished_after_the_end(engine: Engine) -> None:
+    run = await engine.start(sleeper(), seconds=0.0)
+    await run
+    await run.pause()
+    await run.cancel()
+    await run.note("late")
+    assert [info.status for info in await engine.runs()] == ["completed"]
+    assert await engine.runs(status="paused") == []
+    assert await engine.recover() == ()
+    assert (await run.state()).status == "completed"
+
+
+async def test_a_run_that_has_ended_is_not_opened_again_by_a_late_wish(
+    make_engine: MakeEngine,
+) -> None:
+    await _wished_after_the_end(await make_engine())
+
+
+async def test_a_run_that_has_ended_stays_so_in_a_file_too(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "runs.db") as engine:
+        await _wished_after_the_end(engine)

@@ -191,17 +191,18 @@ async def test_a_migration_now_by_another_process_abandons_the_call_in_flight(
     async with shared.engine() as engine:
         run = engine.run(RUN)
         await run.migrate("scripted:other", when="now")
-        events = run.events()
-        async for event in events:
-            if event.type == "model.aborted":
-                break
-        await events.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+        async def aborted() -> bool:
+            calls = (await run.state()).calls.values()
+            return any(call.kind == "model" and call.status != "open" for call in calls)
+
+        await until(aborted)
         await run.cancel()
     assert shared.nursery.wait(child) == "done"
     events = await shared.events()
     switched = next(event.seq for event in events if event.type == "model.switched")
-    aborted = next(event for event in events if event.type == "model.aborted")
-    assert (aborted.seq > switched, aborted.data["reason"]) == (True, "migrated")
+    ended = next(event for event in events if event.type == "model.aborted")
+    assert (ended.seq > switched, ended.data["reason"]) == (True, "migrated")
 
 
 async def test_a_cancellation_by_another_process_reaches_the_driver(shared: Shared) -> None:
@@ -219,4 +220,4 @@ async def test_a_cancellation_by_another_process_reaches_the_driver(shared: Shar
 async def no_task_is_left() -> AsyncIterator[None]:
     tasks = asyncio.all_tasks()
     yield
-    assert asyncio.all_tasks() <= tasks | {asyncio.current_task()}  # type: ignore[operator]
+    assert asyncio.all_tasks() <= tasks | {asyncio.current_task()}

@@ -115,7 +115,7 @@ class Door:
         await self._open.wait()
 
     async def reached(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self._come.wait()
 
     def open(self) -> None:
@@ -123,8 +123,8 @@ class Door:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop turn until the condition is true, 5 s at most."""
-    async with asyncio.timeout(5):
+    """Let the event loop turn until the condition is true, 20 s at most."""
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
             await asyncio.sleep(0)
 

@@ -1,5 +1,10 @@
 """The engine: starting, resuming, leases, recovery, closing."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
@@ -198,7 +203,7 @@ async def test_a_scanner_takes_over_when_a_lease_runs_out(make_engine: MakeEngin
     await asyncio.sleep(0.03)
     assert (await second.run("r").state()).status == "running"
     clock.advance(11)
-    assert await asyncio.wait_for(second.run("r"), 5) == 1
+    assert await asyncio.wait_for(second.run("r"), 20) == 1
 
 
 async def test_a_driver_that_lost_its_lease_stops_and_its_run_can_still_be_noted(
@@ -229,8 +234,8 @@ async def test_a_driver_that_lost_its_lease_stops_and_its_run_can_still_be_noted
     await turns(100)
     assert not (await run.state()).over
     doors[1].open()
-    assert await asyncio.wait_for(second.run("r"), 5) == "done"
-    assert await asyncio.wait_for(run, 5) == "done"
+    assert await asyncio.wait_for(second.run("r"), 20) == "done"
+    assert await asyncio.wait_for(run, 20) == "done"
     events = await history(run)
     assert types(events).count("run.completed") == 1
     assert types(events).count("note.added") == 1
@@ -281,7 +286,7 @@ async def test_resuming_twice_at_once_leaves_one_driver() -> None:
     async with Engine(store, recover=False, graphs=[graph]) as second:
         runs = await asyncio.gather(*(second.resume("r") for _ in range(4)))
         for run in runs:
-            assert await asyncio.wait_for(run, 5) == 1
+            assert await asyncio.wait_for(run, 20) == 1
         assert types(await history(runs[0])).count("run.resumed") == 1
 
 
@@ -321,7 +326,7 @@ async def test_a_run_that_could_not_be_written_is_recovered_once_it_can() -> Non
             await waiter
         store.full = False
         assert [one.id for one in await engine.recover()] == ["r"]
-        assert await asyncio.wait_for(run, 5) == 1
+        assert await asyncio.wait_for(run, 20) == 1
 
 
 async def test_runs_are_listed_by_status_graph_and_tags(make_engine: MakeEngine) -> None:

@@ -1,5 +1,10 @@
 """Changing models in the middle of a run."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

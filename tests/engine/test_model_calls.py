@@ -1,5 +1,10 @@
 """Asking models: turns, tools, attempts, deadlines."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
@@ -169,7 +174,7 @@ async def test_a_model_that_never_stops_calling_ends_in_a_limit(make_engine: Mak
         return calling(call(f"c{len(asked)}", "look"))
 
     engine = await make_engine(models={"m": model})
-    with pytest.raises(RunFailedError, match="LimitError.*after 3 turns; raise max_turns"):
+    with pytest.raises(RunFailedError, match=r"LimitError.*after 3 turns; raise max_turns"):
         await (await engine.start(asking("go", tools=[look], max_turns=3)))
     assert len(asked) == 3
 
@@ -261,7 +266,7 @@ async def test_an_answer_that_does_not_come_in_time_is_a_timeout(make_engine: Ma
         return "fine"
 
     engine = await make_engine(models={"m": slow_at_first}, clock=JumpingClock())
-    run = await engine.start(asking("go", timeout=0.01))
+    run = await engine.start(asking("go", timeout=0.02, retry=Retry(attempts=99)))
     assert await run == ["fine"]
     failed = next(event for event in await history(run) if event.type == "model.failed")
     assert failed.data["kind"] == "timeout"
@@ -352,7 +357,8 @@ async def test_what_json_cannot_carry_is_refused_by_name_and_nothing_is_half_rec
 
     @graph.node
     async def ask(ctx: Context) -> None:
-        prompt: str | Message = {"prompt": bad, "message": user(bad)}.get(where, "hi")
+        prompts: dict[str, str | Message] = {"prompt": bad, "message": user(bad)}
+        prompt = prompts.get(where, "hi")
         system = bad if where == "system" else None
         more: dict[str, Any] = {"stop": bad} if where == "setting" else {}
         await ctx.llm(prompt, model="m", system=system, **more)

@@ -1,11 +1,16 @@
 """When to try again."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import Retry
@@ -27,6 +32,7 @@ def kinds(root: type[AdapterError]) -> set[str]:
     return {root.kind}.union(*(kinds(one) for one in root.__subclasses__()))
 
 
+@settings(deadline=None)
 @given(policies, attempts, st.text())
 def test_a_delay_never_exceeds_the_longest(policy: Retry, attempt: int, seed: str) -> None:
     due = policy.due("timeout", attempt, now=0.0, seed=seed)
@@ -34,6 +40,7 @@ def test_a_delay_never_exceeds_the_longest(policy: Retry, attempt: int, seed: st
     assert due is None or 0 <= due <= policy.longest
 
 
+@settings(deadline=None)
 @given(policies, attempts, st.text())
 def test_the_same_seed_waits_as_long_in_every_process(
     policy: Retry, attempt: int, seed: str
@@ -42,6 +49,7 @@ def test_the_same_seed_waits_as_long_in_every_process(
     assert first == second
 
 
+@settings(deadline=None)
 @given(policies)
 def test_a_policy_is_read_back_from_its_data(policy: Retry) -> None:
     assert Retry.of(policy.data()) == policy

@@ -1,5 +1,10 @@
 """A run in hand: following, streaming, pausing, cancelling, noting."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
@@ -72,7 +77,7 @@ async def test_a_follower_goes_on_after_any_event(make_engine: MakeEngine, after
     async def follow() -> list[int]:
         return [event.seq async for event in run.events(after=after)]
 
-    assert await asyncio.wait_for(follow(), 5) == [
+    assert await asyncio.wait_for(follow(), 20) == [
         event.seq for event in everything if event.seq > after
     ]
 
@@ -125,7 +130,9 @@ async def test_a_consumer_that_breaks_out_leaves_nothing_behind(
     gc.collect()
     await turns()
     assert asyncio.all_tasks() <= tasks
-    assert not engine._host.listeners  # type: ignore[union-attr]  # pyright: ignore  # what must be gone
+    host = engine._host  # pyright: ignore[reportPrivateUsage]  # what must be gone
+    assert host is not None
+    assert not host.listeners
     door.open()
     await run
 
@@ -207,7 +214,7 @@ async def test_another_engine_over_the_same_store_cancels(make_engine: MakeEngin
     other = await make_engine()
     run = await driving.start(graph, run_id="r")
     await door.reached()
-    await asyncio.wait_for(other.run("r").cancel("from afar"), 5)
+    await asyncio.wait_for(other.run("r").cancel("from afar"), 20)
     with pytest.raises(RunCancelledError, match="from afar"):
         await run
     await turns()
@@ -292,4 +299,4 @@ async def test_many_may_wait_for_one_run(make_engine: MakeEngine) -> None:
     async def wait(handle: Any) -> Any:
         return await handle
 
-    assert await asyncio.gather(wait(run), wait(again), wait(run)) == ["x"] * 3
+    assert list(await asyncio.gather(wait(run), wait(again), wait(run))) == ["x"] * 3

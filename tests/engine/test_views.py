@@ -1,5 +1,10 @@
 """Views grow and never change: what a provider was told is what the log renders to, in any process."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -50,7 +50,7 @@ async def filled(store: SqliteStore, events: int = 9, run: RunId = RUN) -> None:
 
 
 @contextmanager
-def behind(path: Path) -> Iterator[sqlite3.Connection]:
+def behind(path: Path) -> Generator[sqlite3.Connection]:
     """Open the file as an intruder would: without the triggers that protect it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for (name,) in list(

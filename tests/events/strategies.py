@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -55,13 +55,17 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     return models(annotation)
 
 
+def _later(annotation: Any) -> Callable[[], st.SearchStrategy[Any]]:
+    return lambda: values(annotation)
+
+
 def models(cls: type[BaseModel]) -> st.SearchStrategy[Any]:
     """Return instances of a model, any of the fields that have a default left out."""
     required: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in cls.model_fields.items():
         place = required if field.is_required() else optional
-        place[name] = st.deferred(lambda field=field: values(field.annotation))
+        place[name] = st.deferred(_later(field.annotation))
     return st.fixed_dictionaries(required, optional=optional).map(lambda data: cls(**data))
 
 

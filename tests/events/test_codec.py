@@ -39,6 +39,7 @@ def test_each_type_of_payload_comes_back_equal(tag: str) -> None:
     comes_back_equal()
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads())
 def test_encoding_a_decoded_payload_gives_the_same_bytes(payload: Fact) -> None:
     draft = encode(payload, at=1)
@@ -46,6 +47,7 @@ def test_encoding_a_decoded_payload_gives_the_same_bytes(payload: Fact) -> None:
     assert (again.body, again.blobs) == (draft.body, draft.blobs)
 
 
+@settings(max_examples=40, deadline=None)
 @given(JSON)
 def test_the_references_of_a_body_are_the_blobs_that_were_put_aside(data: Any) -> None:
     draft = encode(NoteAdded(id="n", data=data), at=1)
@@ -53,6 +55,7 @@ def test_the_references_of_a_body_are_the_blobs_that_were_put_aside(data: Any) -
     assert all(sha256(body).hexdigest() == digest for digest, body in draft.blobs)
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads())
 def test_a_stored_body_has_a_bounded_size_per_field(payload: Fact) -> None:
     assert len(encode(payload, at=1).body) <= (INLINE + 200) * len(type(payload).model_fields)
@@ -102,6 +105,7 @@ def test_half_a_surrogate_pair_is_refused() -> None:
         encode(NodeCompleted(output={"\ud800": 1}), at=1)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(JSON, max_size=8), st.integers(min_value=0, max_value=8))
 def test_chaining_in_two_parts_is_chaining_at_once(data: list[Any], cut: int) -> None:
     drafts = [encode(NoteAdded(id="n", data=item), at=1) for item in data]
@@ -115,6 +119,7 @@ def test_chaining_in_two_parts_is_chaining_at_once(data: list[Any], cut: int) ->
     assert chained(first, len(drafts[:cut]) + 1, drafts[cut:]) == chained(genesis(RUN), 1, drafts)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(), JSON), st.integers(1, 3))
 def test_every_old_shape_reaches_the_newest(data: dict[str, Any], version: int) -> None:
     upcasters = Upcasters({"b": 2})
@@ -127,6 +132,7 @@ def test_every_old_shape_reaches_the_newest(data: dict[str, Any], version: int) 
     assert data.items() <= {**made["old"], **data}.items()
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text(), st.integers(1), st.dictionaries(st.text(), JSON))
 def test_what_this_release_does_not_know_is_left_as_it_is(
     type_: str, version: int, data: dict[str, Any]

@@ -22,7 +22,7 @@ class Forgetful(MemoryStore):
         self.plan = list(plan)
         self.tries = 0
 
-    async def append(  # type: ignore[override]  # a coroutine is awaitable, which is all that is asked for
+    async def append(
         self,
         run_id: RunId,
         drafts: Sequence[Draft],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,14 +23,10 @@ FRAME = 24 + PAGE_SIZE
 """Bytes of a frame in the WAL, after its header of 32. Source: https://www.sqlite.org/fileformat2.html, section 4.1."""
 
 
-async def started(path: Path, name: str, count: int) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(writer_process.__file__),
-        str(path),
-        name,
-        str(count),
-        stdout=asyncio.subprocess.PIPE,
+def started(path: Path, name: str, count: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(writer_process.__file__), str(path), name, str(count)],
+        stdout=subprocess.PIPE,
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
@@ -37,13 +34,19 @@ async def started(path: Path, name: str, count: int) -> asyncio.subprocess.Proce
     )
 
 
+async def ended(process: subprocess.Popen[bytes]) -> bytes:
+    printed, _ = await asyncio.to_thread(process.communicate)
+    return printed
+
+
 async def test_processes_that_write_to_one_file_lose_and_double_and_reorder_nothing(
     tmp_path: Path,
 ) -> None:
-    path, names, count = tmp_path / "log.db", ["a", "b", "c"], 40
-    processes = [await started(path, name, count) for name in names]
+    path, names, count = tmp_path / "log.db", ["a", "b", "c"], 25
+    processes = [started(path, name, count) for name in names]
     for process in processes:
-        assert await process.wait() == 0
+        await ended(process)
+        assert process.returncode == 0
     async with await SqliteStore.open(path) as store:
         shared = [
             event.data["data"] for event in await events_of(store, writer_process.SHARED, after=1)
@@ -73,9 +76,9 @@ async def test_another_process_s_events_are_followed_as_they_come(tmp_path: Path
             ]
 
         follower = asyncio.create_task(follow())
-        process = await started(path, "a", 30)
+        process = started(path, "a", 30)
         assert await asyncio.wait_for(follower, 20) == list(range(1, 32))
-        await process.wait()
+        await ended(process)
 
 
 @pytest.mark.parametrize("milliseconds", [40, 120, 300])
@@ -83,12 +86,12 @@ async def test_a_process_that_is_killed_leaves_all_it_was_told_of_and_no_half(
     tmp_path: Path, milliseconds: int
 ) -> None:
     path = tmp_path / "log.db"
-    process = await started(path, "a", 0)
+    process = started(path, "a", 0)
     assert process.stdout is not None
-    lines = [await process.stdout.readline()]
+    lines = [await asyncio.to_thread(process.stdout.readline)]
     await asyncio.sleep(milliseconds / 1000)
     process.kill()
-    rest, _ = await process.communicate()
+    rest = await ended(process)
     durable: dict[int, int] = {}
     for line in [*lines, *rest.splitlines(keepends=True)]:
         if line.endswith(b"\n"):

@@ -70,20 +70,24 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does(tmp_pat
         assert (await verify(store, RUN)).sound
 
 
+async def fill(store: SqliteStore, taken: list[int]) -> None:
+    while True:
+        number = len(taken)
+        drafts = [note(text(2000, number)), note(number)]
+        await store.append(RUN, drafts, expected=1 + 2 * number)
+        taken.append(number)
+
+
 async def test_a_disk_that_fills_up_slowly_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    taken = 0
+    taken: list[int] = []
     async with await SqliteStore.open(path, max_bytes=300_000) as store:
         await store.append(RUN, [created()], expected=0)
         with pytest.raises(StoreFullError, match="nothing of this append"):
-            while True:
-                await store.append(
-                    RUN, [note(text(2000, taken)), note(taken)], expected=1 + 2 * taken
-                )
-                taken += 1
-        assert len(await events_of(store, RUN)) == 1 + 2 * taken
+            await fill(store, taken)
+        assert len(await events_of(store, RUN)) == 1 + 2 * len(taken)
     async with await SqliteStore.open(path) as store:
-        await store.append(RUN, [note()], expected=1 + 2 * taken)
+        await store.append(RUN, [note()], expected=1 + 2 * len(taken))
         assert (await verify(store, RUN)).sound
 
 

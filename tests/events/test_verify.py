@@ -66,7 +66,7 @@ async def test_a_log_that_nobody_touched_is_sound(sound: Path) -> None:
 
 
 @settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

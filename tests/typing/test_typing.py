@@ -21,7 +21,7 @@ def marked() -> set[tuple[str, int, str]]:
 
 
 def test_what_users_may_write_type_checks_and_what_they_must_not_does_not(tmp_path: Path) -> None:
-    run = subprocess.run(  # noqa: S603
+    run = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-error-summary"),
             *("--cache-dir", str(tmp_path), "--follow-imports=silent"),

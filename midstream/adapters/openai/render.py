@@ -353,18 +353,12 @@ class Teller(Telling, Returning):
             self.repair("empty_dropped", f"a text without a character, of the {message.role}")
         return kept
 
-    def _picture(self, image: Image, place: int) -> Picture | None:
-        if image.data is None and image.url is None and image.file_id:
-            self.loss("image_dropped", "the dialect takes no ids of kept images", place)
-            return None
-        return self.picture(image, supported=self._family.capabilities.images, part=place)
-
     def _medium(self, part: Image | Document | Audio, place: int) -> dict[str, Any]:
         """Return what is shown or heard as a part of a turn of the user, or a text in its place."""
         can = self._family.capabilities
         match part:
             case Image():
-                told = self._picture(part, place)
+                told = self.picture(part, supported=can.images, part=place, by_id=False)
                 return _image_part(told) if told else {"type": "text", "text": "[image]"}
             case Document():
                 file = _file(part, vendor(self._provider)) if can.documents else None

@@ -1,0 +1,94 @@
+"""How much does a durable node cost? A chain of 1,000 of them, against one raw commit of `sqlite3`.
+
+Peers run the same number of trivial steps, LangGraph with its SQLite saver (`durability="sync"`), Bridgic in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from graphs import chain
+from measure import Figure, RawLog, folder, interleaved, main, peer
+
+from midstream import Engine, Graph
+
+NODES = 1000
+ROUNDS = 9
+
+
+async def per_node(
+    path: Path, graph: Graph, synchronous: Literal["full", "normal"] = "full"
+) -> float:
+    """Run the chain once; return milliseconds per node."""
+    async with Engine.open(path, synchronous=synchronous) as engine:
+        began = time.perf_counter()
+        run = await engine.start(graph)
+        assert await run == NODES - 1
+        return (time.perf_counter() - began) / NODES * 1000
+
+
+async def figures() -> list[Figure]:
+    waiting, pure = chain(NODES), chain(NODES, pure=True)
+    with folder() as place:
+        full, normal = RawLog(place / "full.db"), RawLog(place / "normal.db", "normal")
+
+        async def floor() -> float:
+            return full.commits(NODES) * 1000
+
+        async def floor_normal() -> float:
+            return normal.commits(NODES) * 1000
+
+        taken = await interleaved(
+            ROUNDS,
+            {
+                "floor": floor,
+                "full": lambda: per_node(place / "a.db", waiting),
+                "floor again": floor,
+                "normal": lambda: per_node(place / "b.db", waiting, "normal"),
+                "floor normal": floor_normal,
+                "pure": lambda: per_node(place / "c.db", pure),
+            },
+        )
+        full.close()
+        normal.close()
+    lowest = (taken["floor"].median + taken["floor again"].median) / 2
+    peers = {name: peer("chain", name) for name in ("langgraph", "bridgic")}
+    raw = "one raw commit"
+    return [
+        Figure(
+            "durable node that waits, FULL",
+            taken["full"].median,
+            "ms",
+            1.5,
+            lowest,
+            "ratio",
+            floor_name=raw,
+            spread=taken["full"].spread,
+            peers=peers,
+        ),
+        Figure(
+            "durable node that waits, NORMAL",
+            taken["normal"].median,
+            "ms",
+            0.13,
+            taken["floor normal"].median,
+            floor_name=raw,
+            spread=taken["normal"].spread,
+        ),
+        Figure(
+            "pure node, FULL, ahead of its commit",
+            taken["pure"].median,
+            "ms",
+            0.06,
+            lowest,
+            floor_name=raw,
+            spread=taken["pure"].spread,
+            peers={name: peers[name] for name in ("bridgic",)},
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main(figures)

@@ -1,0 +1,94 @@
+"""How many runs fit into one process? 1,000 at once, each 10 nodes of 50 ms, every node durable before the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from graphs import chain
+from measure import Figure, folder, in_fresh_process, interleaved, main
+
+from midstream import Engine
+from midstream.events.sqlite import SqliteStore
+
+RUNS = 1000
+NODES = 10
+SECONDS = 0.05
+ROUNDS = 7
+
+
+async def once(path: Path) -> dict[str, float]:
+    """Run them all; return seconds, commits and the most memory this process ever had, in MB."""
+    graph = chain(NODES, seconds=SECONDS)
+    graph_first = chain(2)
+    store = await SqliteStore.open(path)
+    async with Engine(store) as engine:
+        assert await (await engine.start(graph_first)) == 1
+        before = store.stats.commits
+        began = time.perf_counter()
+        runs = await asyncio.gather(*(engine.start(graph) for _ in range(RUNS)))
+        outputs = await asyncio.gather(*runs)
+        seconds = time.perf_counter() - began
+        assert outputs == [NODES - 1] * RUNS
+        commits = store.stats.commits - before
+    await store.close()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "commits": commits, "memory": memory}
+
+
+async def ideal() -> float:
+    """The same waiting in bare asyncio, with nothing recorded."""
+
+    async def run() -> None:
+        for _ in range(NODES):
+            await asyncio.sleep(SECONDS)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(run() for _ in range(RUNS)))
+    return time.perf_counter() - began
+
+
+async def figures() -> list[Figure]:
+    commits: list[float] = []
+    memory: list[float] = []
+    with folder() as place:
+        number = iter(range(1000))
+
+        async def ours() -> float:
+            taken = in_fresh_process("many_runs.py", "--once", str(place / f"{next(number)}.db"))
+            commits.append(taken["commits"])
+            memory.append(taken["memory"])
+            return float(taken["seconds"])
+
+        taken = await interleaved(ROUNDS, {"ideal": ideal, "ours": ours}, warm=0)
+    return [
+        Figure(
+            "1,000 runs x 10 nodes of 50 ms, FULL",
+            taken["ours"].median,
+            "s",
+            1.5,
+            taken["ideal"].median,
+            "ratio",
+            floor_name="asyncio alone",
+            spread=taken["ours"].spread,
+        ),
+        Figure(
+            "… their commits",
+            sorted(commits)[len(commits) // 2],
+            "",
+            100,
+            spread=(min(commits), max(commits)),
+        ),
+        Figure("… peak memory of the process", max(memory), "MB", 60),
+    ]
+
+
+if __name__ == "__main__":
+    if "--once" in sys.argv:
+        print(json.dumps(asyncio.run(once(Path(sys.argv[-1])))))
+    else:
+        main(figures)

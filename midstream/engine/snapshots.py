@@ -1,0 +1,102 @@
+"""Folding less: a run is loaded from its newest snapshot and what came after it, and snapshots are kept off the hot path.
+
+Nothing depends on a snapshot. One that is missing, of another history or of another form is passed over, and the log is
+folded from its first event.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from midstream.errors import RunNotFoundError, StoreError
+from midstream.events.ids import RunId
+from midstream.events.store import EventStore, Head, Snapshot
+from midstream.projections.run_snapshot import NAME, dump, restore
+from midstream.projections.run_state import RunState, apply
+
+EVERY = 1000
+"""Events between two snapshots of a run that goes on; folding so many takes some 2 ms."""
+
+LONG = 250
+"""Events since the last snapshot that make one worth it when a driver lets go."""
+
+
+async def load_run(store: EventStore, run_id: RunId, *, upto: int | None = None) -> RunState:
+    """Return a run as its log says it stands, folded from its newest snapshot where it has a good one.
+
+    Args:
+        store: Where it is.
+        run_id: The run.
+        upto: Events after this one are not folded.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+    """
+    state = await _from_snapshot(store, run_id, upto)
+    if state is None:
+        state = RunState()
+        async for event in store.read(run_id, to=upto):
+            apply(state, event)
+    return state
+
+
+async def _from_snapshot(store: EventStore, run_id: RunId, upto: int | None) -> RunState | None:
+    """Return the state after the newest snapshot and its tail, or None where it is of no use."""
+    try:
+        kept = await store.load_snapshot(run_id, NAME)
+    except RunNotFoundError:
+        return None  # whoever reads the log says so
+    if kept is None or (upto is not None and kept.seq > upto):
+        return None
+    state = restore(kept.body)
+    if state is None or state.seq != kept.seq:
+        return None
+    try:
+        async for event in store.read(run_id, after=kept.seq - 1, to=upto):
+            if event.seq > kept.seq:
+                apply(state, event)
+            elif event.digest != kept.digest:
+                return None  # of a history that is not this one
+    except KeyError:
+        return None  # an event touches what the snapshot left out; the whole log has it
+    return state
+
+
+class Keeper:
+    """Keeps snapshots of one run for its driver.
+
+    Args:
+        store: Where to.
+        run_id: The run.
+        seq: Where the run stands.
+    """
+
+    def __init__(self, store: EventStore, run_id: RunId, seq: int) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._last = seq
+        self._every = EVERY
+
+    def due(self, state: RunState) -> bytes | None:
+        """Return a snapshot of the state, if it is time for one; it may be kept once event `state.seq` is durable."""
+        if state.seq - self._last < self._every:
+            return None
+        self._last = state.seq
+        # Writing one costs what is in it: of a run with many activations, more rarely.
+        self._every = max(EVERY, 2 * len(state.activations))
+        return dump(state)
+
+    async def keep(self, head: Head, body: bytes) -> None:
+        """Keep a snapshot of the run as it stands at this head; if that fails, there is none."""
+        with suppress(StoreError):
+            await self._store.save_snapshot(
+                self._run_id, NAME, Snapshot(head.seq, head.digest, body)
+            )
+
+    async def let_go(self, head: Head | None, state: RunState) -> None:
+        """Keep a last snapshot of a run that has not ended, where the next driver would have much to fold."""
+        if head is None or head.seq != state.seq or state.over or state.seq - self._last < LONG:
+            return
+        body = dump(state)
+        if body is not None:
+            await self.keep(head, body)

@@ -1,0 +1,120 @@
+"""What a node, a turn and an event cost in commits, hops and bytes: counts, so they do not depend on the machine's mood."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+from midstream import Context, Engine, From, Graph, Message
+from midstream.events.sqlite import SqliteStore
+from midstream.events.sqlite_transaction import Stats
+
+
+def chain(length: int, *, pure: bool = False) -> Graph:
+    graph = Graph("chain")
+
+    async def first() -> int:
+        return 0
+
+    def adder(source: str) -> Any:
+        async def add(value: int) -> int:
+            return value + 1
+
+        add.__annotations__ = {"value": Annotated[int, From(source)]}
+        return add
+
+    graph.add_node("n0", first, pure=pure)
+    for place in range(1, length):
+        graph.add_node(f"n{place}", adder(f"n{place - 1}"), pure=pure)
+    return graph
+
+
+async def cost(path: Path, graph: Graph, **inputs: Any) -> Stats:
+    """Run the graph in a store of its own; return what the writer did for it."""
+    async with await SqliteStore.open(path) as store, Engine(store, recover=False) as engine:
+        before = store.stats.commits, store.stats.hops, store.stats.events
+        await (await engine.start(graph, **inputs))
+        after = store.stats
+        return Stats(after.commits - before[0], after.hops - before[1], after.events - before[2])
+
+
+async def test_each_further_node_that_waits_costs_one_commit_one_hop_and_two_events(
+    tmp_path: Path,
+) -> None:
+    short, long = [await cost(tmp_path / f"{n}.db", chain(n)) for n in (150, 250)]
+    assert (long.commits - short.commits, long.hops - short.hops) == (100, 100)
+    assert long.events - short.events == 200
+
+
+async def test_a_chain_of_pure_nodes_is_committed_in_groups(tmp_path: Path) -> None:
+    spent = await cost(tmp_path / "a.db", chain(150, pure=True))
+    assert spent.commits <= 10
+
+
+async def test_a_fan_out_of_a_hundred_takes_as_many_commits_as_one_of_ten(tmp_path: Path) -> None:
+    def fan_out(width: int) -> Graph:
+        graph = Graph("fan")
+
+        async def one() -> int:
+            return 1
+
+        for place in range(width):
+            graph.add_node(f"b{place}", one)
+        graph.add_node("join", one, after=[f"b{place}" for place in range(width)])
+        return graph
+
+    few, many = [await cost(tmp_path / f"{n}.db", fan_out(n)) for n in (10, 100)]
+    assert many.commits == few.commits
+
+
+async def test_many_runs_share_their_commits(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "a.db") as store, Engine(store) as engine:
+        before = store.stats.commits
+        runs = [await engine.start(chain(10)) for _ in range(2)]
+        for run in runs:
+            await run
+        assert store.stats.commits - before <= 26
+
+
+async def talk(path: Path, turns: int) -> int:
+    """Hold a conversation of turns of 2 KB; return the bytes of the file."""
+    graph = Graph("talk")
+    draw = random.Random(7)
+
+    def text() -> str:
+        return "".join(draw.choices(string.ascii_letters + string.digits + "+/", k=1024))
+
+    def answered(_: Sequence[Message]) -> str:
+        return text()
+
+    @graph.node
+    async def talking(ctx: Context) -> None:
+        for _ in range(turns):
+            await ctx.llm(text())
+
+    models = {"m": answered}
+    async with Engine.open(path, models=models, model="scripted:m", synchronous="normal") as engine:
+        await (await engine.start(graph))
+    return path.stat().st_size  # noqa: ASYNC240  # the engine is closed
+
+
+@pytest.mark.parametrize("turns", [200, 600])
+async def test_a_conversation_takes_at_most_a_quarter_more_bytes_than_its_words(
+    tmp_path: Path, turns: int
+) -> None:
+    assert await talk(tmp_path / "a.db", turns) <= 1.25 * turns * 2048
+
+
+async def test_a_later_turn_takes_as_many_bytes_as_an_early_one(tmp_path: Path) -> None:
+    await talk(tmp_path / "a.db", 300)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        rows = connection.execute("SELECT length(body) FROM events ORDER BY id").fetchall()
+    sizes = [row[0] for row in rows]
+    early, late = sum(sizes[20:120]), sum(sizes[-120:-20])
+    assert late <= 1.02 * early
