@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -394,12 +393,12 @@ def _doubtful(call: Call) -> bool:
     return unsafe and call.status in ("open", "unknown")
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return the first single exception of a group, or the exception itself."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    inner: Sequence[BaseException] = error.exceptions  # pyright: ignore[reportUnknownMemberType]  # of any kind
-    return _first(inner[0])
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return the first single exception of a group."""
+    first: Any = group.exceptions[0]
+    # Not isinstance(): the checkers would take the group's type parameter for unknown.
+    found: BaseException = _first(first) if issubclass(type(first), BaseExceptionGroup) else first
+    return found
 
 
 def _kind(error: BaseException) -> str:

@@ -108,6 +108,8 @@ def decode(
             data = _put_back(data, blobs)
         except KeyError as error:
             raise CorruptLogError(run_id, seq, f"blob {error.args[0]!r} is missing") from error
+        except ValueError as error:
+            raise CorruptLogError(run_id, seq, f"a blob of it cannot be read ({error})") from error
     stored = (type_, version)
     type_, version, data = upcast(type_, version, data)
     return Event(

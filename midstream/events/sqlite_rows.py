@@ -82,9 +82,11 @@ def events_of(
             data = orjson.loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
+            if actor is None:
+                actor = ENGINE
             # fmt: off
             events.append(new(Event, (
-                names[run], seq, position, at, type_, version, actor or ENGINE, cause, address, epoch,
+                names[run], seq, position, at, type_, version, actor, cause, address, epoch,
                 body, digest, data, stored,
             )))
             # fmt: on
@@ -112,10 +114,8 @@ def body_of_blob(digest: str, kept: bytes) -> bytes | None:
 
     Whether it was compressed is told by its digest: unlike an event's body it may begin with any byte.
     """
-    if _is(digest, kept):
-        return kept
     try:
-        body = unsqueezed(kept)
+        body = kept if _is(digest, kept) else unsqueezed(kept)
     except (zlib.error, TypeError):
         return None
     return body if _is(digest, body) else None

@@ -88,17 +88,20 @@ class _Place:
         if event.position <= self.position:
             return "it stands before its predecessor in the store"
         self.position = event.position
-        self.digest = link(
-            self.digest,
-            event.seq,
-            event.stored,
-            event.at,
-            event.actor,
-            event.cause,
-            event.address,
-            event.epoch,
-            event.body,
-        )
+        try:
+            self.digest = link(
+                self.digest,
+                event.seq,
+                event.stored,
+                event.at,
+                event.actor,
+                event.cause,
+                event.address,
+                event.epoch,
+                event.body,
+            )
+        except TypeError as error:
+            return f"its envelope is not what any event has ({error})"
         if self.digest != event.digest:
             return "its digest does not follow from its content and predecessor"
         return None

@@ -616,8 +616,9 @@ class StoreContract:
         assert await store.blob(digest) == b"x" * 9000
 
     async def test_a_blob_that_is_not_there_is_damage(self, store: EventStore) -> None:
-        with pytest.raises(CorruptLogError):
-            await store.blob("0" * 64)
+        for digest in ("0" * 64, "", "no digest"):
+            with pytest.raises(CorruptLogError):
+                await store.blob(digest)
 
     async def test_a_scan_leaves_references_to_blobs_as_they_are(self, store: EventStore) -> None:
         await store.append(RUN, [created(), note("x" * 9000)], expected=0)

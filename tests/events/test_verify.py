@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,28 @@ async def test_the_event_that_was_changed_is_the_one_that_is_named(
     assert (found.sound, found.run_id, found.seq, found.events) == (False, RUN, 5, 4)
 
 
+@pytest.mark.parametrize("value", [None, 7, 7.5, "{}", b"", b"{}", b"[]", b"x", "x"], ids=repr)
+@pytest.mark.parametrize("column", [*COLUMNS[1:-1]])
+async def test_a_value_of_another_kind_is_damage(
+    sound: Path, tmp_path: Path, column: str, value: Any
+) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "log.db"))
+    with behind(path) as connection:
+        old = connection.execute(
+            f"SELECT {column} FROM events WHERE run = 1 AND seq = 5"
+        ).fetchone()
+        with suppress(sqlite3.IntegrityError):
+            connection.execute(
+                f"UPDATE events SET {column} = ? WHERE run = 1 AND seq = 5", (value,)
+            )
+        new = connection.execute(
+            f"SELECT {column} FROM events WHERE run = 1 AND seq = 5"
+        ).fetchone()
+    found = await verdict(path)
+    assert found.sound == (old == new)
+    assert found.seq == (None if found.sound else 5)
+
+
 @pytest.mark.parametrize("seq", range(1, EVENTS))
 async def test_an_event_that_was_deleted_is_missed(sound: Path, tmp_path: Path, seq: int) -> None:
     path = Path(shutil.copy(sound, tmp_path / "log.db"))
@@ -176,6 +198,15 @@ async def test_a_blob_that_was_changed_is_found_at_the_event_that_refers_to_it(
         connection.execute("UPDATE blobs SET body = ? WHERE id = 1", (flipped(body, 700, 3),))
     found = await verdict(path)
     assert (found.sound, found.run_id, found.seq) == (False, RUN, 3)
+
+
+@pytest.mark.parametrize("value", [7, "text", b"", b"x"], ids=repr)
+async def test_a_blob_of_another_kind_is_damage(sound: Path, tmp_path: Path, value: Any) -> None:
+    path = Path(shutil.copy(sound, tmp_path / "log.db"))
+    with behind(path) as connection:
+        connection.execute("UPDATE blobs SET body = ? WHERE id = 1", (value,))
+    found = await verdict(path)
+    assert (found.sound, found.seq) == (False, 3)
 
 
 async def test_a_blob_that_was_deleted_is_missed(sound: Path, tmp_path: Path) -> None:
