@@ -41,7 +41,7 @@ ADAPTERS: Mapping[str, tuple[Adapter, str]] = {
     "openai-responses": (ResponsesAdapter(api_key="k"), "gpt-5"),
     "anthropic": (AnthropicAdapter(api_key="k"), "claude-sonnet-4-5"),
 }
-UNKNOWN = st.dictionaries(
+UNKNOWN: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(["x_extra", "cache_control", "note"]),
     st.sampled_from([None, True, 1, "a", {"type": "ephemeral"}, []]),
     max_size=2,
@@ -341,7 +341,9 @@ def test_an_image_of_a_result_is_in_the_result_again_after_a_dialect_of_texts() 
     """H-043: and the request between goes home as it was."""
     source = {"type": "base64", "media_type": "image/png", "data": talk.PNG}
     shown = [{"type": "text", "text": "here"}, {"type": "image", "source": source}]
-    calls = [{"type": "tool_use", "id": id_, "name": "f", "input": {}} for id_ in "ab"]
+    calls: list[dict[str, Any]] = [
+        {"type": "tool_use", "id": id_, "name": "f", "input": {}} for id_ in "ab"
+    ]
     results: list[dict[str, Any]] = [
         {"type": "tool_result", "tool_use_id": "a", "content": shown},
         {"type": "tool_result", "tool_use_id": "b", "content": "none"},

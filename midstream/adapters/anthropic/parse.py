@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
-from midstream.adapters.anthropic.render import DIALECT
+from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.anthropic.server_tools import server_tool
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.wire import (

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
 from midstream.adapters.anthropic.parse import part_of, plain
-from midstream.adapters.anthropic.render import DIALECT
+from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
 from midstream.adapters.wire import INVALID, is_array, is_object
 from midstream.events.content import (

@@ -12,14 +12,15 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
-from midstream.adapters.home import Returning, at_home, give_back
+from midstream.adapters.home import at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.readable import document_words
 from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Speech, Telling, spoken_by, vendor, with_instruction
+from midstream.adapters.telling import Fit, Speech, spoken_by, vendor, with_instruction
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
@@ -38,7 +39,6 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-DIALECT = "anthropic"
 IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
 FILLER = "Continue."
@@ -84,7 +84,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling, Returning):
+class Teller(Homeward):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -121,43 +121,10 @@ class Teller(Telling, Returning):
             case "tool":
                 self._results(message)
 
-    def give_back(self, message: Message) -> None:
-        """See `Returning.give_back`."""
-        native = message.native
-        told: list[dict[str, Any]] = native if is_array(native) else [self._as_read(message)]
-        if message.role == "system" and self.empty:
-            content = told[0]["content"]
-            before = self.head.get("system")
-            self.set_head(
-                "system", content if before is None else [*_list(before), *_list(content)]
-            )
-            return
-        self.items += told
-        blocks = _list(told[-1].get("content") or [])
-        calls = message.tool_calls
-        if message.role == "assistant":
-            first = blocks[0].get("type") if blocks else ""
-            thought = first in ("thinking", "redacted_thinking")
-            self.remember(
-                calls=tuple(call.id for call in calls), unthought=bool(calls) and not thought
-            )
-            self.remember(tail="paused" if blocks and _paused(blocks) else "assistant")
-        elif message.role != "system":
-            answered = any(isinstance(part, ToolResult) for part in message.parts)
-            self.remember(tail="results" if answered else "user")
-
-    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
-        """See `Returning.give_back_tools`."""
-        self.remember(declared=frozenset(tool.name for tool in tools))
-        self.declare([as_read(tool) for tool in tools])
-
-    def _as_read(self, message: Message) -> dict[str, Any]:
-        if is_object(message.native):
-            return message.native
-        if message.role == "user":
-            return {"role": "user", "content": message.text}
+    def as_own(self, message: Message) -> list[dict[str, Any]]:
+        """See `Homeward.as_own`."""
         ids = [call.id for call in message.tool_calls]
-        return {"role": message.role, "content": self._blocks(message, ids, own=True)}
+        return self._blocks(message, ids, own=True)
 
     def before_answer(self) -> None:
         """Say what has to stand before an answer: an instruction that waits, and a turn of the user.
@@ -257,7 +224,7 @@ class Teller(Telling, Returning):
             self.before_answer()
         thought = blocks[0].get("type") in ("thinking", "redacted_thinking")
         self.remember(unthought=bool(calls) and not thought)
-        self._say("assistant", blocks, "paused" if _paused(blocks) else "assistant")
+        self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
 
     def _blocks(self, message: Message, ids: Sequence[str], *, own: bool) -> list[dict[str, Any]]:
         blocks: list[dict[str, Any]] = []
@@ -376,23 +343,6 @@ class Teller(Telling, Returning):
         return {"type": "image", "source": _source(told)}
 
 
-def as_read(tool: ToolSpec) -> dict[str, Any]:
-    """Return the tool as it was declared."""
-    if tool.hosted and tool.hints:
-        return dict(tool.hints[DIALECT])
-    if is_object(tool.native):
-        return tool.native
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "input_schema": tool.parameters,
-    }
-
-
-def _list(content: Any) -> list[dict[str, Any]]:
-    return content if is_array(content) else [{"type": "text", "text": content}]
-
-
 def _reasoning(part: Reasoning, proof: str) -> dict[str, Any]:
     if part.redacted:
         return {"type": "redacted_thinking", "data": proof}
@@ -412,12 +362,6 @@ def _short(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
         return str(blocks[0]["text"])
     return blocks
-
-
-def _paused(blocks: Sequence[Any]) -> bool:
-    """Tell whether the service goes on with this turn by itself: it ends with a tool of the service."""
-    kind = str(blocks[-1].get("type", ""))
-    return kind.endswith("_tool_result") or kind in ("server_tool_use", "mcp_tool_use")
 
 
 def _ids(blocks: Sequence[Any]) -> tuple[str, ...]:

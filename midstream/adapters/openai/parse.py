@@ -11,7 +11,7 @@ from typing import Any
 
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
 from midstream.adapters.base import Delta, ModelResponse
-from midstream.adapters.openai.render import DIALECT
+from midstream.adapters.openai.returning import DIALECT
 from midstream.adapters.wire import arguments_text, is_array, is_object, without_surrogates
 from midstream.events.content import (
     Audio,

@@ -14,7 +14,8 @@ from midstream.adapters.answer import mapping, text
 from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
 from midstream.adapters.openai.folding import folded
 from midstream.adapters.openai.parse import THOUGHTS, parts_of, plain, wire_of
-from midstream.adapters.openai.render import DIALECT, ERROR, says_error
+from midstream.adapters.openai.returning import DIALECT
+from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import (
     Audio,

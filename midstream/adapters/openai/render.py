@@ -13,7 +13,9 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
-from midstream.adapters.home import Returning, at_home, give_back
+from midstream.adapters.home import at_home, give_back
+from midstream.adapters.openai.returning import DIALECT, Homeward
+from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -22,7 +24,6 @@ from midstream.adapters.telling import (
     Declared,
     Fit,
     Speech,
-    Telling,
     spoken_by,
     vendor,
     with_instruction,
@@ -44,15 +45,8 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-DIALECT = "openai"
 IDS = Fit(re.compile(r"[!-~]+"), 40, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 64)
-ERROR = "Error:\n"
-"""Before the text of a failed tool, where it does not say so itself: the dialect has no flag for it.
-
-Tools write `Error: ` and rarely this, so that what was put there can be taken away again when the conversation is read.
-"""
-_SAYS_SO = (ERROR, "Error: ")
 _FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
@@ -92,18 +86,17 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling, Returning):
+class Teller(Homeward):
     """Says messages in the words of Chat Completions."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text))
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text), family)
         self._provider = provider
-        self._family = family
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
         """Tell the list of tools."""
-        if tools and not self._family.capabilities.tools:
+        if tools and not self.family.capabilities.tools:
             self.loss("tool_dropped", "the model calls no tools")
             return
         told = [self.declaration(self._tool(tool), tool.spec) for tool in self.declared(tools)]
@@ -134,41 +127,22 @@ class Teller(Telling, Returning):
             case "tool":
                 self._results(message)
 
-    def give_back(self, message: Message) -> None:
-        """See `Returning.give_back`."""
-        if message.role == "system" and not self._family.capabilities.tools:
-            self._instruction(message)  # o1-mini and o1-preview know no instructions
-            return
-        if message.role == "assistant":
-            self.remember(calls=tuple(call.id for call in message.tool_calls))
-        if is_array(message.native):
-            self.items += message.native
-        elif is_object(message.native):
-            self.items.append(message.native)
-        elif message.role == "tool":
-            self.items += [
-                {"role": "tool", "tool_call_id": part.id, "content": part.text}
-                for part in message.parts
-                if isinstance(part, ToolResult)
-            ]
-        elif message.role == "assistant":
-            self.items.append(self._neutral(message, self.state["calls"], own=True))
-        else:
-            self.items.append({"role": message.role, "content": message.text})
+    def as_own(self, message: Message) -> dict[str, Any]:
+        """See `Homeward.as_own`."""
+        return self._neutral(message, self.state["calls"], own=True)
 
-    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
-        """See `Returning.give_back_tools`."""
-        self.remember(declared=frozenset(tool.name for tool in tools))
-        self.declare([as_read(tool) for tool in tools])
+    def as_user(self, message: Message) -> None:
+        """See `Homeward.as_user`."""
+        self._instruction(message)
 
     def _instruction(self, message: Message) -> None:
         texts = self._texts(message)
         if not texts:
             return
         role = "system"
-        if "developer" in self._family.traits and self._provider == "openai":
+        if "developer" in self.family.traits and self._provider == "openai":
             role = "developer"
-        elif not self._family.capabilities.tools:  # o1-mini and o1-preview know no instructions
+        elif not self.family.capabilities.tools:  # o1-mini and o1-preview know no instructions
             role = "user"
             self.repair("instruction_degraded", "told as a turn of the user")
         self.items.append({"role": role, "content": _content(texts)})
@@ -355,7 +329,7 @@ class Teller(Telling, Returning):
 
     def _medium(self, part: Image | Document | Audio, place: int) -> dict[str, Any]:
         """Return what is shown or heard as a part of a turn of the user, or a text in its place."""
-        can = self._family.capabilities
+        can = self.family.capabilities
         match part:
             case Image():
                 told = self.picture(part, supported=can.images, part=place, by_id=False)
@@ -371,22 +345,6 @@ class Teller(Telling, Returning):
                     heard = {"data": part.data, "format": form}
                     return {"type": "input_audio", "input_audio": heard}
                 return {"type": "text", "text": self.audio_as_text(part, place)}
-
-
-def says_error(text: str) -> bool:
-    """Tell whether a tool's text says by itself that it failed."""
-    return text.startswith(_SAYS_SO)
-
-
-def as_read(tool: ToolSpec) -> dict[str, Any]:
-    """Return the tool as it was declared."""
-    if tool.hosted and tool.hints:
-        return dict(tool.hints[DIALECT])
-    if is_object(tool.native):
-        return tool.native
-    about = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    strict = {} if tool.strict is None else {"strict": tool.strict}
-    return {"type": "function", "function": {**about, **strict}}
 
 
 def _content(texts: Sequence[str]) -> str | list[dict[str, Any]]:

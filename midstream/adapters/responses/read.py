@@ -20,7 +20,7 @@ from midstream.adapters.imported import (
     segments_of,
     unknown_keys,
 )
-from midstream.adapters.openai.render import ERROR, says_error
+from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.responses.items import ASSISTANT, DIALECT, own_items
 from midstream.adapters.responses.parse import parts_of, wire_of
 from midstream.adapters.wire import is_array, is_object
@@ -164,7 +164,7 @@ def _is_answer(item: Mapping[str, Any]) -> bool:
     """Tell whether the model said the item: all that nobody else is known to say."""
     role, kind = item.get("role"), text(item.get("type"))
     if role is not None:
-        return role == ASSISTANT
+        return text(role) == ASSISTANT
     return kind == "tool_search_output" or not kind.endswith(_FROM_OUTSIDE)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
-from midstream.adapters.home import Returning, at_home, give_back
-from midstream.adapters.openai.render import ERROR, says_error
+from midstream.adapters.home import at_home, give_back
+from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -27,12 +27,12 @@ from midstream.adapters.responses.items import (
     item_ids,
     own_items,
 )
+from midstream.adapters.responses.returning import CALLS, Homeward
 from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
     Declared,
     Fit,
     Speech,
-    Telling,
     spoken_by,
     vendor,
     with_instruction,
@@ -57,7 +57,6 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
-_CALLS = ("function_call", "custom_tool_call")
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
 
@@ -96,7 +95,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling, Returning):
+class Teller(Homeward):
     """Says messages as items of Responses."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -138,35 +137,6 @@ class Teller(Telling, Returning):
                 self._assistant(message)
             case "tool":
                 self._results(message)
-
-    def give_back(self, message: Message) -> None:
-        """See `Returning.give_back`."""
-        native = message.native
-        if is_object(native) and "instructions" in native:
-            self.set_head("instructions", native["instructions"])
-        elif isinstance(native, str):
-            self.remember(short=True)
-            self.items.append({"role": "user", "content": native})
-        elif message.role == "assistant":
-            ids = [call.id for call in message.tool_calls]
-            own = native if is_array(native) else own_items(message.parts, ids, str)
-            items = own or []
-            kinds = tuple(item["type"] for item in items if item.get("type") in _CALLS)
-            self.remember(calls=tuple(ids), kinds=kinds)
-            self.items += items
-        elif is_object(native):
-            self.items.append(native)
-        else:
-            self.items.append({"role": message.role, "content": message.text})
-
-    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
-        """See `Returning.give_back_tools`."""
-        self.remember(
-            declared=frozenset(tool.name for tool in tools),
-            free=frozenset(tool.name for tool in tools if tool.form == "text"),
-        )
-        own = [tool.hints[DIALECT] if tool.hosted and tool.hints else tool.native for tool in tools]
-        self.declare([dict(tool) for tool in own if is_object(tool)])
 
     def _instruction(self, message: Message) -> None:
         native = self.verbatim(message)
@@ -234,7 +204,7 @@ class Teller(Telling, Returning):
             items = self._neutral(message, ids)
         else:
             self.remember(seen=_with(self.state.get("seen", ()), item_ids(items)))
-        kinds = tuple(item["type"] for item in items if item.get("type") in _CALLS)
+        kinds = tuple(item["type"] for item in items if item.get("type") in CALLS)
         self.remember(kinds=kinds)
         self.items += items
 
