@@ -6,13 +6,13 @@ it came from, see `home.py`; `Message.unsaid` names what another provider cannot
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import JsonValue
 
-from midstream.adapters.wire import is_array, is_object
+from midstream.adapters.wire import INVALID, is_array, is_object, unwrapped
 from midstream.errors import ConversionError
 from midstream.events.content import (
     Audio,
@@ -20,8 +20,10 @@ from midstream.events.content import (
     Image,
     Message,
     Opaque,
+    Part,
     Segment,
     Text,
+    ToolCall,
     ToolSpec,
 )
 
@@ -114,6 +116,16 @@ def _joined(first: Message, before: Any, second: Message, item: Any) -> Message:
             "native": native,
             "unsaid": (*first.unsaid, *second.unsaid),
         }
+    )
+
+
+def as_written(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return the parts with the arguments of calls as the model wrote them; see `midstream.adapters.wire.INVALID`."""
+    return tuple(
+        part.model_copy(update={"arguments": unwrapped(part.arguments)})
+        if isinstance(part, ToolCall) and part.form == "json" and INVALID in part.arguments
+        else part
+        for part in parts
     )
 
 

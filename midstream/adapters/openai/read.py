@@ -11,7 +11,14 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
-from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
+from midstream.adapters.imported import (
+    Imported,
+    ShownPart,
+    as_written,
+    messages_of,
+    segments_of,
+    unknown_keys,
+)
 from midstream.adapters.openai.folding import folded
 from midstream.adapters.openai.parse import THOUGHTS, parts_of, plain, wire_of
 from midstream.adapters.openai.returning import DIALECT
@@ -110,11 +117,12 @@ class _Reading:
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:
         told, others = wire_of(item, str(place))
-        parts = parts_of(told, others, {}, self._provider)
+        read = parts_of(told, others, {}, self._provider)
+        parts = as_written(read)
         for part in parts:
             if isinstance(part, ToolCall):
                 self._names[part.id] = part.name
-        same = told == item and told == plain(told)
+        same = told == item and told == plain(told) and parts == read
         return Message(
             role="assistant",
             parts=parts,

@@ -16,6 +16,7 @@ from midstream.adapters.answer import mapping, text
 from midstream.adapters.imported import (
     Imported,
     ShownPart,
+    as_written,
     messages_of,
     segments_of,
     unknown_keys,
@@ -124,6 +125,7 @@ class _Reading:
             parts += parts_of(item, {})
             if item.get("type") in ("function_call", "custom_tool_call"):
                 unsaid += unknown_keys(item, _CALL, f"[{number}].")
+        parts = list(as_written(parts))
         calls = [part for part in parts if isinstance(part, ToolCall)]
         for call in calls:
             self._names[call.id] = call.name
