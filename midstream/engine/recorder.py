@@ -246,6 +246,8 @@ class Recorder:
             if group.sent is None and self.error is None:
                 self._send(group)
         self._look()
+        if not self._flying:
+            self.flush()  # added while an append was on its way, whose answer would have sent it
         self._changed()
 
     async def _mend_until_done(self, error: BaseException | None) -> None:

@@ -19,7 +19,13 @@ from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save, settle
-from midstream.events.sqlite_open import check, connect_reader, connect_writer, opening
+from midstream.events.sqlite_open import (
+    check,
+    check_content,
+    connect_reader,
+    connect_writer,
+    opening,
+)
 from midstream.events.sqlite_reader import Reader
 from midstream.events.sqlite_rows import Kinds
 from midstream.events.sqlite_schema import MIGRATIONS
@@ -81,20 +87,21 @@ class SqliteStore:
         """
         file = Path(path)
         newest = len(MIGRATIONS)
-        await check(file, newest=newest, read_only=read_only, busy_timeout=busy_timeout)
+        there = check(file, newest=newest, read_only=read_only)
         connections: list[aiosqlite.Connection] = []
         try:
+            # What is there is looked at before there is a connection that could write.
+            found = await connect_reader(file, busy_timeout=busy_timeout) if there else None
+            if found is not None:
+                connections.append(found)
+                await check_content(found, file, newest)
             if not read_only:
-                connections.append(
-                    await connect_writer(
-                        file,
-                        MIGRATIONS,
-                        synchronous,
-                        busy_timeout=busy_timeout,
-                        max_bytes=max_bytes,
-                    )
+                writing = await connect_writer(
+                    file, MIGRATIONS, synchronous, busy_timeout=busy_timeout, max_bytes=max_bytes
                 )
-            connections.append(await connect_reader(file, busy_timeout=busy_timeout))
+                connections.insert(0, writing)
+            if found is None:
+                connections.append(await connect_reader(file, busy_timeout=busy_timeout))
             kinds = Kinds(
                 await connections[-1].execute_fetchall("SELECT kind, type, version FROM kinds")
             )

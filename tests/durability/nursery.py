@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
+from threading import Timer
 from types import TracebackType
 from typing import Any, Self
 
@@ -96,11 +97,20 @@ class Nursery:
 
 
 class Noting(StoreAround):
-    """A store that writes the names of the errors of its appends into a file."""
+    """A store that writes the names of the errors of its appends into a file.
 
-    def __init__(self, inner: EventStore, file: Path) -> None:
+    Args:
+        inner: The store behind it.
+        file: Where to write them.
+        killed: At which append of a driver this process is killed, and how many seconds after it; or None. A place in
+            the run, and not a time since its start, so that a busy machine is killed at as many places as an idle one.
+    """
+
+    def __init__(self, inner: EventStore, file: Path, killed: tuple[int, float] | None) -> None:
         super().__init__(inner)
         self._file = file
+        self._killed = killed
+        self._appends = 0
 
     def append(
         self,
@@ -111,6 +121,9 @@ class Noting(StoreAround):
         epoch: int | None = None,
         holder: str | None = None,
     ) -> Awaitable[Head]:
+        self._appends += epoch is not None
+        if self._killed is not None and self._appends == self._killed[0]:
+            Timer(self._killed[1], os.kill, (os.getpid(), signal.SIGKILL)).start()
         sent = super().append(run_id, drafts, expected=expected, epoch=epoch, holder=holder)
         future = asyncio.ensure_future(sent)
         future.add_done_callback(self._note)
@@ -130,7 +143,7 @@ async def drive(order: Mapping[str, Any]) -> None:
 
     async def opened() -> EventStore:
         store = await SqliteStore.open(order["file"])
-        return Noting(store, Path(order["effects"] + ".errors"))
+        return Noting(store, Path(order["effects"] + ".errors"), order.get("killed"))
 
     models = {"walker": world.script(), "other": world.script()}
     async with Engine(opened, models=models, model=MODEL, lease=order["lease"]) as engine:

@@ -67,24 +67,30 @@ async def kill_until(nursery: Nursery, folder: Path, *, kills: int, seed: int) -
     """Run expeditions, killing their processes, until there were so many kills; return the figures."""
     chance = random.Random(seed)
     figures: Counter[str] = Counter()
+    file = folder / "runs.db"
+
     while figures["killed"] < kills:
         figures["runs"] += 1
-        run = f"run-{figures['runs']}"
-        world = World(folder / run, pace=0.004)
+        world = World(folder / f"run-{figures['runs']}", pace=0.004)
         ended = ""
         while ended != "done":
+            # Most while they drive; some at any moment, also before they have opened the file.
+            at_any = chance.random() < 0.1
+            place = (chance.randrange(1, 13), chance.uniform(0.0, 0.015))
+            alive = figures["killed"] >= kills
             ended = nursery.run(
                 "drive",
-                kill_after=chance.uniform(0.0, 0.3) if figures["killed"] < kills else None,
-                file=str(folder / "runs.db"),
+                kill_after=chance.uniform(0.0, 0.2) if at_any and not alive else None,
+                killed=None if at_any or alive else place,
+                file=str(file),
                 effects=str(world.file),
-                run=run,
+                run=world.file.name,
                 pace=world.pace,
                 lease=LEASE,
             )
             assert ended != "failed"
             figures[ended] += 1
-        figures["repeated"] += await check(folder / "runs.db", run, world)
+        figures["repeated"] += await check(file, world.file.name, world)
     return figures
 
 

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from midstream import Engine
+from midstream.engine.recorder import Recorder
 from midstream.errors import StoreError
+from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
+from midstream.events.payloads import NoteAdded, RunCreated
 from midstream.events.store import EventStore, Head
+from midstream.projections.run_state import fold_run
 from tests.stores import AmbiguousStore, StoreAround
 
 from .world import MODEL, OUTPUT, SINGLE, World, expedition
@@ -45,7 +49,8 @@ class LosesOne(StoreAround):
             if not lost:
                 return sent
         answer: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
-        answer.set_exception(StoreError("the connection broke"))
+        broke = StoreError("the connection broke")
+        asyncio.get_running_loop().call_later(0.002, answer.set_exception, broke)
         return answer
 
 
@@ -82,3 +87,24 @@ async def test_losing_every_fifth_answer_changes_nothing(tmp_path: Path) -> None
         await run_once(store, tmp_path / str(seed))
         lost.update(before=store.lost_before, after=store.lost_after)
     assert min(lost["before"], lost["after"]) >= 5
+
+
+async def test_what_was_recorded_while_a_lost_answer_was_awaited_becomes_durable_by_itself() -> (
+    None
+):
+    store = LosesOne(MemoryStore(), 2, committed=True)
+    recorder = await _recorder(store)
+    recorder.add(NoteAdded(id="1", data=None), actor="user")
+    await asyncio.sleep(0.001)
+    recorder.add(NoteAdded(id="2", data=None), actor="user")
+    await asyncio.sleep(0.05)
+    head = await store.head(recorder.run_id)
+    assert (head and head.seq, recorder.state.seq) == (3, 3)
+
+
+async def _recorder(store: EventStore) -> Recorder:
+    run_id = RunId("r")
+    created = RunCreated(graph="g", definition={"nodes": {"a": {}}}, graph_digest="")
+    await store.append(run_id, [encode(created, at=0)], expected=0, epoch=1, holder="d")
+    state = fold_run([event async for event in store.read(run_id)])
+    return Recorder(store, run_id, state, epoch=1, clock=lambda: 0.0, changed=lambda: None)
