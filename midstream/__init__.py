@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from midstream.adapters.convert import Converted, convert
     from midstream.engine import (
         RETRY_CALL,
         Context,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "RETRY_CALL",
     "Context",
+    "Converted",
     "Engine",
     "Event",
     "EventStore",
@@ -48,14 +50,17 @@ __all__ = [
     "Tool",
     "ToolContext",
     "UnknownCall",
+    "convert",
     "tool",
 ]
 
 _ELSEWHERE = {
+    "Converted": "midstream.adapters.convert",
     "Event": "midstream.events",
     "EventStore": "midstream.events",
     "Message": "midstream.events",
     "MidstreamError": "midstream.errors",
+    "convert": "midstream.adapters.convert",
 }
 
 

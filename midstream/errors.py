@@ -3,6 +3,7 @@
 MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
   ConfigError                an option or a setting is wrong
+  ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
   StoreError                 the log could not be read or written
     ConcurrencyError         another writer appended first                        .run_id .expected .actual
@@ -57,6 +58,10 @@ class GraphError(MidstreamError):
 
 class ConfigError(MidstreamError):
     """An option or a setting is wrong; the message names it and what is accepted."""
+
+
+class ConversionError(MidstreamError):
+    """A request or an answer that was given to convert is not what its dialect says; nothing was written."""
 
 
 class NotRecordableError(MidstreamError):

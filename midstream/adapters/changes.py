@@ -17,7 +17,7 @@ Loss = Literal[
     "reasoning_dropped",  # only its issuer can read it, or the target has no field for it
     "schema_weakened",  # a constraint at the root of a tool's schema; the description says it instead
     "setting_dropped",  # the model does not take it
-    "tool_dropped",  # a second tool of the same name
+    "tool_dropped",  # a second tool of the same name, or one that another provider runs itself
 ]
 """Changes after which the target does not know something."""
 

@@ -31,6 +31,8 @@ from midstream.events.payloads import Change
 
 def put_in_place(segment: Segment) -> tuple[Segment, tuple[Change, ...]]:
     """Return the segment with its parts and messages in their places, and what was changed for that."""
+    if all(_is_in_place(message) for message in segment.messages) and len(segment.messages) < 2:
+        return segment, ()
     changes: list[Change] = []
     told: list[Message] = []
     for message in segment.messages:
@@ -41,6 +43,20 @@ def put_in_place(segment: Segment) -> tuple[Segment, tuple[Change, ...]]:
             repair("reordered", segment.seq, "results of tools were put right after their calls")
         )
     return replace(segment, messages=tuple(ordered)), tuple(changes)
+
+
+def _is_in_place(message: Message) -> bool:
+    match message.role:
+        case "assistant":
+            return not any(isinstance(part, ToolResult) for part in message.parts)
+        case "tool":
+            return all(isinstance(part, ToolResult) for part in message.parts)
+        case "user":
+            return all(
+                isinstance(part, Text | Image | Document | Audio | Opaque) for part in message.parts
+            )
+        case "system":
+            return all(isinstance(part, Text) for part in message.parts)
 
 
 def _split(message: Message, seq: int, changes: list[Change]) -> list[Message]:
@@ -56,7 +72,8 @@ def _split(message: Message, seq: int, changes: list[Change]) -> list[Message]:
             others += _admitted(message, place, part, seq, changes)
     told = [Message(role="tool", parts=results)] if results else []
     if others or not results:
-        kept = message.model_copy(update={"parts": tuple(others)})
+        native = None if results else message.native  # it holds the results, too
+        kept = message.model_copy(update={"parts": tuple(others), "native": native})
         if message.role == "tool":
             changes.append(repair("part_degraded", seq, "what stood beside the results of tools"))
             kept = Message(role="user", parts=tuple(others))

@@ -255,6 +255,8 @@ class Telling:
         self.remember(declared=frozenset(tool.name for tool in tools if fits(tool.name)))
         told: dict[str, Declared] = {}
         for tool in tools:
+            if tool.unsaid and tool.dialect != self.speech.dialect:
+                self.loss("hint_dropped", f"of tool {tool.name!r}: {', '.join(tool.unsaid)}")
             if tool.name in told:
                 self.loss("tool_dropped", f"a second tool named {tool.name!r}")
             elif tool.hosted and tool.hosted != self.speech.dialect:
@@ -304,18 +306,28 @@ class Telling:
             self.repair("prefix_broken", f"{len(before)} tools before, {len(tools)} from here on")
         self.set_head("tools", tools)
 
+    def leave_home(self, segment: Segment) -> None:
+        """Note that the view is no longer what one provider took, and what its wire format said beside the parts."""
+        if self.state.get("home"):
+            self.remember(home=False)
+        for message in segment.messages:
+            if message.unsaid and (
+                message.dialect != self.speech.dialect or message.role in ("system", "tool")
+            ):
+                self.loss("hint_dropped", f"of a {message.role} turn: {', '.join(message.unsaid)}")
+
     def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
         """Return the view with everything that was told."""
-        told = self._encoded()
+        told = self._encoded()  # of the head, too, and it may repair both
         view = self.view.grown(
             self.items,
             encoded=told,
             open_calls=open_calls,
             state=self.state,
             changes=tuple(self.changes),
+            weight=self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media,
         )
-        weight = self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media
-        return replace(view, head=self.head, size=view.size + weight)
+        return view if self.head is self.view.head else replace(view, head=self.head)
 
     def _encoded(self) -> bytes:
         try:
@@ -357,8 +369,10 @@ def _overlaid(block: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, 
     return told
 
 
-def spoken_by(message: Message, provider: str) -> bool:
+def spoken_by(message: Message, provider: str, dialect: str) -> bool:
     """Tell whether the message came from this provider, so that it can have back what only it can read."""
+    if message.dialect not in ("", dialect):
+        return False
     return message.origin is not None and message.origin.partition(":")[0] == provider
 
 

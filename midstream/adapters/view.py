@@ -7,7 +7,7 @@ of a turn is that of what it adds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -80,6 +80,7 @@ class View:
         open_calls: tuple[ToolCall, ...] = (),
         state: Mapping[str, Any] | None = None,
         changes: tuple[Change, ...] = (),
+        weight: int = 0,
     ) -> View:
         """Return the view with the items at its end.
 
@@ -90,17 +91,18 @@ class View:
             open_calls: The calls that have no result after this.
             state: What the adapter remembers, or None where it stays.
             changes: What this extension lost or repaired.
+            weight: Characters to add to its size beside those of its bytes.
         """
         told = orjson.dumps(list(items)) if encoded is None else encoded
         if head is not None:
             told += orjson.dumps(head, option=orjson.OPT_SORT_KEYS)
-        return replace(
-            self,
-            head=self.head if head is None else head,
-            tape=self.tape.extended(items),
-            open=open_calls,
-            state=self.state if state is None else state,
-            changes=changes,
-            digest=sha256(self.digest + told).digest(),
-            size=self.size + len(told),
+        return View(
+            self.model,
+            self.head if head is None else head,
+            self.tape.extended(items),
+            open_calls,
+            self.state if state is None else state,
+            changes,
+            sha256(self.digest + told).digest(),
+            self.size + len(told) + weight,
         )

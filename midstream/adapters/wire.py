@@ -39,6 +39,15 @@ def arguments_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def unwrapped(arguments: str) -> str:
+    """Return arguments as the model wrote them, where they had been put into an object; see `INVALID`."""
+    if INVALID not in arguments:
+        return arguments
+    found = arguments_object(arguments)
+    given = found.get(INVALID) if found is not None and len(found) == 1 else None
+    return given if isinstance(given, str) else arguments
+
+
 def without_surrogates(value: Any) -> Any:
     """Return the value with U+FFFD in the place of each half character.
 

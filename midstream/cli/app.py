@@ -268,6 +268,46 @@ def verify(
 
 
 @app.command()
+def convert(
+    request: Annotated[
+        str, typer.Argument(metavar="[REQUEST.json]", help="A request body; - is stdin.")
+    ] = "",
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="DIALECT", help="Whose it is: openai-chat, anthropic, …"),
+    ] = "",
+    target: Annotated[str, typer.Option("--to", metavar="DIALECT", help="Whose it becomes.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Whom to ask, without the provider.")] = "",
+    response: Annotated[
+        str, typer.Option("--response", metavar="FILE", help="Its answer, JSON or a stream.")
+    ] = "",
+    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="[stdout]")] = "",
+    report: Annotated[
+        str, typer.Option("--report", metavar="FILE", help="What was lost or repaired, as JSON.")
+    ] = "",
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="IN.jsonl", help="Many, a line for each; - is stdin.")
+    ] = "",
+) -> None:
+    """Turn a request of one provider into one of another; nothing is sent, nothing is recorded."""
+    from midstream.cli import convert as converting
+
+    if batch:
+        carry_out(converting.many(batch, out=out))
+    carry_out(
+        converting.one(
+            request,
+            source=source,
+            target=target,
+            model=model,
+            response=response,
+            out=out,
+            report=report,
+        )
+    )
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about what is missing."""
     from midstream.cli import doctor as examining

@@ -293,8 +293,10 @@ class Message(Content):
         role: Who speaks; results of tools speak as `tool`.
         parts: What is said, in order.
         origin: `provider:model` of the model that said it, or None where no model did.
-        native: The provider's own JSON of this message, kept only where the parts do not say the same byte for byte.
-        dialect: The wire format of `native` in a message that no model said; empty where the origin tells it.
+        native: The provider's own JSON of this message, kept only where the parts do not say the same byte for byte; a
+            list where it was several messages there.
+        dialect: The wire format of the request that it was read from; empty where it was said in a run.
+        unsaid: What `native` says and the parts do not, as paths such as `content[0].cache_control`.
     """
 
     role: Role
@@ -302,6 +304,7 @@ class Message(Content):
     origin: str | None = None
     native: JsonValue = None
     dialect: str = ""
+    unsaid: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -326,6 +329,9 @@ class ToolSpec(Content):
         hosted: The dialect whose service runs the tool itself, such as `anthropic`; empty for a tool of the caller. Other
             dialects are not told of it.
         hints: Fields of the declaration that only one dialect has, by dialect; of a hosted tool, the whole declaration.
+        native: The provider's own JSON of it, kept only where the fields above do not say the same.
+        dialect: The wire format of the request that it was read from, or empty.
+        unsaid: What `native` says and the fields above do not.
     """
 
     name: str
@@ -335,6 +341,9 @@ class ToolSpec(Content):
     strict: bool | None = None
     hosted: str = ""
     hints: dict[str, dict[str, JsonValue]] | None = None
+    native: JsonValue = None
+    dialect: str = ""
+    unsaid: tuple[str, ...] = ()
 
 
 def _heard(part: Part) -> str:

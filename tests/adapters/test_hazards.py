@@ -308,7 +308,7 @@ def test_h041_a_failed_tool_is_seen_to_have_failed() -> None:
         results(result("a", "boom", error=True), result("b", "Error: x", error=True)),
     )
     items, kinds = told(GPT, *failed)
-    assert [item["content"] for item in items[1:]] == ["Error: boom", "Error: x"]
+    assert [item["content"] for item in items[1:]] == ["Error:\nboom", "Error: x"]
     assert kinds == {"error_prefixed"}
     items, kinds = told(CLAUDE, *failed)
     assert all(block["is_error"] for block in items[1]["content"])

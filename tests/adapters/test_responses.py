@@ -206,7 +206,7 @@ def test_h041_h043_results_hold_images_and_files_and_say_that_they_failed() -> N
         "input_image",
         "input_file",
     ]
-    assert items[3]["output"][0] == {"type": "input_text", "text": "Error: "}
+    assert items[3]["output"][0] == {"type": "input_text", "text": "Error:\n"}
     assert kinds == {"error_prefixed"}
 
 

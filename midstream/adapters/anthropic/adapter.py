@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from midstream.adapters.answer import malformed, mapping
-from midstream.adapters.anthropic.ask import asked
+from midstream.adapters.anthropic.body import requested
 from midstream.adapters.anthropic.parse import Assembly, parse
-from midstream.adapters.anthropic.render import closing, render
+from midstream.adapters.anthropic.render import render
 from midstream.adapters.anthropic.translate import translate
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import encode
 from midstream.errors import AuthenticationError
 
 if TYPE_CHECKING:
@@ -81,24 +79,7 @@ class AnthropicAdapter:
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        family = anthropic_family(view.model)
-        telling = closing(view, self._provider, family)
-        fields, changes = asked(settings, telling, view.model, family)
-        body = {
-            "model": view.model,
-            "max_tokens": fields.pop("max_tokens"),
-            **view.head,
-            "messages": [*view.tape.list(), *telling.items],
-            **fields,
-        }
-        if not body.get("tools", True):
-            del body["tools"]
-        about = [view.model, body["max_tokens"], *sorted(fields.items())]
-        digest = sha256(view.digest + encode(about)).hexdigest()
-        names = {alias: name for name, alias in telling.aliases.items()}
-        return ModelRequest(
-            view.model, body, (*telling.changes, *changes), digest, view.size, names
-        )
+        return requested(view, settings, self._provider)
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""

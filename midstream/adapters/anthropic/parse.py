@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
-from midstream.adapters.anthropic.render import DIALECT
+from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.anthropic.server_tools import server_tool
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.wire import (
@@ -55,14 +55,14 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     if reason is None:
         raise malformed("it does not say why it ended, so it was cut off", provider, model)
     wire = _wire(content, text(data.get("id")))
-    parts = tuple(_part(block, names) for block in wire)
+    parts = tuple(part_of(block, names) for block in wire)
     told: list[Any] = [_told(block) for block in wire]
-    plain = [_plain(part, block) for part, block in zip(parts, wire, strict=True)]
+    rendered = [plain(part, block) for part, block in zip(parts, wire, strict=True)]
     message = Message(
         role="assistant",
         parts=parts,
         origin=f"{provider}:{model}",
-        native=None if told == plain else {"role": "assistant", "content": told},
+        native=None if told == rendered else {"role": "assistant", "content": told},
     )
     finish = _FINISH.get(text(reason), "other")
     if message.tool_calls and finish in ("stop", "other"):
@@ -179,7 +179,8 @@ def _stripped(block: dict[str, Any]) -> dict[str, Any]:
     return block
 
 
-def _part(block: Mapping[str, Any], names: Mapping[str, str]) -> Part:
+def part_of(block: Mapping[str, Any], names: Mapping[str, str]) -> Part:
+    """Return a block of an answer in neutral form."""
     match block:
         case {"type": "text", "text": str(said)}:
             return Text(text=said, citations=_citations(block.get("citations")))
@@ -237,7 +238,7 @@ def _told(block: dict[str, Any]) -> dict[str, Any]:
     return {**block, "input": {INVALID: _arguments(block.get("input"))} if found is None else found}
 
 
-def _plain(part: Part, block: Mapping[str, Any]) -> dict[str, Any]:
+def plain(part: Part, block: Mapping[str, Any]) -> dict[str, Any]:
     """Return what rendering the neutral part gives, so that only another block is kept beside it."""
     match part:
         case Text(citations=()):

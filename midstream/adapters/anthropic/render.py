@@ -12,13 +12,15 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
+from midstream.adapters.home import at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.readable import document_words
 from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Speech, Telling, spoken_by, vendor, with_instruction
+from midstream.adapters.telling import Fit, Speech, spoken_by, vendor, with_instruction
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
@@ -37,7 +39,6 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-DIALECT = "anthropic"
 IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
 FILLER = "Continue."
@@ -53,9 +54,13 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    telling = Teller(view, segment.seq, provider, family)
+    if at_home(view, segment, DIALECT):
+        telling.remember(home=True)
+        return telling.grown(give_back(telling, segment))
+    telling.leave_home(segment)
     segment, placed = put_in_place(segment)
     messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
@@ -79,7 +84,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling):
+class Teller(Homeward):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -115,6 +120,11 @@ class Teller(Telling):
                 self._assistant(message)
             case "tool":
                 self._results(message)
+
+    def as_own(self, message: Message) -> list[dict[str, Any]]:
+        """See `Homeward.as_own`."""
+        ids = [call.id for call in message.tool_calls]
+        return self._blocks(message, ids, own=True)
 
     def before_answer(self) -> None:
         """Say what has to stand before an answer: an instruction that waits, and a turn of the user.
@@ -198,7 +208,7 @@ class Teller(Telling):
 
     def _assistant(self, message: Message) -> None:
         calls = message.tool_calls
-        own = spoken_by(message, self._provider)
+        own = spoken_by(message, self._provider, DIALECT)
         mapped = len(self.changes)
         ids = self.wire_ids(calls)
         native = message.native.get("content") if is_object(message.native) else None
@@ -214,7 +224,7 @@ class Teller(Telling):
             self.before_answer()
         thought = blocks[0].get("type") in ("thinking", "redacted_thinking")
         self.remember(unthought=bool(calls) and not thought)
-        self._say("assistant", blocks, "paused" if _paused(blocks) else "assistant")
+        self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
 
     def _blocks(self, message: Message, ids: Sequence[str], *, own: bool) -> list[dict[str, Any]]:
         blocks: list[dict[str, Any]] = []
@@ -352,12 +362,6 @@ def _short(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
         return str(blocks[0]["text"])
     return blocks
-
-
-def _paused(blocks: Sequence[Any]) -> bool:
-    """Tell whether the service goes on with this turn by itself: it ends with a tool of the service."""
-    kind = str(blocks[-1].get("type", ""))
-    return kind.endswith("_tool_result") or kind in ("server_tool_use", "mcp_tool_use")
 
 
 def _ids(blocks: Sequence[Any]) -> tuple[str, ...]:

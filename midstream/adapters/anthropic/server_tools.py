@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from midstream.adapters.answer import mapping, text
-from midstream.adapters.anthropic.render import DIALECT
+from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import ServerTool
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import openai_family
 from midstream.adapters.failures import Call, foreign
-from midstream.adapters.openai.ask import asked
+from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
-from midstream.adapters.openai.render import closing, render
+from midstream.adapters.openai.render import render
 from midstream.adapters.openai.translate import translate
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import encode
 from midstream.errors import AuthenticationError
 
 if TYPE_CHECKING:
@@ -84,22 +82,7 @@ class OpenAIAdapter:
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        family = openai_family(view.model)
-        telling = closing(view, self._provider, family)
-        fields, changes = asked(settings, telling, view.model, family)
-        body = {
-            "model": view.model,
-            "messages": [*view.tape.list(), *telling.items],
-            **view.head,
-            **fields,
-        }
-        if not body.get("tools", True):
-            del body["tools"]
-        digest = sha256(view.digest + encode([view.model, *sorted(fields.items())])).hexdigest()
-        names = {alias: name for name, alias in telling.aliases.items()}
-        return ModelRequest(
-            view.model, body, (*telling.changes, *changes), digest, view.size, names
-        )
+        return requested(view, settings, self._provider)
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from midstream.adapters.answer import call_ids, malformed, mapping, merged, text, tokens
 from midstream.adapters.base import Delta, ModelResponse
-from midstream.adapters.openai.render import DIALECT
+from midstream.adapters.openai.returning import DIALECT
 from midstream.adapters.wire import arguments_text, is_array, is_object, without_surrogates
 from midstream.events.content import (
     Audio,
@@ -29,11 +29,12 @@ from midstream.events.payloads import FinishReason, Usage
 _FINISH: Mapping[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
+    "max_tokens": "length",  # of the first models with vision, in `finish_details`
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-_THOUGHTS = ("reasoning_content", "reasoning")  # of compatible servers; OpenAI itself shows none
+THOUGHTS = ("reasoning_content", "reasoning")  # of compatible servers; OpenAI itself shows none
 _ONCE = frozenset(("role", "type", "id", "name"))
 
 
@@ -53,7 +54,7 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     choices = mapping(data).get("choices")
     choice = mapping(choices[0] if is_array(choices) and choices else None)
     raw = choice.get("message")
-    reason = choice.get("finish_reason")
+    reason = choice.get("finish_reason", mapping(choice.get("finish_details")).get("type"))
     if raw is None and reason == "content_filter":  # Azure's filter takes the whole message
         raw = {}
     if not is_object(raw):
@@ -61,12 +62,12 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     if reason is None:
         raise malformed("it does not say why it ended, so it was cut off", provider, model)
     response_id = text(mapping(data).get("id"))
-    wire, others = _wire(raw, response_id)
+    wire, others = wire_of(raw, response_id)
     message = Message(
         role="assistant",
-        parts=_parts(wire, others, names, provider),
+        parts=parts_of(wire, others, names, provider),
         origin=f"{provider}:{model}",
-        native=None if wire == _plain(wire) else wire,
+        native=None if wire == plain(wire) else wire,
     )
     return ModelResponse(
         message=message,
@@ -91,14 +92,16 @@ class Assembly:
         self._about: dict[str, Any] = {}
         self._reason: str | None = None
 
-    def add(self, chunk: Any) -> list[Delta]:
+    def add(self, event: Any) -> list[Delta]:
         """Take one event and return what it adds for a reader."""
-        chunk = mapping(chunk)
+        chunk = mapping(event)
         for key in ("id", "model", "usage"):
             if chunk.get(key):
                 self._about[key] = chunk[key]
         found: list[Delta] = []
         choices = chunk.get("choices")
+        if choices == [] and chunk.get("usage") and self._message:
+            self._reason = self._reason or "stop"  # the sum comes last; some servers say no reason
         for choice in choices if is_array(choices) else ():
             if mapping(choice).get("index", 0) in (0, None):
                 found += self._choice(mapping(choice))
@@ -122,7 +125,7 @@ class Assembly:
             once=_ONCE,
         )
         found = [Delta(text=text(piece.get("content")))] if text(piece.get("content")) else []
-        thought = next((text(piece.get(key)) for key in _THOUGHTS if text(piece.get(key))), "")
+        thought = next((text(piece.get(key)) for key in THOUGHTS if text(piece.get(key))), "")
         if thought:
             found.append(Delta(reasoning=thought))
         calls = piece.get("tool_calls")
@@ -147,7 +150,7 @@ class Assembly:
         return [Delta(tool=self._names.get(name, name))] if begun and name else []
 
 
-def _wire(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], list[Any]]:
+def wire_of(raw: Mapping[str, Any], response_id: str) -> tuple[dict[str, Any], list[Any]]:
     """Return the message as it is sent back, and calls of kinds that cannot be answered."""
     left_out = ("role", "tool_calls", "function_call", "parsed")
     said = {k: v for k, v in raw.items() if v not in (None, []) and k not in left_out}
@@ -201,7 +204,7 @@ def _call(call: Mapping[str, Any], id_: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": function, **rest}
 
 
-def _plain(wire: Mapping[str, Any]) -> dict[str, Any]:
+def plain(wire: Mapping[str, Any]) -> dict[str, Any]:
     """Return what rendering the neutral parts gives, so that only another message is kept beside them."""
     item: dict[str, Any] = {"role": "assistant"}
     if isinstance(wire.get("content"), str):
@@ -225,11 +228,12 @@ def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": call["id"], "type": "function", "function": function}
 
 
-def _parts(
+def parts_of(
     wire: Mapping[str, Any], others: list[Any], names: Mapping[str, str], provider: str
 ) -> tuple[Part, ...]:
+    """Return what an answer in wire form, and calls of other kinds, say in neutral form."""
     parts: list[Part] = []
-    thought = next((text(wire.get(key)) for key in _THOUGHTS if text(wire.get(key))), "")
+    thought = next((text(wire.get(key)) for key in THOUGHTS if text(wire.get(key))), "")
     if thought:
         parts.append(Reasoning(text=thought))
     content = wire.get("content")

@@ -13,6 +13,9 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
+from midstream.adapters.home import at_home, give_back
+from midstream.adapters.openai.returning import DIALECT, Homeward
+from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -21,7 +24,6 @@ from midstream.adapters.telling import (
     Declared,
     Fit,
     Speech,
-    Telling,
     spoken_by,
     vendor,
     with_instruction,
@@ -43,11 +45,8 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-DIALECT = "openai"
 IDS = Fit(re.compile(r"[!-~]+"), 40, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 64)
-ERROR = "Error: "
-"""Before the text of a failed tool: the dialect has no flag for it."""
 _FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
@@ -55,9 +54,13 @@ EMPTY = "Continue."
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    telling = Teller(view, segment.seq, provider, family)
+    if at_home(view, segment, DIALECT):
+        telling.remember(home=True)
+        return telling.grown(give_back(telling, segment))
+    telling.leave_home(segment)
     segment, placed = put_in_place(segment)
     messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
@@ -83,18 +86,17 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling):
+class Teller(Homeward):
     """Says messages in the words of Chat Completions."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text))
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text), family)
         self._provider = provider
-        self._family = family
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
         """Tell the list of tools."""
-        if tools and not self._family.capabilities.tools:
+        if tools and not self.family.capabilities.tools:
             self.loss("tool_dropped", "the model calls no tools")
             return
         told = [self.declaration(self._tool(tool), tool.spec) for tool in self.declared(tools)]
@@ -125,14 +127,22 @@ class Teller(Telling):
             case "tool":
                 self._results(message)
 
+    def as_own(self, message: Message) -> dict[str, Any]:
+        """See `Homeward.as_own`."""
+        return self._neutral(message, self.state["calls"], own=True)
+
+    def as_user(self, message: Message) -> None:
+        """See `Homeward.as_user`."""
+        self._instruction(message)
+
     def _instruction(self, message: Message) -> None:
         texts = self._texts(message)
         if not texts:
             return
         role = "system"
-        if "developer" in self._family.traits and self._provider == "openai":
+        if "developer" in self.family.traits and self._provider == "openai":
             role = "developer"
-        elif not self._family.capabilities.tools:  # o1-mini and o1-preview know no instructions
+        elif not self.family.capabilities.tools:  # o1-mini and o1-preview know no instructions
             role = "user"
             self.repair("instruction_degraded", "told as a turn of the user")
         self.items.append({"role": role, "content": _content(texts)})
@@ -168,7 +178,7 @@ class Teller(Telling):
     def _assistant(self, message: Message) -> None:
         calls = message.tool_calls
         ids = self.wire_ids(calls)
-        own = spoken_by(message, self._provider)
+        own = spoken_by(message, self._provider, DIALECT)
         if own and is_object(message.native) and _ids(message.native) == ids:
             self._note_dropped(message, own=True)
             self.items.append(message.native)
@@ -213,9 +223,10 @@ class Teller(Telling):
         return {"id": id_, "type": "function", "function": function}
 
     def _arguments(self, call: ToolCall, own: bool) -> str:
-        """Return what the model wrote; to another provider, only what is an object."""
-        if own or arguments_object(call.arguments) is not None:
-            return call.arguments if own or call.arguments else "{}"
+        """Return what the model wrote; to another server, only what is an object. OpenAI itself takes any text back."""
+        exact = own or (self._provider == "openai" and bool(call.arguments))
+        if exact or arguments_object(call.arguments) is not None:
+            return call.arguments if exact or call.arguments else "{}"
         self.repair("arguments_wrapped", f"those of call {call.id!r} are no JSON object")
         return arguments_text({INVALID: call.arguments})
 
@@ -247,7 +258,7 @@ class Teller(Telling):
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         for id_, result in zip(ids, results, strict=True):
             texts = self._result_texts(result, id_, moved)
-            if result.is_error and not (texts and texts[0].startswith(ERROR)):
+            if result.is_error and not (texts and says_error(texts[0])):
                 self.repair("error_prefixed", f"the result of call {result.id!r}")
                 texts = [ERROR + texts[0], *texts[1:]] if texts else [ERROR]
             item = {"role": "tool", "tool_call_id": id_, "content": _content(texts)}
@@ -318,7 +329,7 @@ class Teller(Telling):
 
     def _medium(self, part: Image | Document | Audio, place: int) -> dict[str, Any]:
         """Return what is shown or heard as a part of a turn of the user, or a text in its place."""
-        can = self._family.capabilities
+        can = self.family.capabilities
         match part:
             case Image():
                 told = self.picture(part, supported=can.images, part=place, by_id=False)

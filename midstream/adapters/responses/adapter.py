@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import responses_family
 from midstream.adapters.openai.adapter import OpenAIAdapter
-from midstream.adapters.responses.ask import asked
+from midstream.adapters.responses.body import requested
 from midstream.adapters.responses.parse import Assembly, parse
-from midstream.adapters.responses.render import closing, render
+from midstream.adapters.responses.render import render
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import encode
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -58,22 +56,7 @@ class ResponsesAdapter(OpenAIAdapter):
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        family = responses_family(view.model)
-        telling = closing(view, self.provider, family)
-        fields, changes = asked(settings, telling, view.model, family)
-        body = {
-            "model": view.model,
-            "input": [*view.tape.list(), *telling.items],
-            **view.head,
-            **fields,
-        }
-        if not body.get("tools", True):
-            del body["tools"]
-        digest = sha256(view.digest + encode([view.model, *sorted(fields.items())])).hexdigest()
-        names = {alias: name for name, alias in telling.aliases.items()}
-        return ModelRequest(
-            view.model, body, (*telling.changes, *changes), digest, view.size, names
-        )
+        return requested(view, settings, self.provider)
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""

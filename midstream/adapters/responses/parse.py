@@ -58,11 +58,11 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     if status not in _DONE:
         raise malformed(f"its status is {status!r}, so it was cut off", provider, model)
     response_id = text(data.get("id"))
-    wire: list[Any] = _wire(output, response_id)
+    wire: list[Any] = wire_of(output, response_id)
     told = {name: alias for alias, name in names.items()}
     parts: list[Part] = []
     for item in wire:
-        found = _parts(item, names)
+        found = parts_of(item, names)
         parts += [_hinted(part, item, told) for part in found]
     plain = _items(parts, told)
     message = Message(
@@ -84,7 +84,7 @@ def sent_back(data: Any) -> list[dict[str, Any]]:
     """Return the items of an answer as they go back to the service."""
     data = mapping(without_surrogates(data))
     output = data.get("output")
-    return _wire(output if is_array(output) else [], text(data.get("id")))
+    return wire_of(output if is_array(output) else [], text(data.get("id")))
 
 
 class Assembly:
@@ -133,7 +133,7 @@ class Assembly:
         return []
 
 
-def _wire(output: list[Any], response_id: str) -> list[dict[str, Any]]:
+def wire_of(output: list[Any], response_id: str) -> list[dict[str, Any]]:
     """Return the items as they are sent back: without what is null, and with an id for each call."""
     items = [_stripped(item) for item in output if is_object(item)]
     calls = [item for item in items if item.get("type") in _CALLS]
@@ -154,7 +154,8 @@ def _stripped(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parts(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
+def parts_of(item: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
+    """Return an item of an answer in neutral form."""
     item_id = text(item.get("id"))
     match item.get("type"):
         case "message":

@@ -14,6 +14,8 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.changes import repair
+from midstream.adapters.home import at_home, give_back
+from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
@@ -25,12 +27,12 @@ from midstream.adapters.responses.items import (
     item_ids,
     own_items,
 )
+from midstream.adapters.responses.returning import CALLS, Homeward
 from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
     Declared,
     Fit,
     Speech,
-    Telling,
     spoken_by,
     vendor,
     with_instruction,
@@ -55,17 +57,19 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
-ERROR = "Error: "
-"""Before the text of a failed tool: the dialect has no flag for it."""
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
 
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    telling = Teller(view, segment.seq, provider, family)
+    if at_home(view, segment, DIALECT):
+        telling.remember(home=True)
+        return telling.grown(give_back(telling, segment))
+    telling.leave_home(segment)
     segment, placed = put_in_place(segment)
     messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling = Teller(view, segment.seq, provider, family)
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
@@ -91,7 +95,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Telling):
+class Teller(Homeward):
     """Says messages as items of Responses."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -136,7 +140,7 @@ class Teller(Telling):
 
     def _instruction(self, message: Message) -> None:
         native = self.verbatim(message)
-        if is_object(native):
+        if is_object(native) and "instructions" not in native:
             self.items.append(native)
             return
         role = "developer" if "developer" in self._family.traits else "system"
@@ -200,14 +204,13 @@ class Teller(Telling):
             items = self._neutral(message, ids)
         else:
             self.remember(seen=_with(self.state.get("seen", ()), item_ids(items)))
-        called = ("function_call", "custom_tool_call")
-        kinds = tuple(item["type"] for item in items if item.get("type") in called)
+        kinds = tuple(item["type"] for item in items if item.get("type") in CALLS)
         self.remember(kinds=kinds)
         self.items += items
 
     def _own(self, message: Message, ids: tuple[str, ...]) -> list[Any] | None:
         """Return an answer of this provider as it came, or None where it cannot go back so."""
-        if not spoken_by(message, self._provider):
+        if not spoken_by(message, self._provider, DIALECT):
             return None
         if not self.speech.free_text and any(call.form == "text" for call in message.tool_calls):
             return None
@@ -227,7 +230,7 @@ class Teller(Telling):
 
     def _neutral(self, message: Message, ids: Sequence[str]) -> list[Any]:
         """Return an answer in words that any model can have said; without reasoning, and without ids of items."""
-        own = spoken_by(message, self._provider)
+        own = spoken_by(message, self._provider, DIALECT)
         items: list[Any] = []
         told = iter(ids)
         for place, part in enumerate(message.parts):
@@ -307,7 +310,7 @@ class Teller(Telling):
             for place, part in enumerate(result.parts):
                 if not isinstance(part, Text) or part.text:
                     blocks += self._content(part, place)
-            if result.is_error and not (blocks and blocks[0].get("text", "").startswith(ERROR)):
+            if result.is_error and not (blocks and says_error(blocks[0].get("text", ""))):
                 self.repair("error_prefixed", f"the result of call {result.id!r}")
                 blocks = _prefixed(blocks)
             item = {"type": f"{kind}_output", "call_id": id_, "output": _short(blocks)}

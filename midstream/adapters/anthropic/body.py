@@ -1,0 +1,32 @@
+"""The whole body of a request to Messages."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from midstream.adapters.anthropic.ask import asked
+from midstream.adapters.anthropic.render import closing
+from midstream.adapters.base import ModelRequest, Settings
+from midstream.adapters.capabilities import anthropic_family
+from midstream.adapters.view import View
+from midstream.adapters.wire import encode
+
+
+def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
+    """See `Adapter.request`."""
+    family = anthropic_family(view.model)
+    telling = closing(view, provider, family)
+    fields, changes = asked(settings, telling, view.model, family)
+    body = {
+        "model": view.model,
+        "max_tokens": fields.pop("max_tokens"),
+        **view.head,
+        "messages": [*view.tape.list(), *telling.items],
+        **fields,
+    }
+    if not body.get("tools", True):
+        del body["tools"]
+    about = [view.model, body["max_tokens"], *sorted(fields.items())]
+    digest = sha256(view.digest + encode(about)).hexdigest()
+    names = {alias: name for name, alias in telling.aliases.items()}
+    return ModelRequest(view.model, body, (*telling.changes, *changes), digest, view.size, names)

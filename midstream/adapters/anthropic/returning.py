@@ -1,0 +1,79 @@
+"""What was read from Messages, in the words it was read in."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from midstream.adapters.home import Returning
+from midstream.adapters.telling import Telling
+from midstream.adapters.wire import is_array, is_object
+from midstream.events.content import Message, ToolResult, ToolSpec
+
+DIALECT = "anthropic"
+
+
+class Homeward(Telling, Returning):
+    """Gives messages and tools back; see `midstream.adapters.home`."""
+
+    @abstractmethod
+    def as_own(self, message: Message) -> list[dict[str, Any]]:
+        """Return an answer, or an instruction, of which nothing else is kept than its parts."""
+
+    def give_back(self, message: Message) -> None:
+        """See `Returning.give_back`."""
+        native = message.native
+        told: list[dict[str, Any]] = native if is_array(native) else [self._as_read(message)]
+        if message.role == "system" and self.empty:
+            content = told[0]["content"]
+            before = self.head.get("system")
+            self.set_head(
+                "system", content if before is None else [*_list(before), *_list(content)]
+            )
+            return
+        self.items += told
+        blocks = _list(told[-1].get("content") or [])
+        calls = message.tool_calls
+        if message.role == "assistant":
+            first = blocks[0].get("type") if blocks else ""
+            thought = first in ("thinking", "redacted_thinking")
+            self.remember(
+                calls=tuple(call.id for call in calls),
+                unthought=bool(calls) and not thought,
+                tail="paused" if blocks and paused(blocks) else "assistant",
+            )
+        elif message.role != "system":
+            answered = any(isinstance(part, ToolResult) for part in message.parts)
+            self.remember(tail="results" if answered else "user")
+
+    def give_back_tools(self, tools: Sequence[ToolSpec]) -> None:
+        """See `Returning.give_back_tools`."""
+        self.remember(declared=frozenset(tool.name for tool in tools))
+        self.declare([_tool(tool) for tool in tools])
+
+    def _as_read(self, message: Message) -> dict[str, Any]:
+        if is_object(message.native):
+            return message.native
+        if message.role == "user":
+            return {"role": "user", "content": message.text}
+        return {"role": message.role, "content": self.as_own(message)}
+
+
+def paused(blocks: Sequence[Any]) -> bool:
+    """Tell whether the service goes on with this turn by itself: it ends with a tool of the service."""
+    kind = str(blocks[-1].get("type", ""))
+    return kind.endswith("_tool_result") or kind in ("server_tool_use", "mcp_tool_use")
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    if tool.hosted and tool.hints:
+        return dict(tool.hints[DIALECT])
+    if is_object(tool.native):
+        return tool.native
+    about = {"name": tool.name, "description": tool.description}
+    return {**about, "input_schema": tool.parameters}
+
+
+def _list(content: Any) -> list[dict[str, Any]]:
+    return content if is_array(content) else [{"type": "text", "text": content}]

@@ -1,0 +1,50 @@
+"""Messages as a `Dialect`: its pure functions, without an SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from midstream.adapters.anthropic.body import requested
+from midstream.adapters.anthropic.parse import Assembly, parse
+from midstream.adapters.anthropic.read import read
+from midstream.adapters.anthropic.render import render
+from midstream.adapters.base import ModelRequest, ModelResponse, Settings
+from midstream.adapters.capabilities import anthropic_family
+from midstream.adapters.dialect import Dialect
+from midstream.adapters.imported import Imported
+from midstream.adapters.view import Segment, View
+
+
+class Messages:
+    """See `Dialect`."""
+
+    provider = "anthropic"
+    model = "claude-opus-4-8"
+
+    def read(self, body: Mapping[str, Any]) -> Imported:
+        """See `Dialect.read`."""
+        return read(body, provider=self.provider)
+
+    def render(self, view: View, segment: Segment) -> View:
+        """See `Dialect.render`."""
+        return render(view, segment, self.provider, anthropic_family(view.model))
+
+    def requested(self, view: View, settings: Settings) -> ModelRequest:
+        """See `Dialect.requested`."""
+        return requested(view, settings, self.provider)
+
+    def conversation(self, view: View) -> dict[str, Any]:
+        """See `Dialect.conversation`."""
+        return {**view.head, "messages": view.tape.list()}
+
+    def assembly(self) -> Assembly:
+        """See `Dialect.assembly`."""
+        return Assembly({})
+
+    def parse(self, data: Any, model: str) -> ModelResponse:
+        """See `Dialect.parse`."""
+        return parse(data, provider=self.provider, model=model, names={})
+
+
+FORMAT: Dialect = Messages()

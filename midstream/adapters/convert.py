@@ -1,0 +1,188 @@
+"""A request of one provider as a request of another, by itself: no run, no SDK, no key.
+
+To where it came from, and to the same model, a request goes back as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from midstream.adapters.changes import loss
+from midstream.adapters.dialect import Dialect, dialect
+from midstream.adapters.imported import Imported
+from midstream.adapters.sse import events
+from midstream.adapters.telling import vendor
+from midstream.adapters.view import Segment, View
+from midstream.adapters.wire import is_object
+from midstream.errors import ConversionError
+from midstream.events.content import Message
+from midstream.events.payloads import Change
+
+_CARRIED = "stream"
+"""The one field beside the settings that means the same everywhere."""
+
+
+_PACKED = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_LEAST = 16
+"""How long a text is that recorders packed in base64, at least; neither JSON nor a stream looks like that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A request in another wire format.
+
+    Attributes:
+        request: The body.
+        losses: What the target is not told; `seq` is the place in the source's list of messages, from 1.
+        repairs: What it is told in another form.
+    """
+
+    request: Mapping[str, Any]
+    losses: tuple[Change, ...]
+    repairs: tuple[Change, ...]
+
+
+def convert(
+    request: Mapping[str, Any],
+    *,
+    source: str,
+    target: str,
+    model: str | None = None,
+    response: Any = None,
+) -> Converted:
+    """Return a provider's request as a request of another provider, or of the same one for another model.
+
+    Args:
+        request: The body, as JSON.
+        source: Its wire format: `openai-chat`, `openai-responses`, `anthropic` or `gemini`.
+        target: The wire format of what is returned.
+        model: Whom to ask, without the provider; None keeps the model within a vendor, and else takes the target's default.
+        response: The answer to the request, which becomes the last message: JSON, its text, the text of a stream of
+            server-sent events, or a list of events. What it leaves open (calls without results) is closed.
+
+    Raises:
+        ConfigError: A wire format is not known, or not in this release.
+        ConversionError: The request or the answer is not what its wire format says.
+        MalformedAnswerError: The answer was cut off.
+    """
+    go = dialect(target)
+    return written(recorded(request, source=source, response=response), go, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request that was read, with its answer at the end where there is one.
+
+    Attributes:
+        come: Its wire format.
+        request: As it came.
+        read: What it says.
+        segments: The conversation.
+        answered: The answer is at its end.
+    """
+
+    come: Dialect
+    request: Mapping[str, Any]
+    read: Imported
+    segments: tuple[Segment, ...]
+    answered: bool
+
+
+def recorded(request: Any, *, source: str, response: Any = None) -> Recorded:
+    """Read a request, and its answer; see `convert`."""
+    come = dialect(source)
+    if not is_object(request):
+        raise ConversionError(f"the request is {type(request).__name__}, not a JSON object")
+    read = come.read(request)
+    if response is None:
+        return Recorded(come, request, read, read.segments, answered=False)
+    seq = 1 + sum(len(segment.messages) for segment in read.segments)
+    answer = Segment(seq, (answered(response, come, read.model),))
+    return Recorded(come, request, read, (*read.segments, answer), answered=True)
+
+
+def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
+    """Return what was read as a request in another wire format; see `convert`."""
+    read, home = found.read, found.come is go
+    asked = (
+        model
+        or (read.model if vendor(found.come.provider) == vendor(go.provider) else "")
+        or go.model
+    )
+    view, changes = _told(go, View(asked), found.segments)
+    if home and not found.answered and (model or read.model) == read.model:
+        named = asked if read.model else found.request.get("model")
+        body = {"model": named, **go.conversation(view), **read.rest}
+        return Converted(
+            {key: body[key] for key in body if key in found.request}, *_sorted(changes)
+        )
+    made = go.requested(view, read.settings)
+    kept, dropped = _rest(read, home=home)
+    return Converted({**made.body, **kept}, *_sorted([*changes, *made.changes, *dropped]))
+
+
+def answered(response: Any, come: Dialect, model: str) -> Message:
+    """Return what a recorded answer says, streamed or not.
+
+    Raises:
+        ConversionError: It is neither JSON nor a stream of events.
+        MalformedAnswerError: It is not what the protocol says, or was cut off.
+    """
+    if isinstance(response, bytes):
+        response = response.decode()
+    if isinstance(response, str):
+        response = _parsed(response)
+    if isinstance(response, list):
+        assembly = come.assembly()
+        for event in response:  # pyright: ignore[reportUnknownVariableType]  # JSON
+            assembly.add(event)
+        response = assembly.whole()
+    return come.parse(response, model).message
+
+
+def _parsed(text: str) -> Any:
+    if _PACKED.fullmatch(text) and len(text) > _LEAST:
+        text = b64decode(text).decode()
+    if not text.lstrip().startswith(("{", "[")):
+        return list(events(text))
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ConversionError(f"the answer is not JSON ({error}): {text[:80]!r}") from error
+
+
+def _told(go: Dialect, view: View, segments: tuple[Segment, ...]) -> tuple[View, list[Change]]:
+    changes: list[Change] = []
+    for segment in segments:
+        view = go.render(view, segment)
+        changes += view.changes
+    return view, changes
+
+
+def _rest(read: Imported, *, home: bool) -> tuple[dict[str, Any], list[Change]]:
+    """Return the fields of the request that go along, and what is said of those that do not."""
+    kept: dict[str, Any] = {}
+    dropped: list[Change] = []
+    for key, value in read.rest.items():
+        if key in read.said or value is None:
+            continue
+        if home or key == _CARRIED:
+            kept[key] = value
+        else:
+            shown = orjson.dumps(value).decode()
+            detail = (
+                f"{key}={shown[:60]}{'…' if len(shown) > 60 else ''}: a field of its own provider"
+            )
+            dropped.append(loss("setting_dropped", 0, detail))
+    return kept, dropped
+
+
+def _sorted(changes: list[Change]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    losses = tuple(change for change in changes if change.severity == "loss")
+    return losses, tuple(change for change in changes if change.severity == "repair")

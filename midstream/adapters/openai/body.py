@@ -1,0 +1,30 @@
+"""The whole body of a request to Chat Completions."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from midstream.adapters.base import ModelRequest, Settings
+from midstream.adapters.capabilities import openai_family
+from midstream.adapters.openai.ask import asked
+from midstream.adapters.openai.render import closing
+from midstream.adapters.view import View
+from midstream.adapters.wire import encode
+
+
+def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
+    """See `Adapter.request`."""
+    family = openai_family(view.model)
+    telling = closing(view, provider, family)
+    fields, changes = asked(settings, telling, view.model, family)
+    body = {
+        "model": view.model,
+        "messages": [*view.tape.list(), *telling.items],
+        **view.head,
+        **fields,
+    }
+    if not body.get("tools", True):
+        del body["tools"]
+    digest = sha256(view.digest + encode([view.model, *sorted(fields.items())])).hexdigest()
+    names = {alias: name for name, alias in telling.aliases.items()}
+    return ModelRequest(view.model, body, (*telling.changes, *changes), digest, view.size, names)

@@ -1,0 +1,50 @@
+"""Chat Completions as a `Dialect`: its pure functions, without an SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from midstream.adapters.base import ModelRequest, ModelResponse, Settings
+from midstream.adapters.capabilities import openai_family
+from midstream.adapters.dialect import Dialect
+from midstream.adapters.imported import Imported
+from midstream.adapters.openai.body import requested
+from midstream.adapters.openai.parse import Assembly, parse
+from midstream.adapters.openai.read import read
+from midstream.adapters.openai.render import render
+from midstream.adapters.view import Segment, View
+
+
+class ChatCompletions:
+    """See `Dialect`."""
+
+    provider = "openai"
+    model = "gpt-4o"
+
+    def read(self, body: Mapping[str, Any]) -> Imported:
+        """See `Dialect.read`."""
+        return read(body, provider=self.provider)
+
+    def render(self, view: View, segment: Segment) -> View:
+        """See `Dialect.render`."""
+        return render(view, segment, self.provider, openai_family(view.model))
+
+    def requested(self, view: View, settings: Settings) -> ModelRequest:
+        """See `Dialect.requested`."""
+        return requested(view, settings, self.provider)
+
+    def conversation(self, view: View) -> dict[str, Any]:
+        """See `Dialect.conversation`."""
+        return {"messages": view.tape.list(), **view.head}
+
+    def assembly(self) -> Assembly:
+        """See `Dialect.assembly`."""
+        return Assembly({})
+
+    def parse(self, data: Any, model: str) -> ModelResponse:
+        """See `Dialect.parse`."""
+        return parse(data, provider=self.provider, model=model, names={})
+
+
+FORMAT: Dialect = ChatCompletions()

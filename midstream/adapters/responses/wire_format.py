@@ -1,0 +1,52 @@
+"""Responses as a `Dialect`: its pure functions, without an SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from midstream.adapters.base import ModelRequest, ModelResponse, Settings
+from midstream.adapters.capabilities import responses_family
+from midstream.adapters.dialect import Dialect
+from midstream.adapters.imported import Imported
+from midstream.adapters.responses.body import requested
+from midstream.adapters.responses.parse import Assembly, parse
+from midstream.adapters.responses.read import read
+from midstream.adapters.responses.render import render
+from midstream.adapters.view import Segment, View
+
+
+class Responses:
+    """See `Dialect`."""
+
+    provider = "openai-responses"
+    model = "gpt-5"
+
+    def read(self, body: Mapping[str, Any]) -> Imported:
+        """See `Dialect.read`."""
+        return read(body, provider=self.provider)
+
+    def render(self, view: View, segment: Segment) -> View:
+        """See `Dialect.render`."""
+        return render(view, segment, self.provider, responses_family(view.model))
+
+    def requested(self, view: View, settings: Settings) -> ModelRequest:
+        """See `Dialect.requested`."""
+        return requested(view, settings, self.provider)
+
+    def conversation(self, view: View) -> dict[str, Any]:
+        """See `Dialect.conversation`."""
+        items = view.tape.list()
+        short = len(items) == 1 and view.state.get("short", False)
+        return {"input": items[0]["content"] if short else items, **view.head}
+
+    def assembly(self) -> Assembly:
+        """See `Dialect.assembly`."""
+        return Assembly({})
+
+    def parse(self, data: Any, model: str) -> ModelResponse:
+        """See `Dialect.parse`."""
+        return parse(data, provider=self.provider, model=model, names={})
+
+
+FORMAT: Dialect = Responses()

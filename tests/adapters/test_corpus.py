@@ -1,0 +1,114 @@
+"""What the services took and answered: read without an error, equal at home, valid and complete elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import httpx2
+import pytest
+
+from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.anthropic.translate import translate as of_anthropic
+from midstream.adapters.convert import answered, convert
+from midstream.adapters.dialect import dialect
+from midstream.adapters.failures import Call
+from midstream.adapters.openai import OpenAIAdapter
+from midstream.adapters.openai.translate import translate as of_openai
+from midstream.adapters.responses import ResponsesAdapter
+from midstream.errors import AdapterError, TransientError
+from tests.adapters.corpus import answer_of, exchanges
+from tests.adapters.rules import violations
+from tests.adapters.said import missing
+
+_RULES: dict[str, Any] = {
+    "openai-chat": "openai",
+    "openai-responses": "openai-responses",
+    "anthropic": "anthropic",
+}
+DIALECTS = list(_RULES)
+ADAPTERS: dict[str, Any] = {
+    "openai-chat": OpenAIAdapter,
+    "openai-responses": ResponsesAdapter,
+    "anthropic": AnthropicAdapter,
+}
+TRANSLATE: dict[str, Any] = {
+    "openai-chat": of_openai,
+    "openai-responses": of_openai,
+    "anthropic": of_anthropic,
+}
+UNREAD = {"openai-chat": 3, "openai-responses": 5, "anthropic": 0}
+"""How many recorded answers are listed in docs/conversion.md as not to be read."""
+
+Every = Literal[1, 40]
+SAMPLED = [pytest.param(40, id="sampled"), pytest.param(1, id="whole", marks=pytest.mark.soak)]
+ONE_BY_ONE: frozenset[str] = frozenset()
+"""Recorded requests that do not come home equal, by `source`; each is in docs/conversion.md."""
+
+
+def accepted(name: str, every: int) -> Iterator[dict[str, Any]]:
+    return (row for row in exchanges(name, every=every) if row["status"] == 200)
+
+
+@pytest.mark.parametrize("every", SAMPLED)
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.timeout(1800)
+def test_a_recorded_request_comes_home_equal(name: str, every: Every) -> None:
+    for row in accepted(name, every):
+        found = convert(row["request_json"], source=name, target=name)
+        assert found.request == row["request_json"] or str(row["source"]) in ONE_BY_ONE
+        assert found.losses == found.repairs == ()
+
+
+@pytest.mark.parametrize("every", SAMPLED)
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.timeout(3600)
+def test_a_recorded_request_is_valid_elsewhere_and_comes_back_whole(
+    name: str, every: Every
+) -> None:
+    refused: Counter[str] = Counter()
+    for row in accepted(name, every):
+        body = row["request_json"]
+        for target in DIALECTS:
+            if target == name:
+                continue
+            there = convert(body, source=name, target=target)
+            refused.update(violations(_RULES[target], there.request))
+            back = convert(there.request, source=target, target=name)
+            assert missing(dialect(name).read(body), dialect(name).read(back.request)) == []
+    assert not refused
+
+
+@pytest.mark.parametrize("every", SAMPLED)
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.timeout(1800)
+def test_a_recorded_answer_is_read(name: str, every: Every) -> None:
+    """But for those that docs/conversion.md lists: unfinished ones, and errors that came with 200."""
+    refused = 0
+    for row in accepted(name, every):
+        answer = answer_of(row)
+        if answer is None:
+            continue
+        try:
+            assert answered(answer, dialect(name), row["model"] or "").role == "assistant"
+        except AdapterError:
+            refused += 1
+    assert refused <= UNREAD[name]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_recorded_refusal_is_of_a_kind_of_its_own(name: str) -> None:
+    adapter: Any = ADAPTERS[name](api_key="k")
+    for row in exchanges(name, every=1):
+        status = row["status"]
+        if status == 200:
+            continue
+        response = httpx2.Response(
+            status, json=row.get("response_json"), request=httpx2.Request("POST", "https://x.org")
+        )
+        error = adapter._client._make_status_error_from_response(response)
+        found = TRANSLATE[name](error, Call(adapter.provider, row["model"] or ""))
+        assert isinstance(found, AdapterError)
+        assert isinstance(found, TransientError) == (status in (408, 409, 429) or status >= 500)
+        assert found.status == status
