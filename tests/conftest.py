@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Generator
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 import pytest
+from hypothesis import settings
 
 from midstream import Engine
 from midstream.events.memory import MemoryStore
@@ -21,6 +23,11 @@ from midstream.events.store import EventStore
 from .stores import AmbiguousStore
 
 Mode = Literal["plain", "ambiguous", "always_replay"]
+
+# In CI the same examples each time: what is new there is the change, not the dice. Everywhere else they are thrown.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 class Opening:
