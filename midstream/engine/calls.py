@@ -72,6 +72,8 @@ class Desk:
         self._changed = changed
         self._always_replay = always_replay
         self._flying = 0
+        self.touched: Callable[[], None] = _nothing
+        """Called at each sign of life of the activation."""
         self.torn = False
         """Always-replay mode has torn the execution down, whatever its code made of that."""
 
@@ -108,6 +110,7 @@ class Desk:
 
     async def intent(self) -> None:
         """Wait until everything recorded so far is durable: only then may an effect begin."""
+        self.touched()
         await self.recorder.durable()
 
     async def effect(self, effect: Awaitable[T]) -> T:
@@ -120,6 +123,7 @@ class Desk:
 
     async def recorded(self) -> None:
         """Let an outcome be known; in always-replay mode, go through the log for it."""
+        self.touched()
         if self._always_replay and self._flying == 0:
             await self.recorder.durable()
             await self.recorder.settle()
@@ -138,6 +142,10 @@ class Desk:
         return call.kind == "model" or (
             request.get("effect", "unsafe") != "unsafe" and not request.get("call_id")
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def shown(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from midstream.adapters.scripted import Script
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
+from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
@@ -169,6 +170,7 @@ class Engine:
         model: str = "",
         tags: Mapping[str, str] | None = None,
         inputs: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -179,6 +181,7 @@ class Engine:
             model: The model of its calls that name none.
             tags: For finding it again.
             inputs: Inputs by name, for those whose names are options here.
+            limits: What it may not exceed; None takes the graph's.
             **named: Inputs by name.
 
         Raises:
@@ -187,7 +190,8 @@ class Engine:
             RunExistsError: The id is taken by another run.
         """
         host = self._here()
-        payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named})
+        bounds = (limits or graph.limits).data()
+        payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named}, bounds)
         chosen = RunId(run_id) if run_id is not None else new_run_id()
         if not RUN_ID.fullmatch(chosen):
             raise ConfigError(
@@ -212,6 +216,7 @@ class Engine:
         model: str,
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
+        limits: Mapping[str, float],
     ) -> RunCreated:
         definition = graph.definition
         graph.check_inputs(inputs)
@@ -224,6 +229,7 @@ class Engine:
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            limits=limits,
         )
 
     async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:
