@@ -340,7 +340,6 @@ def _turn_passed(state: RunState, event: Event, address: str) -> None:
     made = Activation(address, node, "skipped", 0, {}, (), event.seq)
     state.activations[address] = made
     flow.passed(state, made)
-    flow.settle(state, node)
 
 
 def _edge_decided(state: RunState, event: Event) -> None:
