@@ -139,11 +139,7 @@ def _spread(
     node: Node, state: RunState, activation: Activation, named: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Fill the free parameters with the outputs of what the node waited for, as its `inputs` says."""
-    outputs = [
-        output_for(state, origin, node.name)
-        for origin in activation.sources
-        if state.activations[origin].status == "completed"
-    ]
+    outputs = [output_for(state, origin, node.name) for origin in activation.sources]
     match node.inputs:
         case "merge":
             values: list[Any] = [outputs]

@@ -225,7 +225,11 @@ def _node_scheduled(state: RunState, event: Event) -> None:
     if caller is None:
         latest = state.latest
         waits_for = state.topology.nodes[node].waits_for
-        sources = tuple(latest[name].address for name in waits_for if name in latest)
+        if state.irregular:
+            waits_for = tuple(
+                name for name in waits_for if name in latest and latest[name].status == "completed"
+            )
+        sources = tuple(latest[name].address for name in waits_for)
         state.ready.pop(node, None)
     else:
         sources = (caller,)

@@ -60,7 +60,7 @@ class Topology:
         declared: The nodes that are marked as outputs.
         joins: The nodes that need not wait for all, and how many are enough.
         expected: For each node that is to come from the beginning, how many nodes it waits for that are.
-        plain: Every node starts by itself, so that in a run without skips nothing can be missing.
+        plain: Every node starts by itself and waits for all, so that in a run without skips nothing can be missing.
         own: It belongs to one run, and is changed in place.
         places: What `place` has found.
     """
@@ -219,7 +219,7 @@ def topology(definition: Mapping[str, Any]) -> Topology:
         {name: None for name, shape in nodes.items() if shape.output},
         {name: shape.join for name, shape in nodes.items() if shape.join},
         _expected(nodes, followers),
-        all(shape.start for shape in nodes.values()),
+        all(shape.start and not shape.join for shape in nodes.values()),
     )
 
 
