@@ -117,7 +117,9 @@ class Run:
             case _:
                 failures = [
                     NodeError(
-                        f"{failure['address']}: {failure['kind']}: {failure['message']}",
+                        ": ".join(
+                            filter(None, (failure["address"], failure["kind"], failure["message"]))
+                        ),
                         node=node_of(failure["address"]),
                         kind=failure["kind"],
                     )

@@ -146,7 +146,7 @@ class Runner:
     async def _time_out(self, seconds: float) -> None:
         await self._clock.sleep_until(self.state.began / 1_000_000 + seconds)
         if not self.state.over and self.state.limited is None and not self._closing:
-            reached = f"the run took longer than {seconds} s; give it a higher Limits(seconds=…)"
+            reached = f"the run took longer than {seconds:g} s; give it a higher Limits(seconds=…)"
             self.recorder.add(LimitReached(limit="seconds", message=reached))
             self._changed.notify()
             self._advance()

@@ -110,7 +110,8 @@ def _scheduled(data: Mapping[str, Any]) -> str:
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
-        f"{failure['address']}: {failure['kind']}: {failure['message']}" for failure in failures
+        ": ".join(filter(None, (failure["address"], failure["kind"], failure["message"])))
+        for failure in failures
     )
 
 
