@@ -351,18 +351,17 @@ class Graph:
         )
 
     def _check_names(self, node: Node) -> None:
-        there_are = f"there are {', '.join(self.nodes)}"
         for parameter in node.waits:
             if parameter.named and parameter.source not in self.nodes:
                 raise GraphError(
                     f"graph {self.name!r}: parameter {parameter.name!r} of node {node.name!r} is "
-                    f"From({parameter.source!r}), but there is no such node; {there_are}"
+                    f"From({parameter.source!r}), but there is no such node; {self._there_are}"
                 )
         for needed in node.after:
             if needed not in self.nodes:
                 raise GraphError(
                     f"graph {self.name!r}: node {node.name!r} is after {needed!r}, but there is no such node; "
-                    f"{there_are}"
+                    f"{self._there_are}"
                 )
         for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
             if not isinstance(other, str) or other in ("", "fail", "skip"):
@@ -371,8 +370,12 @@ class Graph:
             if found is None or found.start:
                 wrong = "runs by itself: declare it with start=False" if found else "does not exist"
                 raise GraphError(
-                    f"graph {self.name!r}: node {node.name!r} has {option}={other!r}, but that node {wrong}; {there_are}"
+                    f"graph {self.name!r}: node {node.name!r} has {option}={other!r}, but that node {wrong}; {self._there_are}"
                 )
+
+    @property
+    def _there_are(self) -> str:
+        return f"there are {', '.join(self.nodes)}"
 
     def _check_beginning(self) -> None:
         if any(node.start for node in self.nodes.values()):
