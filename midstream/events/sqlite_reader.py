@@ -25,6 +25,9 @@ PAGE = 1000
 _NAMES = 100_000
 """How many runs' names a scan keeps at most."""
 
+_KEYS = 10_000
+"""How many runs' numbers are kept."""
+
 _SLICE = 100
 """Of so many events the blobs are in memory at a time."""
 
@@ -51,6 +54,7 @@ class Reader:
         self._kinds = kinds
         self._path = path
         self._names: dict[int, RunId] = {}
+        self._keys: dict[RunId, int] = {}
 
     async def key(self, run_id: RunId) -> int:
         """Return the number of a run.
@@ -58,9 +62,18 @@ class Reader:
         Raises:
             RunNotFoundError: There is no such run.
         """
+        known = self._keys.get(run_id)
+        if known is not None:
+            return known
         for (key,) in await self._rows("SELECT run FROM runs WHERE uid = ?", (run_id,)):
+            self._learn(run_id, key)
             return int(key)
         raise RunNotFoundError(run_id)
+
+    def _learn(self, run_id: RunId, key: int) -> None:
+        if len(self._keys) >= _KEYS:
+            self._keys.clear()
+        self._keys[run_id] = key
 
     async def read(
         self, run_id: RunId, key: int | None, after: int, to: int | None
@@ -141,17 +154,18 @@ class Reader:
             raise CorruptLogError(None, None, f"blob {digest!r} is not what its digest says")
         return body
 
-    async def snapshot(self, key: int, name: str) -> Snapshot | None:
+    async def snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
         rows = await self._rows(
-            "SELECT seq, digest, body FROM snapshots WHERE run = ? AND name = ?", (key, name)
+            "SELECT r.run, s.seq, s.digest, s.body FROM runs r"
+            " LEFT JOIN snapshots s ON s.run = r.run AND s.name = ? WHERE r.uid = ?",
+            (name, run_id),
         )
-        return Snapshot(*rows[0]) if rows else None
-
-    async def last(self) -> int:
-        """Return the position of the newest event, 0 where there is none."""
-        rows = await self._rows("SELECT max(id) FROM events")
-        return int(rows[0][0] or 0)
+        if not rows:
+            raise RunNotFoundError(run_id)
+        key, *kept = rows[0]
+        self._learn(run_id, key)
+        return None if kept[0] is None else Snapshot(*kept)
 
     async def grown(self, after: int) -> tuple[dict[RunId, int], int]:
         """Return the newest seq of each run that has events after this position, and the last position."""
