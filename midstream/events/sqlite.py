@@ -150,6 +150,17 @@ class SqliteStore:
         known = None if self._writer is None else self._writer.key(run_id)
         return self._reader.read(run_id, known, after, to)
 
+    def select(
+        self,
+        run_id: RunId,
+        *,
+        to: int | None = None,
+        without: frozenset[str],
+        within: Sequence[str] | None = None,
+    ) -> AsyncIterator[Sequence[Event]]:
+        """See `Selective.select`."""
+        return self._reader.select(run_id, to, without, within)
+
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None
     ) -> AsyncIterator[Sequence[Event]]:

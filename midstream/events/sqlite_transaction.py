@@ -94,6 +94,18 @@ class _Judging:
 
     def done(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """See `Transactions.under_lock`."""
+        if any(isinstance(command, Append) for command in commands):
+            return self._committed(commands)
+        # A lease or a snapshot need not outlast a loss of power, which ends its holder too; and whatever a driver
+        # appends with an epoch brings that epoch to the disk with it.
+        ((synchronous,),) = self._rows("PRAGMA synchronous")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            return self._committed(commands)
+        finally:
+            self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+
+    def _committed(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             batch = Batch(self._states(runs_of(commands)), self._kinds)
