@@ -187,6 +187,7 @@ class Engine:
             RunExistsError: The id is taken by another run.
         """
         host = self._here()
+        prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named})
         chosen = RunId(run_id) if run_id is not None else new_run_id()
         if not RUN_ID.fullmatch(chosen):
@@ -194,7 +195,7 @@ class Engine:
                 f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
             )
         host.register(graph)
-        draft = host.draft(payload, actor="engine")
+        draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
@@ -213,11 +214,10 @@ class Engine:
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
     ) -> RunCreated:
-        definition = graph.definition
         graph.check_inputs(inputs)
         return RunCreated(
             graph=graph.name,
-            definition=definition,
+            definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`
             graph_digest=graph.digest,
             code=graph.version,
             inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},

@@ -26,9 +26,7 @@ from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
     ModelAborted,
-    NodeCompleted,
     NodeFailed,
-    NodeScheduled,
     NodeStarted,
     RunCancelled,
     RunCompleted,
@@ -170,7 +168,9 @@ class Runner:
         """Carry a command out, and return the activation that it scheduled and that is to be begun."""
         match command:
             case Schedule(_, address, inputs):
-                self.recorder.add(NodeScheduled(inputs=inputs), address)
+                self.recorder.add_plain(
+                    "node.scheduled", {"inputs": inputs} if inputs else {}, address
+                )
                 return self.state.activations[address]
             case Complete(output):
                 self.recorder.add(RunCompleted(output=output))
@@ -281,7 +281,8 @@ class Runner:
         attempt = self.state.activations[address].attempt
         try:
             output = await self._call(node, address, attempt)
-            self.recorder.add(NodeCompleted(output=output), address)
+            data = {} if output is None else {"output": output}
+            self.recorder.add_plain("node.completed", data, address)
         except StoreError:
             raise
         except asyncio.CancelledError as error:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
 from midstream.events.ids import Address, activation, activation_of
+from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
 from midstream.projections.fold import Handler
@@ -419,8 +420,9 @@ def apply(state: RunState, event: Event) -> None:
 def fold_run(events: Iterable[Event], state: RunState | None = None) -> RunState:
     """Return the state after the events of one run; a given state is changed and goes on from where it is."""
     state = RunState() if state is None else state
-    for event in events:
-        apply(state, event)
+    with no_collecting():
+        for event in events:
+            apply(state, event)
     return state
 
 
