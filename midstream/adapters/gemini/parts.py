@@ -159,6 +159,8 @@ def own_parts(
     for part in parts:
         block: dict[str, Any] | None
         match part:
+            case Reasoning(text="", proof=None | ""):
+                continue
             case Reasoning(redacted=True, proof=str(proof)):
                 blocks += [{"text": "", **signature}] if signature else []
                 signature = {"thoughtSignature": proof}
@@ -170,7 +172,7 @@ def own_parts(
                 block = {"text": part.text}
             case ToolCall():
                 block = _own_call(part, next(told), called(part.name))
-            case Image(data=str(data)):
+            case Image(data=str(data)) | Audio(data=str(data)):
                 block = {"inlineData": {"mimeType": part.media_type, "data": data}}
             case (
                 ServerTool(dialect=dialect, data=dict(data))
