@@ -130,7 +130,7 @@ def _call(call: Call, ids: Ids) -> dict[str, Any]:
 def _told(index: int, item: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The events of one item: its beginning, its pieces, its end."""
     where = {"output_index": index, "item_id": item["id"]}
-    empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
+    empty: dict[str, Any] = {"content": []} if item["type"] == "message" else {"arguments": ""}
     begun = {**item, **empty, "status": "in_progress"}
     told = [("response.output_item.added", {"output_index": index, "item": begun})]
     if item["type"] == "function_call":

@@ -460,21 +460,25 @@ CASES = [
         prefill("The answer is", "claude-opus-4-6"),
         prefill("The answer is", "claude-opus-4-5"),
     ),
-    *(
-        Case("schema", GEMINI, *rest)
-        for rest in [
-            ("/contents/0/parts/0/texts", put("contents", 0, "parts", 0, "texts", to="x")),
-            ("/contents", put("contents", to="hi")),
-            (
-                "/generationConfig/maxTokens",
-                put("generationConfig", "maxTokens", to=5),
-                put("generationConfig", "max_output_tokens", to=5),
-            ),
-            (
-                "/contents/1/parts/0/functionCall/args",
-                put("contents", 1, "parts", 0, "functionCall", "args", to="{}"),
-            ),
-        ]
+    Case(
+        "schema",
+        GEMINI,
+        "/contents/0/parts/0/texts",
+        put("contents", 0, "parts", 0, "texts", to="x"),
+    ),
+    Case("schema", GEMINI, "/contents", put("contents", to="hi")),
+    Case(
+        "schema",
+        GEMINI,
+        "/generationConfig/maxTokens",
+        put("generationConfig", "maxTokens", to=5),
+        put("generationConfig", "max_output_tokens", to=5),
+    ),
+    Case(
+        "schema",
+        GEMINI,
+        "/contents/1/parts/0/functionCall/args",
+        put("contents", 1, "parts", 0, "functionCall", "args", to="{}"),
     ),
     Case("messages-empty", GEMINI, "/contents", put("contents", to=[])),
     Case("role", GEMINI, "/contents/0/role", put("contents", 0, "role", to="system")),

@@ -10,6 +10,7 @@ from typing import Any
 from midstream.adapters.base import Settings
 from midstream.adapters.capabilities import Family
 from midstream.adapters.gemini.asked import BUDGETS
+from midstream.adapters.gemini.declared import tools_of
 from midstream.adapters.gemini.render import Teller
 from midstream.adapters.settings import Wishes
 from midstream.events.payloads import Change
@@ -62,11 +63,7 @@ def _thinking(effort: str | None, family: Family) -> dict[str, Any]:
 def _choice(wishes: Wishes, telling: Teller) -> dict[str, Any] | None:
     """Return which tools may be called; without functions there is nothing to say."""
     wanted = wishes.text("tool_choice")
-    names = {
-        function["name"]
-        for tool in telling.head.get("tools") or []
-        for function in tool.get("functionDeclarations", ())
-    }
+    names = {tool.name for tool in tools_of(telling.head.get("tools")) if not tool.hosted}
     if not names:
         if wanted not in (None, "auto", "none"):
             wishes.note("setting_mapped", f"tool_choice={wanted!r} without tools says nothing")

@@ -20,11 +20,12 @@ _DECLARATIONS = "functionDeclarations"
 
 
 def tools_of(given: Any) -> tuple[ToolSpec, ...]:
-    """Return the tools of a request; the list as it came stands beside the first, since it may be in several groups."""
-    if not is_array(given) or not all(map(is_object, given)):
+    """Return the tools of a request; what came stands whole beside the first, since it may be in several groups."""
+    items = given if is_array(given) else [given]  # one stands for a list of it
+    if not all(map(is_object, items)):
         return ()
     found: list[ToolSpec] = []
-    for item in given:
+    for item in items:
         for key, value in camel(item).items():
             if key == _DECLARATIONS and is_array(value):
                 found += [_function(camel(function)) for function in value]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from midstream.adapters.gemini.parts import DIALECT
-from midstream.events.content import Audio, Document, Image, Opaque, Text
+from midstream.events.content import Audio, Document
 
 _SOUNDS = {
     "audio/wav": "audio/wav",
@@ -43,8 +43,3 @@ def sound_block(audio: Audio) -> dict[str, Any] | None:
     if audio.file_id and audio.provider == DIALECT:
         return {"fileData": {"mimeType": kind, "fileUri": audio.file_id}}
     return {"inlineData": {"mimeType": kind, "data": audio.data}} if audio.data else None
-
-
-def placeholder(part: Image | Document | Audio | Text | Opaque, number: int) -> str:
-    """Return what stands in a result for what is shown in the turn after it; see `midstream.adapters.folding`."""
-    return f"[{type(part).__name__.lower()} {number}: see the next message]"

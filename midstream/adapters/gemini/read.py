@@ -30,7 +30,6 @@ _CONTENT = frozenset(("role", "parts"))
 _PART = frozenset(("text", "inlineData", "fileData", "functionCall", "thought", "thoughtSignature"))
 _MEDIUM = frozenset(("data", "mimeType", "fileUri", "displayName"))
 _RESULT = frozenset(("id", "name", "response", "parts"))
-_TOOLS = ("tools",)
 
 
 def read(body: Mapping[str, Any], *, provider: str = "gemini") -> Imported:
@@ -94,8 +93,9 @@ class _Reading:
             else:
                 parts += parts_of(block, "", {})
         as_told = item == {"role": "user", "parts": [{"text": _only_text(parts)}]}
+        answers = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
         return Message(
-            role="user",
+            role="tool" if answers else "user",
             parts=tuple(parts),
             native=None if as_told else item,
             dialect=DIALECT,
@@ -104,12 +104,8 @@ class _Reading:
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:
         message = message_of(item, str(place), {})
-        before = self._open if self._open else []
         parts = as_written(message.parts)
-        self._open = [
-            *before,
-            *((part.id, part.name) for part in parts if isinstance(part, ToolCall)),
-        ]
+        self._open += [(part.id, part.name) for part in parts if isinstance(part, ToolCall)]
         rebuilt = {"role": MODEL, "parts": blocks_of(item)}
         same = message.native is None and rebuilt == item and len(blocks_of(item)) > 0
         same = same and parts == message.parts and not _has_empty(item)

@@ -15,7 +15,8 @@ from mimetypes import guess_type
 from typing import Any
 
 from midstream.adapters.capabilities import Family
-from midstream.adapters.gemini.media import document_block, placeholder, sound_block
+from midstream.adapters.changes import Repair
+from midstream.adapters.gemini.media import document_block, sound_block
 from midstream.adapters.gemini.parts import (
     DIALECT,
     MADE,
@@ -313,35 +314,46 @@ class Teller(Homeward):
 
     def _result(self, result: ToolResult, about: dict[str, str], moved: Blocks) -> dict[str, Any]:
         """Return a result; what it shows stands in it, or in the turn after it for a model that takes only texts there."""
-        inside = "result_media" in self._family.traits
         texts: list[str] = []
         shown: Blocks = []
         for place, part in enumerate(result.parts):
-            medium = isinstance(part, Image | Document | Audio)
-            block = self._medium(part, place) if medium else None
+            if isinstance(part, Text | Opaque):
+                texts += self._said(part, place)
+                continue
+            block = self._medium(part, place)
             if block is None:
-                told = self._words(part, place) if medium else self._said(part, place)
-                texts += [told] if told else []
-            elif inside and "inlineData" in block:
+                texts.append(self._words(part, place))
+            elif "result_media" in self._family.traits and "inlineData" in block:
                 shown.append(block)
             else:
-                number = sum("text" not in item for item in moved) + 1
-                texts.append(placeholder(part, number))
-                label = f"{type(part).__name__} {number}, from the result of call {result.id}:"
-                moved += [{"text": label}, block]
-                kind = "image_moved" if isinstance(part, Image) else "document_moved"
-                self.repair(kind, f"out of call {result.id!r}", place)
+                texts.append(self._moved(part, block, result.id, place, moved))
         media = {"parts": shown} if shown else {}
         said = {"response": response(texts, result.is_error), **media}
         block = {"functionResponse": {**about, **said}}
         return self.hinted(block, result, None)
 
-    def _said(self, part: ResultPart, place: int) -> str:
+    def _moved(
+        self,
+        part: Image | Document | Audio,
+        block: dict[str, Any],
+        id_: str,
+        place: int,
+        moved: Blocks,
+    ) -> str:
+        """Put what a result shows into the turn after it, and return what stands in its place."""
+        kind = type(part).__name__
+        number = sum("text" not in item for item in moved) + 1
+        moved += [{"text": f"{kind} {number}, from the result of call {id_}:"}, block]
+        name: Repair = "image_moved" if isinstance(part, Image) else "document_moved"
+        self.repair(name, f"{kind.lower()} {number}, out of call {id_!r}", place)
+        return f"[{kind.lower()} {number}: see the next message]"
+
+    def _said(self, part: Text | Opaque, place: int) -> list[str]:
         if isinstance(part, Text):
             self.uncited(part, place)
-            return part.text
-        self.loss("opaque_dropped", f"a block of {getattr(part, 'dialect', 'nobody')}", place)
-        return ""
+            return [part.text] if part.text else []
+        self.loss("opaque_dropped", f"a block of {part.dialect}", place)
+        return []
 
     def _text(self, text: str, part: int) -> Blocks:
         """Return the text as a part, or nothing where it has no character."""

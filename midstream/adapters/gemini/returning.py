@@ -49,8 +49,8 @@ class Homeward(Frame):
         """See `Returning.give_back_tools`."""
         self.remember(declared=frozenset(tool.name for tool in tools))
         kept = tools[0].native if tools else None
-        if is_array(kept):  # the whole list stands beside the first
-            self.declare(kept)
+        if kept is not None:  # all of it stands beside the first
+            self.declare(kept)  # type: ignore[arg-type]  # it came as JSON, and goes back as it came
         else:
             self.tools(tools)
 

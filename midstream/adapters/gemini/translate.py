@@ -95,10 +95,8 @@ _DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
 
 def translate(error: BaseException, call: Call) -> AdapterError | None:
     """Return our error for one of the SDK or of what lies below it; None where it is none of them."""
-    tables = (CLASSES, BODY, TRANSPORT)
-    if _package(error) == "aiohttp":
-        tables = (AIOHTTP, *tables)
-    kind = by_name(error, *tables)
+    own = {**CLASSES, **AIOHTTP} if _package(error) == "aiohttp" else CLASSES
+    kind = by_name(error, own, BODY, TRANSPORT)
     if kind is None:
         return None
     found = _error(error)
