@@ -26,6 +26,8 @@ GROUPS = {
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
+    "context": "Conversations that are too long",
+    "message": "Conversations that somebody goes on with",
     "note": "The host",
 }
 
