@@ -213,11 +213,16 @@ class Models:
         await desk.gate()
         request_all(desk, question.tools, calls, lane=lane)
 
+        asking = asyncio.current_task()
+
         async def use(address: Address, wanted: ToolCall) -> None:
             tool = question.tools.get(wanted.name)
             if tool is None:
                 return  # refused, and the model is told so
-            with suppress(ToolError):  # recorded, and the model is told so
+            with (
+                desk.branches.branch_of(asking),
+                suppress(ToolError),  # recorded, and the model is told so
+            ):
                 await call_tool(
                     desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
                 )
@@ -246,7 +251,7 @@ class Models:
                 raise _failure(call)
             if call is not None and call.status == "waiting" and call.outcome is not None:
                 waited = call.request["model"]
-                await desk.sleep_until(
+                await desk.wait(
                     call.outcome["retry_at"],
                     unless=lambda: self._model(desk, question) != waited,  # noqa: B023  # ends here
                 )

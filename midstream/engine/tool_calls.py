@@ -67,7 +67,7 @@ async def call_tool(
             continue
         else:
             if call is not None and call.outcome is not None and call.status == "waiting":
-                await desk.clock.sleep_until(call.outcome.get("retry_at") or 0.0)
+                await desk.wait(call.outcome.get("retry_at") or 0.0, unless=None)
             await desk.gate()
             attempt = request_tool(desk, tool, arguments, address, lane=lane, call_id=call_id)
         await desk.intent()
@@ -178,7 +178,7 @@ def _outcome(tool: Tool, call: Call) -> JsonValue:
 async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
     """Have a call of unknown outcome settled: by the tool's handler, or by whoever appends its outcome."""
     if tool.on_unknown is None:
-        await desk.until(lambda: desk.state.calls[call.address].status != "unknown")
+        await desk.wait(None, unless=lambda: desk.state.calls[call.address].status != "unknown")
         return
     request = call.request
     asked = UnknownCall(
