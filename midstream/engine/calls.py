@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from midstream.engine.claims import Claims
 from midstream.engine.clock import Clock
@@ -77,6 +77,8 @@ class Desk:
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.context: Any = None
+        """The `Context` that stands at this desk."""
         self.torn = False
         """Always-replay mode has torn the execution down, whatever its code made of that."""
 
@@ -149,16 +151,20 @@ class Desk:
                 self.torn = True
                 raise Restart
 
-    def again(self, call: Call) -> bool:
+    def again(self, call: Call, *, told: bool = False) -> bool:
         """Say whether a failed call is made again: it failed in an earlier attempt of this activation.
 
         An unsafe tool is not called again without being asked for, and no tool whose failure a model was told of.
+
+        Args:
+            call: The record.
+            told: A model was told of its failure.
         """
         if call.seq > self.state.activations[self.activation].since:
             return False
         request = call.request
         return call.kind == "model" or (
-            request.get("effect", "unsafe") != "unsafe" and not request.get("call_id")
+            call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +47,7 @@ class Context:
 
     def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
         self._desk = desk
+        desk.context = self
         self._models = models
         self._model = model
         self.run_id: RunId = desk.recorder.run_id
@@ -59,7 +60,7 @@ class Context:
         *,
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,

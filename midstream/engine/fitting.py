@@ -6,6 +6,7 @@ have nothing but the log. Keywords that are not known here ask for nothing.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -19,6 +20,12 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "array": (list, tuple),
     "object": (dict,),
 }
+_BOUNDS = (
+    ("minimum", "at least", operator.ge),
+    ("maximum", "at most", operator.le),
+    ("exclusiveMinimum", "more than", operator.gt),
+    ("exclusiveMaximum", "less than", operator.lt),
+)
 _DEEPEST = 64
 
 
@@ -166,15 +173,9 @@ def _matches(pattern: str, value: str) -> bool:
 
 
 def _numbers(schema: Mapping[str, Any], value: float, path: str) -> Iterator[str]:
-    bounds = (
-        ("minimum", "at least", lambda bound: value >= bound),
-        ("maximum", "at most", lambda bound: value <= bound),
-        ("exclusiveMinimum", "more than", lambda bound: value > bound),
-        ("exclusiveMaximum", "less than", lambda bound: value < bound),
-    )
-    for key, words, holds in bounds:
+    for key, words, holds in _BOUNDS:
         bound = schema.get(key)
-        if bound is not None and not holds(bound):
+        if bound is not None and not holds(value, bound):
             yield f"{path}: {value} is not {words} {bound}"
     step = schema.get("multipleOf")
     if step and abs(value / step - round(value / step)) > 1e-9:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -18,7 +17,7 @@ from midstream.engine.calls import Desk, shown
 from midstream.engine.claims import digest_of
 from midstream.engine.providers import Providers
 from midstream.engine.retry import MODEL_RETRY, Retry
-from midstream.engine.tool_calls import call_tool, request_all
+from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
 from midstream.engine.tools import Tool
 from midstream.engine.views import Views
 from midstream.errors import (
@@ -215,24 +214,29 @@ class Models:
 
         asking = asyncio.current_task()
 
-        async def use(address: Address, wanted: ToolCall) -> None:
+        async def use(address: Address, wanted: ToolCall) -> ToolError | None:
             tool = question.tools.get(wanted.name)
-            if tool is None:
-                return  # refused, and the model is told so
-            with (
-                desk.branches.branch_of(asking),
-                suppress(ToolError),  # recorded, and the model is told so
-            ):
-                await call_tool(
-                    desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
-                )
+            made = desk.call(address)
+            if tool is None or (made is not None and _never_called(made)):
+                return None  # refused, and the model is told so
+            with desk.branches.branch_of(asking):
+                try:
+                    await call_tool(
+                        desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
+                    )
+                except ToolError as error:  # recorded, and the model is told so, or the node fails
+                    return error if tool.on_error == "fail" and error.kind not in TOLD else None
+            return None
 
         if len(calls) == 1:
-            await use(*next(iter(calls.items())))
-            return
-        async with asyncio.TaskGroup() as group:
-            for address, wanted in calls.items():
-                group.create_task(use(address, wanted))
+            failed = [await use(*next(iter(calls.items())))]
+        else:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(use(*each)) for each in calls.items()]
+            failed = [task.result() for task in tasks]
+        for error in failed:
+            if error is not None:
+                raise error
 
     async def _turn(
         self,
@@ -458,6 +462,11 @@ async def _ended(task: asyncio.Task[Any]) -> None:
     """Wait until a cancelled task has let go of its connection."""
     task.cancel()
     await asyncio.wait([task])
+
+
+def _never_called(made: Call) -> bool:
+    """Say whether a call was recorded as one that cannot be made."""
+    return made.status == "failed" and (made.outcome or {})["kind"] in CANNOT
 
 
 def _tool_calls(call: Call) -> dict[Address, ToolCall]:

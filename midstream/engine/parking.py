@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -52,9 +52,10 @@ class Branches:
         self._claims = claims
         self._waits: dict[asyncio.Task[Any] | None, float | None] = {}
         self._parents: dict[asyncio.Task[Any] | None, asyncio.Task[Any] | None] = {}
+        self._working = 0
 
     @contextmanager
-    def waiting(self, moment: float | None) -> Iterator[None]:
+    def waiting(self, moment: float | None) -> Generator[None]:
         """Say that the current branch waits for a person, or for a moment in seconds since 1970."""
         task = asyncio.current_task()
         self._waits[task] = moment
@@ -64,7 +65,16 @@ class Branches:
             self._waits.pop(task, None)
 
     @contextmanager
-    def branch_of(self, parent: asyncio.Task[Any] | None) -> Iterator[None]:
+    def working(self) -> Generator[None]:
+        """Say that a tool is at work, whatever it waits for: it cannot be called again for nothing."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+
+    @contextmanager
+    def branch_of(self, parent: asyncio.Task[Any] | None) -> Generator[None]:
         """Say that the current task is a branch that another one waits for."""
         task = asyncio.current_task()
         if task is parent:
@@ -78,7 +88,7 @@ class Branches:
 
     def moments(self) -> Moments | None:
         """Return what the branches wait for, or None while one of them does something else."""
-        if not self._waits:
+        if not self._waits or self._working:
             return None
         lanes = self._claims.live()
         busy = {*lanes, *self._parents} - self._waits.keys()
@@ -204,9 +214,9 @@ class Lot:
             await self._nap()
 
     async def _nap(self) -> None:
-        waits = [asyncio.ensure_future(self._sooner.wait())]
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._sooner.wait())]
         if self._due:
-            waits.append(asyncio.ensure_future(_slept(self._clock, self._due[0][0])))
+            waits.append(asyncio.ensure_future(self._clock.sleep_until(self._due[0][0])))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -214,8 +224,3 @@ class Lot:
                 waiting.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait(waits)
-
-
-async def _slept(clock: Clock, moment: float) -> bool:
-    await clock.sleep_until(moment)
-    return True

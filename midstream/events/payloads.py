@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from midstream.events.content import Message, ToolSpec
+from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.people_facts import (
     QuestionAnswered,
@@ -349,10 +349,16 @@ class ToolRequested(Fact):
 
 
 class ToolCompleted(Fact):
-    """A tool returned."""
+    """A tool returned.
+
+    Attributes:
+        result: What it returned, as JSON.
+        parts: What it returned, where that was text, images or documents as content.
+    """
 
     type: Literal["tool.completed"] = "tool.completed"
     result: JsonValue = None
+    parts: tuple[ResultPart, ...] = ()
 
 
 class ToolFailed(Fact):
