@@ -17,7 +17,7 @@ from midstream.errors import (
     QuestionNotFoundError,
     WrongAnswerError,
 )
-from midstream.events.payloads import QuestionAnswered
+from midstream.events.people_facts import QuestionAnswered
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState
 

@@ -14,7 +14,7 @@ from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.errors import ConfigError, QuestionExpiredError, WrongAnswerError
 from midstream.events.ids import Address
-from midstream.events.payloads import QuestionAsked, QuestionExpired
+from midstream.events.people_facts import QuestionAsked, QuestionExpired
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
 

@@ -31,7 +31,6 @@ from midstream.events.payloads import (
     NodeFailed,
     NodeScheduled,
     NodeStarted,
-    QuestionWithdrawn,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -39,6 +38,7 @@ from midstream.events.payloads import (
     ToolFailed,
     ToolUnknown,
 )
+from midstream.events.people_facts import QuestionWithdrawn
 from midstream.events.store import EventStore
 from midstream.events.values import plain
 from midstream.projections.run_state import Activation, Call, RunState

@@ -28,7 +28,7 @@ from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import Address, RunId
 from midstream.events.memory import MemoryStore
-from midstream.events.payloads import QuestionAnswered
+from midstream.events.people_facts import QuestionAnswered
 from midstream.events.store import EventStore, Head
 from tests.conftest import MakeEngine
 from tests.engine.stage import BEGINNING, HandClock, history, types, until
