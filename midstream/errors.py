@@ -28,8 +28,9 @@ MidstreamError
     PermanentError           the same request cannot succeed
       AuthenticationError    the key is missing, wrong, or not allowed (401, 403)
       BadRequestError        the provider refuses the request (400, 404, 413, 422)
-        ContextWindowError   the conversation is too long for the model
+        ContextWindowError   the conversation is too long for the model         .tokens .window
       QuotaError             the account has no credit left; waiting does not help
+      OutputError            the answer is not of the form that was asked for     .step .text .problem
   ToolError                  a tool raised, or could not be called                .tool .address .kind
     ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
   AnswerError                an answer to a question was refused                  .run_id .question
@@ -344,15 +345,68 @@ class BadRequestError(PermanentError):
 
 
 class ContextWindowError(BadRequestError):
-    """The conversation is too long for the model."""
+    """The conversation is too long for the model.
+
+    Attributes:
+        tokens: Of the conversation, by estimate; None where the provider refused it.
+        window: What it would have had to fit into, without the answer; None where the provider refused it.
+    """
 
     kind = "context_window"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        tokens: int | None = None,
+        window: int | None = None,
+    ) -> None:
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
+        self.tokens = tokens
+        self.window = window
 
 
 class QuotaError(PermanentError):
     """The account has no credit left; waiting does not help."""
 
     kind = "quota"
+
+
+class OutputError(PermanentError):
+    """The answer is not of the form that was asked for, also after the model was told what is wrong with it.
+
+    Attributes:
+        step: The address of the answer.
+        text: What the model said.
+        problem: What is wrong with it.
+    """
+
+    kind = "bad_output"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        step: str = "",
+        text: str = "",
+        problem: str = "",
+    ) -> None:
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
+        self.step = step
+        self.text = text
+        self.problem = problem
 
 
 class ToolError(MidstreamError):

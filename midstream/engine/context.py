@@ -6,13 +6,15 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from pydantic import JsonValue
 
+from midstream.adapters.output import SETTING
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
-from midstream.engine.model_calls import DEADLINE, Models, Question, Reply
+from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
 from midstream.engine.people import (
     MISSING,
     Answered,
@@ -24,6 +26,7 @@ from midstream.engine.people import (
     wish,
 )
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
 from midstream.errors import ConfigError
@@ -31,6 +34,8 @@ from midstream.events.content import Message, user
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Effect, NoteAdded, TimerFired, TimerSet, ValueRecorded
 from midstream.events.values import plain
+
+Value = TypeVar("Value")
 
 
 class Context:
@@ -54,10 +59,12 @@ class Context:
         self.step: Address = desk.activation
         self.attempt = attempt
 
+    @overload
     async def llm(
         self,
         prompt: str | Message | Sequence[Message],
         *,
+        output: type[Value],
         model: str = "",
         system: str | None = None,
         tools: Iterable[Tool | Callable[..., Any]] = (),
@@ -65,12 +72,65 @@ class Context:
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> TypedReply[Value]: ...
+
+    @overload
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: None = None,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> Reply: ...
+
+    @overload
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: Any,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> TypedReply[Any]: ...
+
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: Any = None,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> Reply:
         """Ask a model; where it calls tools, call them and ask on until it answers.
 
         Args:
             prompt: What is said.
+            output: What the answer must be: a pydantic model, a dataclass, a TypedDict or any other type that pydantic
+                knows. The reply has it as `output`. A model that answers otherwise is told what is wrong, once.
             model: `provider:model`; empty for the node's, the run's or the engine's. A migration overrides it.
             system: The instruction; None for the one in force in this conversation.
             tools: What the model may call. Parallel calls run in parallel.
@@ -79,11 +139,15 @@ class Context:
             max_turns: How often the model may be asked.
             timeout: Seconds for one attempt of one turn.
             retry: How often a turn is tried.
+            context: What is done where the conversation is too long for the model: `fail`, `trim`, `summarise`, or a
+                `ContextPolicy`. None for what the run says.
             **settings: `temperature`, `max_tokens` and so on; see `midstream.adapters.base.Settings`.
 
         Raises:
             AdapterError: The provider refused or failed for good.
+            ContextWindowError: The conversation is too long, and nothing is to be done about it.
             LimitError: The model still calls tools after `max_turns`.
+            OutputError: The answer is not of the form that was asked for.
             NotRecordableError: The prompt or a setting is not JSON.
         """
         messages = _messages(prompt)
@@ -97,6 +161,9 @@ class Context:
                 f"step {self.step}: two tools are named {twice[0]!r}; give one another name"
             )
         recorded = {name: plain(value, f"setting {name!r}") for name, value in settings.items()}
+        wanted = None if output is None else output_of(output)
+        if wanted is not None:
+            recorded[SETTING] = wanted.setting
         question = Question(
             messages,
             model or self._model,
@@ -107,6 +174,8 @@ class Context:
             max_turns,
             timeout,
             retry,
+            wanted,
+            context_policy(context),
         )
         return await self._models.ask(self._desk, question)
 

@@ -13,6 +13,7 @@ from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import Script
 from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.clock import Clock
+from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.model_calls import Pricing
@@ -51,6 +52,7 @@ class Engine:
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
+        context: What is done where a conversation is too long for its model; see `ContextPolicy`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -68,6 +70,7 @@ class Engine:
         clock: Clock | None = None,
         pricing: Pricing | None = None,
         park_after: float = PARK_AFTER,
+        context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -81,6 +84,7 @@ class Engine:
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
         self._park_after = park_after
+        self._context = context_policy(context)
         self._always_replay = always_replay
         self._opened: EventStore | None = None
         self._host: Host | None = None
@@ -175,6 +179,7 @@ class Engine:
         run_id: str | None = None,
         model: str = "",
         tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
         inputs: Mapping[str, Any] | None = None,
         **named: Any,
     ) -> Run:
@@ -185,6 +190,7 @@ class Engine:
             run_id: Its id; the same id with the same graph and inputs is the same run. None makes a UUIDv7.
             model: The model of its calls that name none.
             tags: For finding it again.
+            context: What is done where a conversation is too long for its model; None for what the graph says, or the engine.
             inputs: Inputs by name, for those whose names are options here.
             **named: Inputs by name.
 
@@ -194,7 +200,9 @@ class Engine:
             RunExistsError: The id is taken by another run.
         """
         host = self._here()
-        payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named})
+        policy = context_policy(context) or context_policy(graph.context) or self._context
+        given = {**(inputs or {}), **named}
+        payload = self._created(host, graph, model, tags or {}, given, policy)
         chosen = RunId(run_id) if run_id is not None else new_run_id()
         if not RUN_ID.fullmatch(chosen):
             raise ConfigError(
@@ -219,6 +227,7 @@ class Engine:
         model: str,
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
+        policy: ContextPolicy | None,
     ) -> RunCreated:
         definition = graph.definition
         graph.check_inputs(inputs)
@@ -231,6 +240,7 @@ class Engine:
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            context={} if policy is None else policy.data(),
         )
 
     async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, overload
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.context_policy import ContextOption
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import annotations_of, is_async
 from midstream.errors import GraphError
@@ -90,10 +91,12 @@ class Graph:
     Args:
         name: The name by which a resumed run finds its code again.
         version: Of the code, recorded with each run.
+        context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
     """
 
     name: str
     version: str = ""
+    context: ContextOption | None = None
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
     def __post_init__(self) -> None:

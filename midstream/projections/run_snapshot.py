@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from midstream.events.ids import activation_of
-from midstream.projections.run_state import Activation, Call, RunState, Switch
+from midstream.projections.run_state import Activation, Call, RunState, Said, Switch
 from midstream.projections.topology import Topology, shared_topology
 
 NAME = "run"
@@ -32,6 +32,7 @@ _PLAIN = (
     "inputs",
     "model",
     "tags",
+    "context",
     "pending",
     "failures",
     "failed_data",
@@ -57,6 +58,7 @@ def dump(state: RunState) -> bytes | None:
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
         "switches": [astuple(switch) for switch in state.switches],
+        "said": [astuple(said) for said in state.said],
         "nodes": _nodes(state.topology),
         "latest": [made.address for made in state.latest.values()],
         "activations": [
@@ -88,6 +90,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
         **fields,
         notes=set(data["notes"]),
         switches=[Switch(*values) for values in data["switches"]],
+        said=[Said(*values) for values in data["said"]],
         topology=shared_topology(data["graph_digest"], {"nodes": data["nodes"]}),
     )
     for address, status, attempt, inputs, sources, since, output, retry_at in data["activations"]:
