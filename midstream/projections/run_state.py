@@ -52,7 +52,7 @@ class Call:
 
     Attributes:
         address: `plan#2/tool:search:3fa9c2d1#1`.
-        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`.
+        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`.
         status: `waiting` between two attempts.
         lane: Which of the node's parallel branches made it.
         request: The data of the first request, with what later attempts changed.
@@ -361,6 +361,17 @@ def _outcome(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
+def _question_ended(status: CallStatus) -> Handler[RunState]:
+    """Only the first end counts: a person and the clock may both have been in time, each for itself."""
+    end = _outcome(status)
+
+    def apply(state: RunState, event: Event) -> None:
+        if state.calls[event.address or ""].status == "open":
+            end(state, event)
+
+    return apply
+
+
 def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
@@ -469,6 +480,11 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "value.recorded": _value_recorded,
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
+    "timer.cancelled": _outcome("aborted"),
+    "question.asked": _requested,
+    "question.answered": _question_ended("completed"),
+    "question.expired": _question_ended("failed"),
+    "question.withdrawn": _question_ended("aborted"),
     "model.switched": _model_switched,
     "context.trimmed": _context_cut,
     "context.summarised": _context_cut,
