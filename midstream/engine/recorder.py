@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from midstream.engine.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
-from midstream.events.codec import encode
+from midstream.events.codec import encode, encode_plain
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES
@@ -113,7 +114,15 @@ class Recorder:
             raise self.error
         at = int(self._clock() * 1_000_000)
         step = None if address is None else Address(address)
-        draft = encode(payload, at=at, actor=actor, cause=cause, address=step)
+        self._take(encode(payload, at=at, actor=actor, cause=cause, address=step))
+
+    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
+        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`."""
+        if self.error is not None:
+            raise self.error
+        self._take(encode_plain(type_, data, at=int(self._clock() * 1_000_000), address=address))
+
+    def _take(self, draft: Draft) -> None:
         group = self._open
         if group is None:
             group = self._open = _Group()
