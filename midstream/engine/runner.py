@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
+from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
 
@@ -123,6 +124,7 @@ class Runner:
         finally:
             # Before anything else is waited for: nothing may begin any more.
             self._rest.stop()
+            self._closing = True  # what was to begin once it is durable does not
             await self._stop_tasks()
             await self.recorder.settle()
             await self.recorder.let_go()
@@ -226,19 +228,40 @@ class Runner:
                 self.recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 
     def _begin(self, activation: Activation) -> None:
-        address = activation.address
-        task = asyncio.create_task(self._activate(Address(address)), name=f"midstream:{address}")
-        self._tasks[address] = task
-        task.add_done_callback(lambda done: self._task_done(address, done))
-
-    def _task_done(self, address: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(address) is task:
-            del self._tasks[address]
-        if task.cancelled():
+        address = Address(activation.address)
+        if self.graph.nodes[activation.node].pure or activation.status == "waiting":
+            self._spawn(address)
             return
-        error = task.exception()
-        if error is not None:
+        context = copy_context()
+
+        def spawn(error: BaseException | None) -> None:
+            if error is not None:
+                self._end(error)
+            elif not self._closing:
+                self._spawn(address, context, durable=True)
+
+        # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+        self.recorder.when_durable(spawn)
+
+    def _spawn(
+        self, address: Address, context: ContextVars | None = None, *, durable: bool = False
+    ) -> None:
+        self._tasks[address] = asyncio.get_running_loop().create_task(
+            self._task(address, durable=durable), name=f"midstream:{address}", context=context
+        )
+
+    async def _task(self, address: Address, *, durable: bool) -> None:
+        try:
+            await self._activate(address, durable=durable)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # nobody else awaits this: it ends the driving
             self._end(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            if self._tasks.get(address) is asyncio.current_task():
+                del self._tasks[address]
 
     def _end(self, outcome: BaseException | Parked | None) -> None:
         if self._ended.done():
@@ -274,8 +297,8 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _activate(self, address: Address) -> None:
-        """Run an activation, and whatever is left to its task after it."""
+    async def _activate(self, address: Address, *, durable: bool) -> None:
+        """Run an activation, of which `durable` says whether its beginning is, and what is left to its task after it."""
         following: Address | None = address
         run = 0
         on_own_branch()
@@ -285,12 +308,13 @@ class Runner:
             if run % _BREATH == 0:
                 await asyncio.sleep(0)
             node = self.graph.nodes[self.state.activations[following].node]
-            await self._attempts(node, following)
+            await self._attempts(node, following, durable=durable)
+            durable = False
             # What a node has left in its context is not for the next one to find.
             kept = self._next(keep=copy_context() == found)
             following = None if kept is None else Address(kept.address)
 
-    async def _attempts(self, node: Node, address: Address) -> None:
+    async def _attempts(self, node: Node, address: Address, *, durable: bool) -> None:
         """Run an activation's attempts until it has ended."""
         while True:
             activation = self.state.activations[address]
@@ -299,8 +323,9 @@ class Runner:
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self.state.status != "paused")
                 self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
-            if not node.pure:
+            if not node.pure and not durable:
                 await self.recorder.durable()
+            durable = False
             try:
                 await self._attempt(node, address)
             except Restart:
