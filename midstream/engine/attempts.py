@@ -16,6 +16,7 @@ from midstream.engine.context import Context
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models
 from midstream.engine.node import Continue, Node
+from midstream.engine.parking import Rest
 from midstream.engine.recorder import Recorder
 from midstream.engine.steering import Steering
 from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
@@ -28,10 +29,11 @@ from midstream.events.payloads import (
     NodeFailed,
     NodeSkipped,
     NodeStarted,
-    TimerFired,
+    TimerCancelled,
     ToolFailed,
     ToolUnknown,
 )
+from midstream.events.people_facts import QuestionWithdrawn
 from midstream.events.values import plain
 from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import Activation, Call, RunState
@@ -51,6 +53,7 @@ class Attempts:
         find: Finds the nodes of the run by name.
         closing: Says whether the driving is about to end.
         recall: Reads the outputs that a snapshot left out.
+        rest: Is told when an activation begins to wait.
         always_replay: See `Engine`.
     """
 
@@ -65,6 +68,7 @@ class Attempts:
         find: Callable[[str], Node | None],
         closing: Callable[[], bool],
         recall: Callable[[], Awaitable[None]],
+        rest: Rest,
         always_replay: bool,
     ) -> None:
         self._graph = graph
@@ -75,15 +79,22 @@ class Attempts:
         self._find = find
         self._closing = closing
         self._recall = recall
+        self._rest = rest
         self._always_replay = always_replay
-        self._desks: dict[str, Desk] = {}
+        self.desks: dict[str, Desk] = {}
+        """Where the activations that take a context are, by address."""
 
     @property
     def _state(self) -> RunState:
         return self._recorder.state
 
     async def perform(
-        self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None = None
+        self,
+        node: Node,
+        address: Address,
+        body: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        durable: bool = False,
     ) -> None:
         """Run an activation's attempts until it has ended.
 
@@ -91,17 +102,20 @@ class Attempts:
             node: Its node.
             address: The activation.
             body: What is done, in place of calling the node's function.
+            durable: Its beginning is.
         """
         while True:
             activation = self._state.activations[address]
             if activation.status not in ("running", "waiting"):
                 return  # nobody waits for it any more
             if activation.status == "waiting":
+                self._rest.begun()
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self._state.status != "paused")
                 self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
-            if not node.pure:
+            if not node.pure and not durable:
                 await self._recorder.durable()
+            durable = False
             try:
                 await self._attempt(node, address, body)
             except Restart:
@@ -121,7 +135,7 @@ class Attempts:
 
     def drop(self, address: Address) -> None:
         """Refuse whatever an activation still wants to do, and close what it has open."""
-        desk = self._desks.get(address)
+        desk = self.desks.get(address)
         if desk is not None:
             desk.claims.close()
         self.leave_all(address, None)
@@ -162,12 +176,16 @@ class Attempts:
         if node.distributes:
             self._check_shares(node, output)
         if steering is None:
-            self._recorder.add(NodeCompleted(output=output), address)
+            data = {} if output is None else {"output": output}
+            self._recorder.add_plain("node.completed", data, address)
             return
         local = steering.kept()
         for fact in tuple(steering.facts()):
             self._recorder.add(fact, address)
-        self._recorder.add(NodeCompleted(output=output, local=local), address)
+        done: dict[str, Any] = {} if output is None else {"output": output}
+        if local is not None:
+            done["local"] = local
+        self._recorder.add_plain("node.completed", done, address)
 
     def _check_shares(self, node: Node, output: Any) -> None:
         wanted = len(self._state.topology.successors[node.name])
@@ -188,13 +206,18 @@ class Attempts:
             output = await self._invoke(node, arguments, activation, None)
             return plain(output, f"output of node {node.name!r}"), None
         desk = Desk(
-            self._recorder, address, self._clock, self._changed, always_replay=self._always_replay
+            self._recorder,
+            address,
+            self._clock,
+            self._changed,
+            always_replay=self._always_replay,
+            rest=self._rest,
         )
         steering = Steering(desk, self._graph, node, self._find)
         context = Context(desk, self._models, steering, attempt=attempt, model=node.model)
         arguments = await self._bound(node, address, context)
         desk.claims.begin()
-        self._desks[address] = desk
+        self.desks[address] = desk
         strays = False
         try:
             output = await self._invoke(node, arguments, activation, desk)
@@ -203,7 +226,7 @@ class Attempts:
                 raise Restart from None
             raise
         finally:
-            del self._desks[address]
+            del self.desks[address]
             strays = await desk.claims.end()
         if desk.torn:
             raise Restart
@@ -326,8 +349,9 @@ class Attempts:
 
     def _leave(self, call: Call, retry_at: float | None) -> None:
         """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
-        if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
-            return  # its time comes all the same, and the next attempt waits for it
+        waits = call.kind in ("timer", "question") or call.status == "waiting"
+        if retry_at is not None and waits:
+            return  # its time or its answer comes all the same, and the next attempt waits for it
         if call.status == "unknown":
             return  # that is said already
         if _doubtful(call):
@@ -352,8 +376,10 @@ class Attempts:
                 self._recorder.add(
                     ToolFailed(kind=kind, message=message), call.address, cause=cause
                 )
+            case "question":
+                self._recorder.add(QuestionWithdrawn(reason=kind), call.address, cause=cause)
             case _:
-                self._recorder.add(TimerFired(), call.address, cause=cause)
+                self._recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 
 
 def _postponing(idle: asyncio.Timeout, seconds: float) -> Callable[[], None]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, Unpack, overload
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.context_policy import ContextOption
 from midstream.engine.limits import Limits
 from midstream.engine.node import (
     Asked,
@@ -32,7 +33,9 @@ from midstream.engine.node import (
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.errors import GraphError
+from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
+from midstream.events.values import plain
 
 __all__ = ["From", "Graph", "Node", "Parameter"]
 
@@ -46,11 +49,13 @@ class Graph:
     Args:
         name: The name by which a resumed run finds its code again.
         version: Of the code, recorded with each run.
+        context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
     """
 
     name: str
     version: str = ""
+    context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
@@ -221,7 +226,7 @@ class Graph:
         return made
 
     def _changed(self) -> None:
-        for cached in ("definition", "digest", "input_names"):
+        for cached in ("definition", "prepared", "digest", "input_names"):
             self.__dict__.pop(cached, None)
 
     def add_edge(self, source: str, target: str, *, to: str | None = None) -> None:
@@ -309,6 +314,15 @@ class Graph:
         self._check_cycles(nodes)
         self._check_beginning()
         return {"nodes": nodes}
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The definition as it is stored, made once for all runs.
+
+        Raises:
+            NotRecordableError: A value in it is not JSON.
+        """
+        return prepare(plain(self.definition, f"the definition of graph {self.name!r}"))
 
     @cached_property
     def digest(self) -> str:

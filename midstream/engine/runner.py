@@ -7,7 +7,9 @@ an activation ends, what it makes ready starts in the same append.
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context as ContextVars
 from contextvars import copy_context
+from typing import Any
 
 from midstream.engine.attempts import Attempts
 from midstream.engine.binding import ask
@@ -28,6 +30,7 @@ from midstream.engine.decide import (
 from midstream.engine.graph import Graph, Node, node_from
 from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
+from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recorder import Recorder
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
@@ -59,6 +62,7 @@ class Runner:
         clock: Tells the time.
         models: Asks models.
         always_replay: See `Engine`.
+        park_after: See `Engine`.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Runner:
         clock: Clock,
         models: Models,
         always_replay: bool = False,
+        park_after: float = PARK_AFTER,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -82,7 +87,8 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._at: dict[str, Address] = {}  # what each of these tasks is at
         self._made: dict[str, Node] = {}  # nodes that were added to the run
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._end)
+        self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
         self.recorder = Recorder(
@@ -103,6 +109,7 @@ class Runner:
             find=self._find,
             closing=lambda: self._closing,
             recall=self._recall,
+            rest=self._rest,
             always_replay=always_replay,
         )
 
@@ -111,8 +118,11 @@ class Runner:
         """The run as it stands."""
         return self.recorder.state
 
-    async def drive(self) -> None:
-        """Drive the run until it has ended; when this returns or raises, no task of it is left.
+    async def drive(self) -> Parked | None:
+        """Drive the run until it has ended or only waits; when this returns or raises, no task of it is left.
+
+        Returns:
+            Until when it waits, or None where it has ended.
 
         Raises:
             StoreError: The log could not be written, or another driver took the run over.
@@ -126,9 +136,14 @@ class Runner:
             for address in begun if not self._closing else ():
                 if address[-1] != "]":  # an item's activation is part of its map's
                     self._begin(self.state.activations[address])
-            await self._ended
-            await self.recorder.durable()
+            outcome = await self._ended
+            if outcome is None:
+                await self.recorder.durable()
+            return outcome
         finally:
+            # Before anything else is waited for: nothing may begin any more.
+            self._rest.stop()
+            self._closing = True  # what was to begin once it is durable does not
             if watch is not None:
                 watch.cancel()
                 await asyncio.wait([watch])
@@ -177,6 +192,8 @@ class Runner:
         self._abandon_migrated()
         self._changed.notify()
         self._advance()
+        if self.state.status == "paused":
+            self._rest.begun()
 
     def record(self, payload: Fact, address: str | None = None, *, actor: str) -> None:
         """Record what somebody wants of this run, in line with what the driver records."""
@@ -247,7 +264,10 @@ class Runner:
             return None  # what was scheduled before it has made it superfluous
         if command.asks and not self._wanted(command):
             return None
-        self.recorder.add(NodeScheduled(inputs=command.inputs, called=command.called), address)
+        data: dict[str, Any] = {"inputs": command.inputs} if command.inputs else {}
+        if command.called:
+            data["called"] = command.called
+        self.recorder.add_plain("node.scheduled", data, address)
         return self.state.activations[address]
 
     def _wanted(self, command: Schedule) -> bool:
@@ -287,29 +307,80 @@ class Runner:
             self._end(None)
 
     def _begin(self, activation: Activation) -> None:
-        address = activation.address
-        task = asyncio.create_task(self._activate(Address(address)), name=f"midstream:{address}")
-        self._tasks[address] = task
-        task.add_done_callback(lambda done: self._task_done(address, done))
-
-    def _task_done(self, address: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(address) is task:
-            del self._tasks[address]
-            self._at.pop(address, None)
-        if task.cancelled():
+        address = Address(activation.address)
+        node = self._find(activation.node)
+        assert node is not None
+        if node.pure or activation.status == "waiting":
+            self._spawn(address)
             return
-        error = task.exception()
-        if error is not None:
-            self._end(error)
+        context = copy_context()
 
-    def _end(self, error: BaseException | None) -> None:
+        def spawn(error: BaseException | None) -> None:
+            if error is not None:
+                self._end(error)
+            elif not self._closing:
+                self._spawn(address, context, durable=True)
+
+        # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+        self.recorder.when_durable(spawn)
+
+    def _spawn(
+        self, address: Address, context: ContextVars | None = None, *, durable: bool = False
+    ) -> None:
+        self._tasks[address] = asyncio.get_running_loop().create_task(
+            self._task(address, durable=durable), name=f"midstream:{address}", context=context
+        )
+
+    async def _task(self, address: Address, *, durable: bool) -> None:
+        try:
+            await self._activate(address, durable=durable)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # nobody else awaits this: it ends the driving
+            self._end(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            if self._tasks.get(address) is asyncio.current_task():
+                del self._tasks[address]
+                self._at.pop(address, None)
+
+    def _end(self, outcome: BaseException | Parked | None) -> None:
         if self._ended.done():
             return
         self._closing = True
-        if error is None:
-            self._ended.set_result(None)
+        if isinstance(outcome, BaseException):
+            self._ended.set_exception(outcome)
         else:
-            self._ended.set_exception(error)
+            self._ended.set_result(outcome)
+
+    def _moments(self) -> Moments | None:
+        """Return what all activations that are under way wait for, or None while one of them does something else."""
+        if self.models.flights or self._cancelling is not None:
+            return None
+        paused = self.state.status == "paused"
+        waiting = [self.state.activations[address].retry_at for address in self.state.waiting]
+        found: list[float | None] = [None if paused else due for due in waiting]
+        for address in self.state.running:
+            moments = self._moments_of(address)
+            if moments is None:
+                return None
+            found += moments
+        seconds = self.state.limits.get("seconds")
+        if seconds is not None:
+            found.append(self.state.began / 1_000_000 + seconds)
+        return found if found or paused else None
+
+    def _moments_of(self, address: str) -> Moments | None:
+        node = self._find(self.state.activations[address].node)
+        assert node is not None
+        if node.over is not None and address[-1] != "]":
+            # Its items are under way by themselves; what gives them one by one is not known to wait.
+            return None if node.over.items is not None else ()
+        desk = self._attempts.desks.get(address)
+        limited = node.timeout or node.total_timeout or node.idle_timeout
+        # A node's own time limit runs in this process.
+        return None if desk is None or limited else desk.branches.moments()
 
     async def _stop_tasks(self) -> None:
         current = asyncio.current_task()
@@ -319,8 +390,8 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _activate(self, address: Address) -> None:
-        """Run an activation, and whatever is left to its task after it."""
+    async def _activate(self, address: Address, *, durable: bool) -> None:
+        """Run an activation, of which `durable` says whether its beginning is, and what is left to its task after it."""
         following: Address | None = address
         run = 0
         on_own_branch()
@@ -330,19 +401,20 @@ class Runner:
             if run % _BREATH == 0:
                 await asyncio.sleep(0)
             self._at[address] = following
-            await self._perform_one(following)
+            await self._perform_one(following, durable=durable)
+            durable = False
             # What a node has left in its context is not for the next one to find.
             kept = self._next(keep=copy_context() == found)
             following = None if kept is None else Address(kept.address)
 
-    async def _perform_one(self, address: Address) -> None:
+    async def _perform_one(self, address: Address, *, durable: bool) -> None:
         node = self._find(self.state.activations[address].node)
         assert node is not None
         if node.over is None:
-            await self._attempts.perform(node, address)
+            await self._attempts.perform(node, address, durable=durable)
             return
         items = Items(self._attempts, self.recorder, node, address, self._going_on)
-        await self._attempts.perform(node, address, items.run)
+        await self._attempts.perform(node, address, items.run, durable=durable)
 
     async def _going_on(self) -> None:
         if self.state.status == "paused":

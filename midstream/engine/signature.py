@@ -104,8 +104,14 @@ def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     if get_origin(annotation) is Annotated:
         for extra in get_args(annotation)[1:]:
             if isinstance(extra, From):
-                return Parameter(name, extra.node, annotation, default, named=True)
+                return Parameter(name, extra.node, _without(annotation), default, named=True)
     return Parameter(name, name, annotation, default)
+
+
+def _without(annotation: Any) -> Any:
+    """Return the annotation without `From`, which says nothing about the value."""
+    kept = [extra for extra in get_args(annotation)[1:] if not isinstance(extra, From)]
+    return Annotated[(get_args(annotation)[0], *kept)] if kept else get_args(annotation)[0]
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any] | None:

@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 
 from midstream.events.ids import activation_of
+from midstream.events.payloads import PAYLOADS
 from midstream.projections.flow import LEFT_OUT, Activation, Called, last_output
-from midstream.projections.run_state import Call, RunState, Switch
+from midstream.projections.run_state import Call, RunState, Said, Switch
 from midstream.projections.topology import Topology, data_of, shared_topology, topology
 
 NAME = "run"
@@ -33,6 +34,7 @@ _PLAIN = (
     "inputs",
     "model",
     "tags",
+    "context",
     "pending",
     "failures",
     "failed_data",
@@ -59,6 +61,29 @@ _NAMES = ("ready", "running", "waiting", "open_calls")
 """Fields that are dicts of names in order."""
 
 
+CALLS = frozenset(
+    type_ for type_ in PAYLOADS if type_.partition(".")[0] in ("tool", "value", "timer")
+)
+"""The facts about calls that a completed activation takes with it, unless it asked a model."""
+
+
+def with_calls(state: RunState) -> list[str]:
+    """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
+
+    Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
+    said.
+    """
+    asked = {activation_of(address): None for address in state.calls}
+    return list({**state.running, **state.waiting, **asked})
+
+
+def in_order(state: RunState) -> None:
+    """Put the calls of a state in the order in which they were first requested."""
+    calls = sorted(state.calls.values(), key=lambda call: call.first_seq)
+    state.calls = {call.address: call for call in calls}
+    state.open_calls = {call.address: None for call in calls if call.address in state.open_calls}
+
+
 def dump(state: RunState) -> bytes | None:
     """Return the state as a snapshot, or None for a run that has none: it has asked a model, or is to be cancelled."""
     if state.cancelling is not None or any(call.kind == "model" for call in state.calls.values()):
@@ -71,6 +96,7 @@ def dump(state: RunState) -> bytes | None:
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
         "switches": [astuple(switch) for switch in state.switches],
+        "said": [astuple(said) for said in state.said],
         **_topology(state.topology),
         "called": {
             node: [[call.args, call.by] for call in calls] for node, calls in state.called.items()
@@ -105,6 +131,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
         **fields,
         notes=set(data["notes"]),
         switches=[Switch(*values) for values in data["switches"]],
+        said=[Said(*values) for values in data["said"]],
         topology=_shape(data),
         called={
             node: [Called(args, by) for args, by in calls] for node, calls in data["called"].items()
