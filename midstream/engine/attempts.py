@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from midstream.engine.binding import LeftOutError, bind
@@ -202,7 +201,10 @@ class Attempts:
     ) -> tuple[Any, Steering | None]:
         activation = self._state.activations[address]
         if not node.wants_context:
-            arguments = await self._bound(node, address, None)
+            try:
+                arguments = bind(node, self._state, activation, None)
+            except LeftOutError:
+                arguments = await self._bound_again(node, address, None)
             output = await self._invoke(node, arguments, activation, None)
             return plain(output, f"output of node {node.name!r}"), None
         desk = Desk(
@@ -215,7 +217,10 @@ class Attempts:
         )
         steering = Steering(desk, self._graph, node, self._find)
         context = Context(desk, self._models, steering, attempt=attempt, model=node.model)
-        arguments = await self._bound(node, address, context)
+        try:
+            arguments = bind(node, self._state, activation, context)
+        except LeftOutError:
+            arguments = await self._bound_again(node, address, context)
         desk.claims.begin()
         self.desks[address] = desk
         strays = False
@@ -234,11 +239,9 @@ class Attempts:
             self.leave_all(address, None)
         return plain(output, f"output of node {node.name!r}"), steering
 
-    async def _bound(
+    async def _bound_again(
         self, node: Node, address: Address, context: Context | None
     ) -> tuple[list[Any], dict[str, Any]]:
-        with suppress(LeftOutError):
-            return bind(node, self._state, self._state.activations[address], context)
         await self._recall()
         return bind(node, self._state, self._state.activations[address], context)
 
@@ -281,7 +284,7 @@ class Attempts:
         rest, named = arguments
         if not node.is_async and not node.pure:
             return await asyncio.to_thread(node.function, *rest, **named)
-        made = node.function(*rest, **named)
+        made = node.function(*rest, **named) if rest else node.function(**named)
         return await made if inspect.isawaitable(made) else made
 
     def _failed(

@@ -16,6 +16,7 @@ from midstream.events.values import own
 from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import Activation, RunState
 
+_NO_MORE: list[Any] = []
 _PLAIN = (str, int, bool, dict, list)
 
 
@@ -38,9 +39,16 @@ def bind(
         NodeError: A value is missing or does not fit its annotation.
         LeftOutError: A value has to be read from the log.
     """
+    named: dict[str, Any] = {}
+    if node.simple and activation.args is None:
+        for parameter in node.parameters:
+            if parameter.source:
+                _bind_one(node, state, activation, parameter, named)
+            else:
+                named[parameter.name] = context
+        return _NO_MORE, named
     if node.over is not None:
         return [], _bind_item(node, state, activation, context)
-    named: dict[str, Any] = {}
     given = node.args if activation.args is None else {**node.args, **activation.args}
     spread = node.inputs is not None and not activation.args
     for parameter in node.parameters:

@@ -21,11 +21,13 @@ from midstream.engine.node import Node
 from midstream.engine.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address, item
-from midstream.events.payloads import NodeScheduled, NodeSkipped
+from midstream.events.payloads import NodeSkipped
 from midstream.events.values import own, plain
 from midstream.projections.run_state import RunState
 
 _SHOWN = 3
+_TOGETHER = 256
+"""Items of a list that are begun in one go."""
 
 
 class Items:
@@ -92,11 +94,16 @@ class Items:
         """Perform the items, and return what ended that early; those under way have settled."""
         over = self._node.over
         free = asyncio.Semaphore(over.concurrency) if over and over.concurrency else None
+        # What is given one by one may be long in coming: what is there already begins.
+        most = _TOGETHER if over and over.items is None else 1
+        begun: list[Address] = []
         async with asyncio.TaskGroup() as group:
             try:
                 place = 0
                 async for value in items:
                     if free is not None:
+                        if free.locked():
+                            await self._start(group, begun, free)
                         await free.acquire()
                     await self._go_on()
                     if self._failed or self._state.failing:
@@ -104,16 +111,32 @@ class Items:
                     address = self._begun(value, place, recorded=recorded)
                     place += 1
                     if address is not None:
-                        task = group.create_task(self._one(address), name=f"midstream:{address}")
-                        if free is not None:
-                            task.add_done_callback(lambda _: free.release())
+                        begun.append(address)
                     elif free is not None:
                         free.release()
+                    if len(begun) >= most:
+                        await self._start(group, begun, free)
+                await self._start(group, begun, free)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001  # what gives the items and names them is user code
+                await self._start(group, begun, free)
                 return error
         return None
+
+    async def _start(
+        self, group: asyncio.TaskGroup, begun: list[Address], free: asyncio.Semaphore | None
+    ) -> None:
+        """Perform the items that were scheduled, together: they wait for their log once."""
+        if not begun:
+            return
+        addresses, begun[:] = tuple(begun), []
+        if not self._node.pure:
+            await self._recorder.durable()
+        for address in addresses:
+            task = group.create_task(self._one(address), name=f"midstream:{address}")
+            if free is not None:
+                task.add_done_callback(lambda _: free.release())
 
     def _begun(self, value: Any, place: int, *, recorded: bool) -> Address | None:
         """Return the address of an item that is to be performed, scheduled if it was not; None where it has ended."""
@@ -130,7 +153,10 @@ class Items:
             if limit is not None and len(self._state.activations) >= limit:
                 raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
             kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
-            self._recorder.add(NodeScheduled(index=place, item=kept), address)
+            data: dict[str, Any] = {"index": place}
+            if kept is not None:
+                data["item"] = kept
+            self._recorder.add_plain("node.scheduled", data, address)
         elif known.status not in ("running", "waiting"):
             if known.status == "failed":
                 self._failed.append(address)
@@ -139,7 +165,7 @@ class Items:
 
     async def _one(self, address: Address) -> None:
         on_own_branch()
-        await self._attempts.perform(self._node, address)
+        await self._attempts.perform(self._node, address, durable=True)
         if self._state.activations[address].status == "failed":
             self._failed.append(address)
 

@@ -115,6 +115,7 @@ class Node:
         undo: The node that undoes its effects if the run fails, or empty.
         over: What it is mapped over, or None.
         code: The name of the registered function, of a node that was added to a run.
+        simple: All its parameters are bound by name.
     """
 
     name: str
@@ -140,6 +141,11 @@ class Node:
     undo: str = ""
     over: Over | None = None
     code: str = ""
+    simple: bool = field(init=False, default=True)
+
+    def __post_init__(self) -> None:
+        simple = self.inputs is None and self.over is None and not self.args
+        object.__setattr__(self, "simple", simple)
 
     @property
     def free(self) -> tuple[Parameter, ...]:

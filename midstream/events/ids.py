@@ -51,7 +51,9 @@ def activation(node: str, number: int) -> Address:
 
 def item(parent: str, key: str) -> Address:
     """Return the address of the activation of a map's item: `fetch#1[key]`."""
-    return Address(f"{parent}[{quote(key, safe=_SAFE)}]")
+    return Address(
+        f"{parent}[{key if key.isalnum() and key.isascii() else quote(key, safe=_SAFE)}]"
+    )
 
 
 def map_of(address: str) -> Address:

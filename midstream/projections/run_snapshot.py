@@ -193,14 +193,18 @@ def _needed(state: RunState) -> set[str]:
 
 def _topology(topology: Topology) -> dict[str, Any]:
     """Return the topology as data; of a run that changed its own, also what no definition says."""
-    nodes = {name: data_of(shape) for name, shape in topology.nodes.items()}
     if not topology.own:
-        return {"nodes": nodes}
+        topology.dumped = topology.dumped or _nodes(topology)
+        return {"nodes": orjson.Fragment(topology.dumped)}
     return {
-        "nodes": nodes,
+        "nodes": orjson.Fragment(_nodes(topology)),
         "added": {name: shape.data for name, shape in topology.nodes.items() if shape.data},
         "successors": {name: list(who) for name, who in topology.successors.items()},
     }
+
+
+def _nodes(topology: Topology) -> bytes:
+    return orjson.dumps({name: data_of(shape) for name, shape in topology.nodes.items()})
 
 
 def _shape(data: Mapping[str, Any]) -> Topology:

@@ -63,6 +63,7 @@ class Topology:
         plain: Every node starts by itself and waits for all, so that in a run without skips nothing can be missing.
         own: It belongs to one run, and is changed in place.
         places: What `place` has found.
+        dumped: All nodes as `data_of` says, in JSON, of one that many runs share; empty before somebody asked.
     """
 
     nodes: dict[str, NodeShape]
@@ -75,6 +76,8 @@ class Topology:
     places: dict[str, dict[str, int]] = field(
         default_factory=dict[str, dict[str, int]], compare=False, repr=False
     )
+
+    dumped: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def outputs(self) -> tuple[str, ...]:
