@@ -34,8 +34,8 @@ from midstream.events.payloads import (
 )
 from midstream.events.people_facts import QuestionWithdrawn
 from midstream.events.values import plain
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, Call, RunState
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import Call, RunState
 
 _FRAMES = 5
 

@@ -12,7 +12,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from typing import Any, cast
+from typing import Any
 
 from midstream.engine.attempts import Attempts
 from midstream.engine.binding import items_of
@@ -72,9 +72,9 @@ class Items:
         await self._attempts.present(self._address)
         given = items_of(self._node, self._state, self._state.activations[self._address])
         if isinstance(given, AsyncIterable):
-            items: AsyncIterator[Any] = aiter(cast("AsyncIterable[Any]", given))
+            items: AsyncIterator[Any] = aiter(given)
         elif isinstance(given, Iterable) and not isinstance(given, (str, bytes, dict)):
-            items = _one_by_one(cast("Iterable[Any]", given))
+            items = _one_by_one(given)
         else:
             raise self._error(f"is mapped over {given!r:.200}, which is no list", "bad_value")
         # What the log has already is taken from there; what a function gives, it may not give again.

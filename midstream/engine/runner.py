@@ -44,8 +44,8 @@ from midstream.events.payloads import (
     RunFailed,
 )
 from midstream.events.store import EventStore
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, RunState, fold_run
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import RunState, fold_run
 
 _BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 

@@ -74,7 +74,7 @@ def with_calls(state: RunState) -> list[str]:
     said.
     """
     asked = {activation_of(address): None for address in state.calls}
-    return list({**state.running, **state.waiting, **asked})
+    return list(dict.fromkeys([*state.running, *state.waiting, *asked]))
 
 
 def in_order(state: RunState) -> None:

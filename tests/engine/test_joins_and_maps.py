@@ -261,7 +261,7 @@ async def test_items_may_have_names_and_results_the_order_in_which_they_complete
     async def work(item: dict[str, Any], factor: int) -> str:
         for _ in range(item["wait"]):
             await asyncio.sleep(0)
-        return item["id"] * factor
+        return str(item["id"]) * factor
 
     graph.map(
         "work",
