@@ -205,6 +205,9 @@ def migrate(
     when: Annotated[
         str, typer.Option("--when", help="next: after the call in flight; now: abandon that call.")
     ] = "next",
+    handoff: Annotated[
+        str, typer.Option("--handoff", help="brief: tell it where the run stands; or none.")
+    ] = "none",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it means.")] = False,
     by: By = "",
 ) -> None:
@@ -212,7 +215,16 @@ def migrate(
     from midstream.cli import wishes
 
     carry_out(
-        wishes.migrate(run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by)
+        wishes.migrate(
+            run,
+            to=to,
+            scope=scope,
+            source=source,
+            when=when,
+            handoff=handoff,
+            dry_run=dry_run,
+            by=by,
+        )
     )
 
 
@@ -303,6 +315,80 @@ def convert(
             response=response,
             out=out,
             report=report,
+        )
+    )
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A request body, or {request, response}; - is stdin."),
+    ],
+    as_run: Annotated[
+        bool, typer.Option("--as-run", help="Make a run of it; there is nothing else to make yet.")
+    ] = False,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="DIALECT", help="Whose it is; seen from the body if not given."
+        ),
+    ] = "",
+    response: Annotated[
+        str, typer.Option("--response", metavar="FILE", help="Its answer, JSON or a stream.")
+    ] = "",
+    run_id: Annotated[str, typer.Option("--id", help="Of the run; made if not given.")] = "",
+    tag: Tags = None,
+) -> None:
+    """Make a run of a recorded conversation, to look at, move to another model, and continue."""
+    from midstream.cli import conversations
+
+    carry_out(
+        conversations.bring_in(
+            file, as_run=as_run, source=source, response=response, run_id=run_id, tags=tag or ()
+        )
+    )
+
+
+@app.command("say")
+def say_(
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is said; - is stdin.")] = "",
+    end: Annotated[
+        bool, typer.Option("--end", help="Nobody will say more: the run ends with the answer.")
+    ] = False,
+    graph: Annotated[
+        str, typer.Option("--graph", metavar="MODULE:GRAPH", help="With the code of its tools.")
+    ] = "",
+    by: By = "",
+    quiet: Quiet = False,
+) -> None:
+    """Say something in a conversation, and wait for the answer."""
+    from midstream.cli import conversations
+
+    carry_out(conversations.say_more(run, text, end=end, place=graph, by=by, quiet=quiet))
+
+
+@app.command()
+def messages(
+    run: RunArgument = "@last",
+    provider: Annotated[
+        str, typer.Option("--provider", metavar="P", help="As it is told: PROVIDER[:MODEL].")
+    ] = "",
+    versus: Annotated[
+        str, typer.Option("--versus", metavar="Q", help="And beside it, as this one is told.")
+    ] = "",
+    at: Annotated[int, typer.Option("--at", min=0, help="After this event; 0 for now.")] = 0,
+    thread: Annotated[str, typer.Option("--thread", help="The conversation of this name.")] = "",
+    node: Annotated[str, typer.Option("--node", help="The newest conversation of it.")] = "",
+    full: Annotated[bool, typer.Option("--full", help="Texts in their whole length.")] = False,
+) -> None:
+    """Show a conversation of a run: neutral, as a model is told it, or as two are told it, with what is lost."""
+    from midstream.cli import messages as showing
+
+    carry_out(
+        showing.show(
+            run, provider=provider, versus=versus, at=at, thread=thread, node=node, full=full
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from pydantic import JsonValue
@@ -13,6 +13,7 @@ from midstream.adapters.output import SETTING
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.continuing import declared_tools, imported_head
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
 from midstream.engine.structured import output as output_of
@@ -46,6 +47,7 @@ class Context:
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt
+        self._heard = 0
 
     @overload
     async def llm(
@@ -166,6 +168,70 @@ class Context:
             context_policy(context),
         )
         return await self._models.ask(self._desk, question)
+
+    async def answer(
+        self, message: Message, tools: Sequence[Tool | Callable[..., Any]] = ()
+    ) -> Reply:
+        """Ask the model of this activation's conversation, as it was asked before: with its tools and its settings.
+
+        Args:
+            message: What is said.
+            tools: See `go_on`.
+        """
+        state = self._desk.state
+        heads = state.heads.get(self.step, {}).values()
+        known = max(heads, key=lambda name: state.calls[name].first_seq, default=None)
+        settings: Mapping[str, Any] = {}
+        if known is not None:
+            settings = state.calls[known].request.get("settings", {})
+            tools = tuple(declared_tools(state, known, tools).values())
+        return await self.llm(message, tools=tools, **settings)
+
+    async def listen(self) -> Message | None:
+        """Wait for the next message that somebody adds with `Run.say`, and return it; None where nobody will say more.
+
+        Each activation hears every message of the run, in order, from the first one on.
+        """
+        desk, place = self._desk, self._heard
+        self._heard += 1
+        await desk.until(lambda: len(desk.state.said) > place)
+        said = desk.state.said[place].message
+        return None if said is None else Message.model_validate(said)
+
+    async def go_on(
+        self,
+        tools: Sequence[Tool | Callable[..., Any]] = (),
+        *,
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+    ) -> Reply | None:
+        """Go on with the conversation that was imported into this activation: settle its calls, and ask until it is answered.
+
+        Args:
+            tools: The code of its tools; what calls of the others returned has to be settled, see `Run.settle`.
+            max_turns: How often the model may be asked.
+            timeout: Seconds for one attempt of one turn.
+            retry: How often a turn is tried.
+
+        Returns:
+            The last answer, or None where nothing was imported.
+        """
+        desk = self._desk
+        first = imported_head(desk.state, self.step)
+        if first is None:
+            return None
+        asked = desk.state.calls[first].request
+        question = Question(
+            (),
+            asked["model"],
+            tools=declared_tools(desk.state, first, tools),
+            settings=asked.get("settings", {}),
+            turns=max_turns,
+            deadline=timeout,
+            retry=retry,
+        )
+        return await self._models.go_on(desk, question, first, desk.claims.lane())
 
     async def tool(self, tool: Tool | Callable[..., Any], /, **arguments: Any) -> JsonValue:
         """Call a tool, and return its result as JSON data.

@@ -71,6 +71,9 @@ async def call_tool(
             await desk.gate()
             attempt = request_tool(desk, tool, arguments, address, lane=lane, call_id=call_id)
         await desk.intent()
+        if tool.elsewhere:
+            desk.recorder.add(ToolUnknown(reason="there is no code for it here"), address)
+            continue
         await _attempt(desk, tool, arguments, address, attempt)
         await desk.recorded()
 

@@ -74,6 +74,8 @@ class Tool:
             result, or `RETRY_CALL`, or raises what it failed with.
         arguments: The model of its arguments.
         context: The parameter that takes a `ToolContext`, or empty.
+        given: What a model was told of it elsewhere, where it is to be told the same; None for what the function says.
+        elsewhere: There is no code for it here: somebody has to say what its calls returned.
     """
 
     name: str
@@ -87,10 +89,14 @@ class Tool:
     context: str = ""
     is_async: bool = True
     schema: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    given: ToolSpec | None = None
+    elsewhere: bool = False
 
     @property
     def spec(self) -> ToolSpec:
         """What a model is told of it."""
+        if self.given is not None:
+            return self.given
         return ToolSpec(name=self.name, description=self.description, parameters=dict(self.schema))
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +204,27 @@ def make_tool(
         is_async(function),
         schema,
     )
+
+
+def tool_elsewhere(spec: ToolSpec) -> Tool:
+    """Return a tool that a model is told of and that nobody here can call: what it returns has to be settled."""
+    return Tool(
+        spec.name,
+        _nothing,
+        spec.description,
+        "unsafe",
+        None,
+        NEVER,
+        None,
+        create_model("Anything", __config__=ConfigDict(extra="allow")),
+        schema=spec.parameters,
+        given=spec,
+        elsewhere=True,
+    )
+
+
+def _nothing(**_arguments: Any) -> None:
+    raise AssertionError("a tool without code is never called")
 
 
 def _arguments(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str]:

@@ -198,7 +198,7 @@ async def test_a_text_that_is_longer_than_the_window_is_summarised_piece_by_piec
     engine = await make_engine(adapters=adapters(answer, 1500, 100_000), context="summarise")
     assert await (await engine.start(graph)) == "SUMMARY"
     pieces = [text for text in told if "<conversation>" in text]
-    assert len(pieces) > 3
+    assert len(pieces) > 2
     assert all("<summary_of_what_was_before>" in piece for piece in pieces[1:])
 
 
