@@ -33,6 +33,12 @@ MidstreamError
       OutputError            the answer is not of the form that was asked for     .step .text .problem
   ToolError                  a tool raised, or could not be called                .tool .address .kind
     ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
+  AnswerError                an answer to a question was refused                  .run_id .question
+    QuestionNotFoundError    the run has asked no such question
+    AlreadyAnsweredError     somebody was quicker                                 .by
+    AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
+    WrongAnswerError         it is not what was asked for                         .misfits
+  QuestionExpiredError       nobody answered in time, and there is no default     .question
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -427,6 +433,66 @@ class ToolUnknownError(ToolError):
     It is not repeated by itself. Settle it: `run.settle(step, result=…)`, `run.settle(step, retry=True)`, or give the
     tool an `on_unknown` handler that can find out.
     """
+
+
+class AnswerError(MidstreamError):
+    """An answer to a question was refused; nothing was recorded.
+
+    Attributes:
+        run_id: The run.
+        question: The id that was given.
+    """
+
+    def __init__(self, run_id: str, question: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.question = question
+
+
+class QuestionNotFoundError(AnswerError):
+    """The run has asked no such question."""
+
+
+class AlreadyAnsweredError(AnswerError):
+    """The question was answered before.
+
+    Attributes:
+        by: Who answered it, or empty.
+    """
+
+    def __init__(self, run_id: str, question: str, message: str, by: str) -> None:
+        super().__init__(run_id, question, message)
+        self.by = by
+
+
+class AnswerTooLateError(AnswerError):
+    """The question has expired or was withdrawn, or its run has ended."""
+
+
+class WrongAnswerError(AnswerError):
+    """The answer is not what was asked for.
+
+    Attributes:
+        misfits: What is wrong with it, in words.
+    """
+
+    def __init__(
+        self, run_id: str, question: str, message: str, misfits: Sequence[str] = ()
+    ) -> None:
+        super().__init__(run_id, question, message)
+        self.misfits = tuple(misfits)
+
+
+class QuestionExpiredError(MidstreamError):
+    """Nobody answered a question in time, and it has no default; raised in the node that asked.
+
+    Attributes:
+        question: Its id.
+    """
+
+    def __init__(self, message: str, *, question: str) -> None:
+        super().__init__(message)
+        self.question = question
 
 
 class NodeError(MidstreamError):

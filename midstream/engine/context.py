@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from pydantic import JsonValue
@@ -13,8 +14,18 @@ from midstream.adapters.output import SETTING
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
-from midstream.engine.continuing import declared_tools, imported_head
+from midstream.engine.conversing import Conversing
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
+from midstream.engine.people import (
+    MISSING,
+    Answered,
+    Form,
+    claim,
+    confirm,
+    question_id,
+    value,
+    wish,
+)
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
 from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
@@ -28,7 +39,7 @@ from midstream.events.values import plain
 Value = TypeVar("Value")
 
 
-class Context:
+class Context(Conversing):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
@@ -41,13 +52,11 @@ class Context:
     """
 
     def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
-        self._desk = desk
-        self._models = models
-        self._model = model
+        super().__init__(desk, models, model)
+        desk.context = self
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt
-        self._heard = 0
 
     @overload
     async def llm(
@@ -57,7 +66,7 @@ class Context:
         output: type[Value],
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,
@@ -74,7 +83,7 @@ class Context:
         output: None = None,
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,
@@ -91,7 +100,7 @@ class Context:
         output: Any,
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,
@@ -107,7 +116,7 @@ class Context:
         output: Any = None,
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,
@@ -169,70 +178,6 @@ class Context:
         )
         return await self._models.ask(self._desk, question)
 
-    async def answer(
-        self, message: Message, tools: Sequence[Tool | Callable[..., Any]] = ()
-    ) -> Reply:
-        """Ask the model of this activation's conversation, as it was asked before: with its tools and its settings.
-
-        Args:
-            message: What is said.
-            tools: See `go_on`.
-        """
-        state = self._desk.state
-        heads = state.heads.get(self.step, {}).values()
-        known = max(heads, key=lambda name: state.calls[name].first_seq, default=None)
-        settings: Mapping[str, Any] = {}
-        if known is not None:
-            settings = state.calls[known].request.get("settings", {})
-            tools = tuple(declared_tools(state, known, tools).values())
-        return await self.llm(message, tools=tools, **settings)
-
-    async def listen(self) -> Message | None:
-        """Wait for the next message that somebody adds with `Run.say`, and return it; None where nobody will say more.
-
-        Each activation hears every message of the run, in order, from the first one on.
-        """
-        desk, place = self._desk, self._heard
-        self._heard += 1
-        await desk.until(lambda: len(desk.state.said) > place)
-        said = desk.state.said[place].message
-        return None if said is None else Message.model_validate(said)
-
-    async def go_on(
-        self,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
-        *,
-        max_turns: int = 10,
-        timeout: float = DEADLINE,
-        retry: Retry = MODEL_RETRY,
-    ) -> Reply | None:
-        """Go on with the conversation that was imported into this activation: settle its calls, and ask until it is answered.
-
-        Args:
-            tools: The code of its tools; what calls of the others returned has to be settled, see `Run.settle`.
-            max_turns: How often the model may be asked.
-            timeout: Seconds for one attempt of one turn.
-            retry: How often a turn is tried.
-
-        Returns:
-            The last answer, or None where nothing was imported.
-        """
-        desk = self._desk
-        first = imported_head(desk.state, self.step)
-        if first is None:
-            return None
-        asked = desk.state.calls[first].request
-        question = Question(
-            (),
-            asked["model"],
-            tools=declared_tools(desk.state, first, tools),
-            settings=asked.get("settings", {}),
-            turns=max_turns,
-            deadline=timeout,
-            retry=retry,
-        )
-        return await self._models.go_on(desk, question, first, desk.claims.lane())
-
     async def tool(self, tool: Tool | Callable[..., Any], /, **arguments: Any) -> JsonValue:
         """Call a tool, and return its result as JSON data.
 
@@ -293,9 +238,85 @@ class Context:
         if call is None:
             desk.recorder.add(TimerSet(until=desk.clock.now() + seconds, lane=lane), address)
             call = desk.state.calls[address]
-        await desk.effect(desk.clock.sleep_until(call.request["until"]))
+        await desk.effect(desk.wait(call.request["until"], unless=None))
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
+
+    async def confirm(
+        self,
+        question: str,
+        *,
+        show: Any = None,
+        timeout: float | None = None,
+        deadline: float | datetime | None = None,
+        default: bool | None = None,
+    ) -> Answered:
+        """Ask a person for yes or no, and wait for it, however long that takes; a wait survives restarts.
+
+        Args:
+            question: What is asked.
+            show: What it is about; JSON.
+            timeout: Seconds after which nobody can answer any more.
+            deadline: The moment, in seconds since 1970 or with a time zone, after which nobody can.
+            default: What holds then; None means no.
+
+        Raises:
+            ConfigError: An option is wrong.
+            NotRecordableError: What is shown is not JSON.
+        """
+        asked = wish(
+            "confirm",
+            question,
+            show=show,
+            timeout=timeout,
+            deadline=deadline,
+            default=MISSING if default is None else default,
+        )
+        return await confirm(self._desk, asked, *claim(self._desk, asked))
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        schema: Any = None,
+        show: Any = None,
+        timeout: float | None = None,
+        deadline: float | datetime | None = None,
+        default: Any = MISSING,
+    ) -> Any:
+        """Ask a person for a value, and wait for it; a wait survives restarts.
+
+        Args:
+            question: What is asked.
+            schema: What the answer must be: a pydantic model, any type that pydantic knows, or JSON Schema. None takes
+                any JSON. An answer that does not fit is refused before it is recorded.
+            show: What it is about; JSON.
+            timeout: See `confirm`.
+            deadline: See `confirm`.
+            default: What holds when nobody answers in time.
+
+        Returns:
+            The answer, as the type that was asked for.
+
+        Raises:
+            QuestionExpiredError: Nobody answered in time, and there is no default.
+            WrongAnswerError: The type refuses what its JSON Schema could not.
+            ConfigError: An option is wrong.
+            NotRecordableError: What is shown, or the default, is not JSON.
+        """
+        form = Form(schema)
+        asked = wish(
+            "free",
+            question,
+            show=show,
+            timeout=timeout,
+            deadline=deadline,
+            default=default,
+            answer_schema=form.schema,
+        )
+        address, lane = claim(self._desk, asked)
+        answer = await value(self._desk, asked, address, lane)
+        return form.made(self.run_id, question_id(self.run_id, address), answer)
 
     async def now(self) -> float:
         """Return the time in seconds since 1970, as it was read the first time."""

@@ -34,12 +34,12 @@ def tools_in_force(state: RunState, address: str) -> tuple[ToolSpec, ...]:
 
 
 def declared_tools(
-    state: RunState, address: str, tools: Sequence[Tool | Callable[..., Any]]
+    state: RunState, address: str | None, tools: Sequence[Tool | Callable[..., Any]]
 ) -> dict[str, Tool]:
     """Return the tools of a conversation: with the code that is given, told to the model as they were told before."""
     given = {made.name: made for made in map(make_tool, tools)}
     found: dict[str, Tool] = {}
-    for spec in tools_in_force(state, address):
+    for spec in () if address is None else tools_in_force(state, address):
         if not spec.hosted:
             made = given.pop(spec.name, None)
             found[spec.name] = tool_elsewhere(spec) if made is None else replace(made, given=spec)

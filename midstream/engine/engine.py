@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
+from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.conversation import DIALECT, TALK, conversation, facts
@@ -19,6 +20,7 @@ from midstream.engine.conversation import NAME as CONVERSATION
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.model_calls import Pricing
+from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
 from midstream.errors import (
@@ -33,7 +35,7 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery
+from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
@@ -51,6 +53,8 @@ class Engine:
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
+            no state in memory then, and is read again when something happens to it.
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
@@ -68,6 +72,7 @@ class Engine:
         recover: bool = True,
         clock: Clock | None = None,
         pricing: Pricing | None = None,
+        park_after: float = PARK_AFTER,
         context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
@@ -81,6 +86,7 @@ class Engine:
         self._recover = recover
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
+        self._park_after = park_after
         self._context = context_policy(context)
         self._always_replay = always_replay
         self._opened: EventStore | None = None
@@ -130,6 +136,7 @@ class Engine:
             self._clock,
             model=self._model,
             lease=self._lease,
+            park_after=self._park_after,
             always_replay=self._always_replay,
         )
         try:
@@ -198,10 +205,11 @@ class Engine:
         host = self._here()
         policy = context_policy(context) or context_policy(graph.context) or self._context
         given = {**(inputs or {}), **named}
+        prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, given, policy)
         chosen = _chosen(run_id)
         host.register(graph)
-        draft = host.draft(payload, actor="engine")
+        draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
@@ -243,18 +251,21 @@ class Engine:
         found = recorded(request, source=source)
         model = f"{found.come.provider}:{found.read.model or found.come.model}"
         answer = None if response is None else read_answer(response, found.come, found.read.model)
-        price = answer and host.pricing(*model.split(":", 1), answer.usage, host.clock.now())
+        price: Cost | None = None
+        if answer is not None:
+            asked = found.read.model or found.come.model
+            price = host.pricing(found.come.provider, asked, answer.usage, host.clock.now())
         graph = host.graphs.get(CONVERSATION) or conversation()
         marks = {DIALECT: source, **(tags or {})}
         policy = context_policy(context) or self._context
         payload = self._created(host, graph, model, marks, {}, policy)
         chosen = _chosen(run_id)
         drafts = [
-            host.draft(payload, actor="engine"),
+            host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),
             host.draft(NodeScheduled(), f"{TALK}#1", actor="engine"),
             *(
                 host.draft(fact, at, actor="engine")
-                for fact, at in facts(found, model, answer, price or None)
+                for fact, at in facts(found, model, answer, price)
             ),
         ]
         host.register(graph)
@@ -276,11 +287,10 @@ class Engine:
         inputs: Mapping[str, Any],
         policy: ContextPolicy | None,
     ) -> RunCreated:
-        definition = graph.definition
         graph.check_inputs(inputs)
         return RunCreated(
             graph=graph.name,
-            definition=definition,
+            definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`
             graph_digest=graph.digest,
             code=graph.version,
             inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
@@ -350,6 +360,14 @@ class Engine:
             limit=limit,
         )
         return await self._here().store.runs(query)
+
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return every question that waits for an answer, in all runs that have not ended."""
+        host = self._here()
+        found: list[OpenQuestion] = []
+        for info in await host.store.runs(RunQuery(status=OPEN)):
+            found += open_questions(info.run_id, await host.load(info.run_id))
+        return tuple(found)
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""

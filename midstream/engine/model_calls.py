@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from midstream.adapters.base import Delta
 from midstream.engine.asking import (
@@ -18,9 +17,10 @@ from midstream.engine.asking import (
 )
 from midstream.engine.calls import Desk
 from midstream.engine.providers import Providers
+from midstream.engine.sending import Flight
 from midstream.engine.structured import Unfit, mending, refused
-from midstream.engine.tool_calls import call_tool, request_all
-from midstream.engine.turns import Flight, Turn, Turns
+from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
+from midstream.engine.turns import Turn, Turns
 from midstream.errors import LimitError, OutputError, ToolError
 from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import Address
@@ -107,21 +107,36 @@ class Models:
         await desk.gate()
         request_all(desk, question.tools, calls, lane=lane)
 
-        async def use(address: Address, wanted: ToolCall) -> None:
+        asking = asyncio.current_task()
+
+        async def use(address: Address, wanted: ToolCall) -> ToolError | None:
             tool = question.tools.get(wanted.name)
-            if tool is None:
-                return  # refused, and the model is told so
-            with suppress(ToolError):  # recorded, and the model is told so
-                await call_tool(
-                    desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
-                )
+            made = desk.call(address)
+            if tool is None or (made is not None and _never_called(made)):
+                return None  # refused, and the model is told so
+            with desk.branches.branch_of(asking):
+                try:
+                    await call_tool(
+                        desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
+                    )
+                except ToolError as error:  # recorded, and the model is told so, or the node fails
+                    return error if tool.on_error == "fail" and error.kind not in TOLD else None
+            return None
 
         if len(calls) == 1:
-            await use(*next(iter(calls.items())))
-            return
-        async with asyncio.TaskGroup() as group:
-            for address, wanted in calls.items():
-                group.create_task(use(address, wanted))
+            failed = [await use(*next(iter(calls.items())))]
+        else:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(use(*each)) for each in calls.items()]
+            failed = [task.result() for task in tasks]
+        for error in failed:
+            if error is not None:
+                raise error
+
+
+def _never_called(made: Call) -> bool:
+    """Say whether a call was recorded as one that cannot be made."""
+    return made.status == "failed" and (made.outcome or {})["kind"] in CANNOT
 
 
 def _tool_calls(call: Call) -> dict[Address, ToolCall]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.continuing import parked
 from midstream.engine.host import Host
 from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
+from midstream.engine.people import MISSING
 from midstream.engine.run_view import RunView, conversation_head, model_meant, run_view
 from midstream.errors import (
     ConfigError,
@@ -28,6 +30,7 @@ from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
+    Fact,
     MessageAdded,
     ModelSwitched,
     NoteAdded,
@@ -51,7 +54,6 @@ ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 """The types of events that end a run; others may still follow, such as notes."""
 
 _BUFFER = 1024
-_MISSING: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,11 +440,49 @@ class Run:
         payload = NoteAdded(id=uuid.uuid4().hex, data=plain(data, "note"))
         await self._host.append(self.id, payload, actor=_actor(by))
 
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return what the run asks people and has not been told, in the order in which it was asked.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        return open_questions(self.id, await self.state())
+
+    async def answer(
+        self,
+        question: str,
+        *,
+        approved: bool | None = None,
+        value: Any = MISSING,
+        arguments: Mapping[str, Any] | None = None,
+        by: str = "",
+    ) -> None:
+        """Answer a question, from any process; once, durable when this returns.
+
+        Args:
+            question: Its id, or its address.
+            approved: Yes or no, where that is asked.
+            value: The value that is asked for; beside yes or no, a remark.
+            arguments: Arguments of the tool call that are to be other ones.
+            by: Who answers.
+
+        Raises:
+            AnswerError: It is refused, and nothing was recorded: there is no such question, somebody was quicker, its time
+                is over, or it is not what was asked for.
+            RunNotFoundError: There is no such run.
+        """
+        given = Given(approved, value, arguments, by)
+
+        def make(state: RunState) -> tuple[str, Fact]:
+            return check(self.id, state, question, given, now=self._host.clock.now())
+
+        await self._host.append_checked(self.id, make, actor=_actor(by))
+
     async def settle(
         self,
         step: str,
         *,
-        result: Any = _MISSING,
+        result: Any = MISSING,
         error: str = "",
         retry: bool = False,
         by: str = "",
@@ -460,7 +500,7 @@ class Run:
             ConfigError: Not exactly one of the three is given.
             ToolError: There is no such call, or its outcome is known.
         """
-        if (result is not _MISSING) + bool(error) + retry != 1:
+        if (result is not MISSING) + bool(error) + retry != 1:
             raise ConfigError("settle takes exactly one of result=, error= and retry=True")
         call = (await self.state()).calls.get(step)
         if call is None or call.status != "unknown":

@@ -100,7 +100,7 @@ class Turns:
                 raise failure(call)
             if call is not None and call.status == "waiting" and call.outcome is not None:
                 waited = call.request["model"]
-                await desk.sleep_until(
+                await desk.wait(
                     call.outcome["retry_at"],
                     unless=lambda: self._model(desk, question) != waited,  # noqa: B023  # ends here
                 )

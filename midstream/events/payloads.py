@@ -8,27 +8,21 @@ list every `match` that must learn it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from midstream.events.content import Message, ToolSpec
+from midstream.events.content import Message, ResultPart, ToolSpec
+from midstream.events.fact import Fact as Fact  # exported from here, too
+from midstream.events.people_facts import (
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    QuestionWithdrawn,
+)
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
-
-
-class Fact(BaseModel):
-    """A frozen payload; unknown fields are refused.
-
-    Attributes:
-        version: The version of the payload's shape, from 1.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
-    )
-    version: ClassVar[int] = 1
 
 
 class Usage(BaseModel):
@@ -346,6 +340,7 @@ class ToolRequested(Fact):
         call_id: The model's id of the call, or empty where the node called it.
         lane: Which of the node's parallel branches called it.
         attempt: Which attempt, from 1.
+        edited: The arguments that a person has changed; the model is told so with the result.
     """
 
     type: Literal["tool.requested"] = "tool.requested"
@@ -356,20 +351,28 @@ class ToolRequested(Fact):
     call_id: str = ""
     lane: str = ""
     attempt: int = 1
+    edited: tuple[str, ...] = ()
 
 
 class ToolCompleted(Fact):
-    """A tool returned."""
+    """A tool returned.
+
+    Attributes:
+        result: What it returned, as JSON.
+        parts: What it returned, where that was text, images or documents as content.
+    """
 
     type: Literal["tool.completed"] = "tool.completed"
     result: JsonValue = None
+    parts: tuple[ResultPart, ...] = ()
 
 
 class ToolFailed(Fact):
     """A tool raised, or could not be called.
 
     Attributes:
-        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`.
+        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`,
+            `refused` (by a person).
         message: What the caller or the model is told.
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         attempt: Which attempt, from 1.
@@ -419,6 +422,17 @@ class TimerFired(Fact):
     """The time of a timer has come."""
 
     type: Literal["timer.fired"] = "timer.fired"
+
+
+class TimerCancelled(Fact):
+    """Nobody waits for a timer any more; it has not fired.
+
+    Attributes:
+        reason: `cancelled`, or `failed` (the node that slept has ended).
+    """
+
+    type: Literal["timer.cancelled"] = "timer.cancelled"
+    reason: str
 
 
 class ModelSwitched(Fact):
@@ -541,6 +555,11 @@ Payload = Annotated[
     | ValueRecorded
     | TimerSet
     | TimerFired
+    | TimerCancelled
+    | QuestionAsked
+    | QuestionAnswered
+    | QuestionExpired
+    | QuestionWithdrawn
     | ModelSwitched
     | ContextTrimmed
     | ContextSummarised

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from midstream.events.ids import activation_of
+from midstream.events.payloads import PAYLOADS
 from midstream.projections.run_state import Activation, Call, RunState, Said, Switch
 from midstream.projections.topology import Topology, shared_topology
 
@@ -44,6 +45,29 @@ _PLAIN = (
 
 _NAMES = ("ready", "running", "waiting", "open_calls")
 """Fields that are dicts of names in order."""
+
+
+CALLS = frozenset(
+    type_ for type_ in PAYLOADS if type_.partition(".")[0] in ("tool", "value", "timer")
+)
+"""The facts about calls that a completed activation takes with it, unless it asked a model."""
+
+
+def with_calls(state: RunState) -> list[str]:
+    """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
+
+    Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
+    said.
+    """
+    asked = {activation_of(address): None for address in state.calls}
+    return list({**state.running, **state.waiting, **asked})
+
+
+def in_order(state: RunState) -> None:
+    """Put the calls of a state in the order in which they were first requested."""
+    calls = sorted(state.calls.values(), key=lambda call: call.first_seq)
+    state.calls = {call.address: call for call in calls}
+    state.open_calls = {call.address: None for call in calls if call.address in state.open_calls}
 
 
 def dump(state: RunState) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
 from midstream.events.ids import Address, activation, activation_of
+from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
 from midstream.projections.fold import Handler
@@ -51,7 +52,7 @@ class Call:
 
     Attributes:
         address: `plan#2/tool:search:3fa9c2d1#1`.
-        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`.
+        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`.
         status: `waiting` between two attempts.
         lane: Which of the node's parallel branches made it.
         request: The data of the first request, with what later attempts changed.
@@ -358,6 +359,17 @@ def _outcome(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
+def _question_ended(status: CallStatus) -> Handler[RunState]:
+    """Only the first end counts: a person and the clock may both have been in time, each for itself."""
+    end = _outcome(status)
+
+    def apply(state: RunState, event: Event) -> None:
+        if state.calls[event.address or ""].status == "open":
+            end(state, event)
+
+    return apply
+
+
 def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
@@ -466,6 +478,11 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "value.recorded": _value_recorded,
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
+    "timer.cancelled": _outcome("aborted"),
+    "question.asked": _requested,
+    "question.answered": _question_ended("completed"),
+    "question.expired": _question_ended("failed"),
+    "question.withdrawn": _question_ended("aborted"),
     "model.switched": _model_switched,
     "context.trimmed": _context_cut,
     "context.summarised": _context_cut,
@@ -491,8 +508,9 @@ def apply(state: RunState, event: Event) -> None:
 def fold_run(events: Iterable[Event], state: RunState | None = None) -> RunState:
     """Return the state after the events of one run; a given state is changed and goes on from where it is."""
     state = RunState() if state is None else state
-    for event in events:
-        apply(state, event)
+    with no_collecting():
+        for event in events:
+            apply(state, event)
     return state
 
 

@@ -100,6 +100,18 @@ def _run_failed(data: Mapping[str, Any]) -> str:
     )
 
 
+def _asked(data: Mapping[str, Any]) -> str:
+    until = f", until {data['deadline']:.3f}" if data.get("deadline") is not None else ""
+    return f"{data['id']}, {data['kind']}{until}: {data['text']}"
+
+
+def _answered(data: Mapping[str, Any]) -> str:
+    said = {None: "", True: "yes", False: "no"}[data.get("approved")]
+    changed = f"{data['arguments']}" if data.get("arguments") else ""
+    value = f"{data['value']!r}" if data.get("value") is not None else ""
+    return ", ".join(part for part in (said, value, changed, data.get("by", "")) if part)
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.created": lambda data: (
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
@@ -130,6 +142,11 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "value.recorded": lambda data: repr(data.get("value")),
     "timer.set": lambda data: f"until {data['until']:.3f}",
     "timer.fired": lambda data: "",
+    "timer.cancelled": lambda data: data["reason"],
+    "question.asked": _asked,
+    "question.answered": _answered,
+    "question.expired": lambda data: "nobody answered in time",
+    "question.withdrawn": lambda data: data["reason"],
     "model.switched": _switched,
     "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
     "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
