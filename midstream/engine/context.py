@@ -14,6 +14,7 @@ from midstream.adapters.output import SETTING
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.conversing import Conversing
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
 from midstream.engine.node import NodeOptions
 from midstream.engine.people import (
@@ -40,7 +41,7 @@ from midstream.events.values import plain
 Value = TypeVar("Value")
 
 
-class Context:
+class Context(Conversing):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
@@ -55,11 +56,9 @@ class Context:
     def __init__(
         self, desk: Desk, models: Models, steering: Steering, *, attempt: int, model: str
     ) -> None:
-        self._desk = desk
+        super().__init__(desk, models, model)
         self._steering = steering
         desk.context = self
-        self._models = models
-        self._model = model
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt

@@ -615,14 +615,12 @@ class MessageAdded(Fact):
 
     Attributes:
         id: Of this message; one that is appended twice is said once.
-        message: What was said; None where there is nothing more to say.
-        last: The conversation ends with the answer to it.
+        message: What was said; None where nobody will say more.
     """
 
     type: Literal["message.added"] = "message.added"
     id: str
     message: Message | None = None
-    last: bool = False
 
 
 class NoteAdded(Fact):

@@ -91,13 +91,11 @@ class Said:
 
     Attributes:
         id: Of the message.
-        message: As it was recorded, or None.
-        last: The conversation ends with the answer to it.
+        message: As it was recorded; None where nobody will say more.
     """
 
     id: str
     message: Any
-    last: bool
 
 
 @dataclass(slots=True)
@@ -531,7 +529,7 @@ def _context_cut(state: RunState, event: Event) -> None:
 def _message_added(state: RunState, event: Event) -> None:
     data = event.data
     if all(said.id != data["id"] for said in state.said):
-        state.said.append(Said(data["id"], data.get("message"), data.get("last", False)))
+        state.said.append(Said(data["id"], data.get("message")))
 
 
 def _note_added(state: RunState, event: Event) -> None:

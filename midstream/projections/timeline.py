@@ -90,8 +90,7 @@ def _cut(data: Mapping[str, Any], what: str) -> str:
 
 def _message_added(data: Mapping[str, Any]) -> str:
     parts: Any = (data.get("message") or {}).get("parts", ())
-    said = " ".join(part.get("text", part["type"]) for part in parts)
-    return f"{said} (the last one)" if data.get("last") else said
+    return " ".join(part.get("text", part["type"]) for part in parts) or "nobody will say more"
 
 
 def _decided(data: Mapping[str, Any]) -> str:
