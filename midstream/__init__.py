@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from midstream.adapters.convert import Converted, convert
     from midstream.engine import (
         RETRY_CALL,
+        Agent,
+        AgentRun,
         Answered,
         Context,
         Engine,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         Reply,
         Retry,
         Run,
+        ThreadMemory,
         Tool,
         Toolbox,
         ToolContext,
@@ -36,6 +39,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RETRY_CALL",
+    "Agent",
+    "AgentRun",
     "Answered",
     "Context",
     "Converted",
@@ -52,6 +57,7 @@ __all__ = [
     "Reply",
     "Retry",
     "Run",
+    "ThreadMemory",
     "Tool",
     "ToolContext",
     "Toolbox",
