@@ -92,6 +92,8 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.woken = 0
+        """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -195,13 +197,13 @@ class Host:
         if runner.state.over:
             self.forget(run_id)
         if parked is not None:
-            await self._park(run_id, parked, runner.recorder.epoch, runner.state.seq)
+            await self._park(run_id, parked, runner.recorder.epoch)
 
-    async def _park(self, run_id: RunId, parked: Parked, epoch: int, seq: int) -> None:
+    async def _park(self, run_id: RunId, parked: Parked, epoch: int) -> None:
         """Put a run aside; what was appended since its driver looked wakes it again at once."""
         self.lot.park(run_id, Place(parked.until, epoch))
         head = await self.store.head(run_id)
-        if head is not None and head.seq > seq:
+        if head is not None and head.seq > parked.seq:
             self._wake_soon(run_id)
 
     def _wake_soon(self, run_id: RunId) -> None:
@@ -226,6 +228,7 @@ class Host:
             await self._give_up(run_id, place.epoch)
             return
         if state.epoch == place.epoch:
+            self.woken += 1
             self.drive(run_id, code, state, place.epoch)
 
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
