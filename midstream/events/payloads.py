@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
 from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.people_facts import (
@@ -615,14 +616,12 @@ class MessageAdded(Fact):
 
     Attributes:
         id: Of this message; one that is appended twice is said once.
-        message: What was said; None where there is nothing more to say.
-        last: The conversation ends with the answer to it.
+        message: What was said; None where nobody will say more.
     """
 
     type: Literal["message.added"] = "message.added"
     id: str
     message: Message | None = None
-    last: bool = False
 
 
 class NoteAdded(Fact):
@@ -670,6 +669,10 @@ Payload = Annotated[
     | QuestionAnswered
     | QuestionExpired
     | QuestionWithdrawn
+    | AgentStarted
+    | AgentConcluded
+    | MemoryRead
+    | MemoryWritten
     | ModelSwitched
     | ContextTrimmed
     | ContextSummarised

@@ -90,8 +90,7 @@ def _cut(data: Mapping[str, Any], what: str) -> str:
 
 def _message_added(data: Mapping[str, Any]) -> str:
     parts: Any = (data.get("message") or {}).get("parts", ())
-    said = " ".join(part.get("text", part["type"]) for part in parts)
-    return f"{said} (the last one)" if data.get("last") else said
+    return " ".join(part.get("text", part["type"]) for part in parts) or "nobody will say more"
 
 
 def _decided(data: Mapping[str, Any]) -> str:
@@ -183,6 +182,10 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "question.answered": _answered,
     "question.expired": lambda data: "nobody answered in time",
     "question.withdrawn": lambda data: data["reason"],
+    "agent.started": lambda data: data.get("task", ""),
+    "agent.concluded": lambda data: data.get("text", ""),
+    "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
+    "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
     "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
     "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
