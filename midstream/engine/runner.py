@@ -27,10 +27,11 @@ from midstream.engine.decide import (
     Skip,
     decide,
 )
-from midstream.engine.graph import Graph, Node, node_from
+from midstream.engine.graph import Graph, Node
 from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
+from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
@@ -299,7 +300,7 @@ class Runner:
         try:
             await self._stop_tasks()
             for address in tuple(self.state.open_calls):
-                self._attempts.close(self.state.calls[address], "cancelled", reason, cause)
+                self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
