@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pydantic import JsonValue
+
 from midstream.engine.binding import LeftOutError, bind
 from midstream.engine.calls import Desk, Restart, Signal, shown
 from midstream.engine.clock import Clock
@@ -331,7 +333,7 @@ class Attempts:
     def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
         handler = self._find(name)
         takes = handler is not None and any(p.name == "error" for p in handler.free)
-        story = {
+        story: dict[str, JsonValue] = {
             "step": str(address),
             "kind": failed.kind,
             "message": failed.message,

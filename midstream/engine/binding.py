@@ -147,7 +147,7 @@ def _spread(
     node: Node, state: RunState, activation: Activation, named: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Fill the free parameters with the outputs of what the node waited for, as its `inputs` says."""
-    outputs = [output_for(state, origin, node.name) for origin in activation.sources]
+    outputs: list[Any] = [output_for(state, origin, node.name) for origin in activation.sources]
     match node.inputs:
         case "merge":
             values: list[Any] = [outputs]
@@ -156,7 +156,7 @@ def _spread(
                 raise _unfit(node, f"one list or dict to unpack, not {outputs!r:.200}")
             if isinstance(outputs[0], dict):
                 return _by_name(node, cast("dict[str, Any]", outputs[0]), named)
-            values = outputs[0]  # a list, as was just seen
+            values = list[Any](outputs[0])
         case "each":
             values = outputs
         case _:

@@ -357,12 +357,13 @@ def _check_join(where: str, node: Node, needs: set[str]) -> None:
 def _failure_data(policy: str | Continue) -> JsonValue:
     if isinstance(policy, Continue):
         return {"continue": policy.value}
-    return {"fail": None, "skip": "skip"}.get(policy, {"goto": policy})
+    if policy in ("fail", "skip"):
+        return None if policy == "fail" else "skip"
+    return {"goto": policy}
 
 
 def failure_policy(data: Any) -> str | Continue:
     """Return the policy that was recorded."""
-    if isinstance(data, Mapping):
-        read: Mapping[str, Any] = data
-        return Continue(read["continue"]) if "continue" in read else str(read["goto"])
-    return str(data or "fail")
+    if data is None or isinstance(data, str):
+        return data or "fail"
+    return Continue(data["continue"]) if "continue" in data else str(data["goto"])

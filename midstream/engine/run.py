@@ -538,5 +538,5 @@ def _actor(by: str) -> str:
     return f"user:{by}" if by else "user"
 
 
-def _told(failure: Mapping[str, Any]) -> str:
-    return ": ".join(filter(None, (failure["address"], failure["kind"], failure["message"])))
+def _told(one: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (one["address"], one["kind"], one["message"])))

@@ -5,6 +5,11 @@ of the topology and rules for arguments and results in `test_dynamic_topology`, 
 `test_failure_policies`. What is left of them is here.
 """
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio

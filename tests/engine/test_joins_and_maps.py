@@ -1,5 +1,10 @@
 """Joins that need not wait for all, and nodes that run once for each item."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
