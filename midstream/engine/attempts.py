@@ -178,6 +178,9 @@ class Attempts:
         local = steering.kept()
         for fact in tuple(steering.facts()):
             self._recorder.add(fact, address)
+        decided = steering.decided()
+        if decided is not None:
+            self._recorder.add_plain("edge.decided", decided, address)
         done: dict[str, Any] = {} if output is None else {"output": output}
         if local is not None:
             done["local"] = local
