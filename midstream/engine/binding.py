@@ -152,7 +152,7 @@ def _spread(
         case "merge":
             values: list[Any] = [outputs]
         case "unpack":
-            kind = type(outputs[0]) if len(outputs) == 1 else None
+            kind: type[Any] | None = type(outputs[0]) if len(outputs) == 1 else None
             if kind is dict:
                 return _by_name(node, outputs[0], named)
             if kind is not list:

@@ -14,7 +14,8 @@ from midstream.engine.graph import Graph
 from midstream.engine.node import ITEMS, Node, asked, make_node, node_data
 from midstream.engine.node import Asked as AskedFunction
 from midstream.errors import TopologyError
-from midstream.events.payloads import EdgeAdded, EdgeRemoved, Fact, NodeAdded, NodeRemoved
+from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
+from midstream.events.payloads import Fact
 from midstream.projections.flow import is_live, to_come
 from midstream.projections.run_state import RunState
 
@@ -53,9 +54,9 @@ class Changes:
             view.check(change, node)
             yield change
 
-    def exists(self, name: str) -> bool:
-        """Say whether there will be such a node."""
-        return self._view.find(name) is not None
+    def added(self) -> Iterator[Node]:
+        """Return the nodes that are added."""
+        return (node for _, node in self._asked if node is not None)
 
     def find(self, name: str) -> Node | None:
         """Return a node as it will be."""

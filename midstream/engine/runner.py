@@ -33,10 +33,10 @@ from midstream.engine.model_calls import Models
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
+from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
-    LimitReached,
     NodeFailed,
     NodeScheduled,
     NodeSkipped,
@@ -108,6 +108,7 @@ class Runner:
             models=models,
             changed=self._changed,
             find=self._find,
+            keep=self._keep,
             closing=lambda: self._closing,
             recall=self._recall,
             rest=self._rest,
@@ -176,6 +177,9 @@ class Runner:
             data = self.state.topology.nodes[name].data
             made = self._made[name] = node_from(self.graph, name, data)
         return made
+
+    def _keep(self, node: Node) -> None:
+        self._made[node.name] = node
 
     async def _recall(self) -> None:
         """Read the outputs that a snapshot left out."""

@@ -97,6 +97,10 @@ class Steering:
         for call in (*self._goto, *self._trigger):
             self._existing(call["node"])
 
+    def added(self) -> Iterator[Node]:
+        """Return the nodes that are added to the run."""
+        return iter(()) if self._changes is None else self._changes.added()
+
     def decided(self) -> dict[str, Any] | None:
         """Return the data of the `edge.decided` that is to be recorded after the facts, or None."""
         if not self._goto and not self._trigger:
