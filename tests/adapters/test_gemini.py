@@ -324,7 +324,7 @@ def test_h056_the_choice_of_tools_has_its_words(choice: str, config: Any) -> Non
     if config:
         read = dialect("gemini").read(body)
         assert read.settings["tool_choice"] == choice
-        assert "toolConfig" not in read.besides
+        assert "toolConfig" not in (read.besides or {})
 
 
 def test_h059_foreign_reasoning_is_not_told() -> None:

@@ -14,13 +14,9 @@ from typing import Any, Literal
 
 from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused
 from midstream.adapters.capabilities import Family
-from midstream.adapters.changes import repair
-from midstream.adapters.home import at_home, give_back
 from midstream.adapters.pictures import Picture
-from midstream.adapters.placing import put_in_place
 from midstream.adapters.readable import document_words
-from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Speech, spoken_by, vendor, with_instruction
+from midstream.adapters.telling import Fit, Speech, spoken_by, vendor
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
@@ -54,32 +50,13 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    telling = Teller(view, segment.seq, provider, family)
-    if at_home(view, segment, DIALECT):
-        telling.remember(home=True)
-        return telling.grown(give_back(telling, segment))
-    telling.leave_home(segment)
-    segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling.changes += [*placed, *sealed]
-    if segment.tools is not None:
-        telling.tools(segment.tools)
-    if segment.system is not None and not telling.empty:
-        telling.changes.append(
-            repair("instruction_appended", segment.seq, "the instruction changed on the way")
-        )
-    for message in messages:
-        telling.tell(message)
-    return telling.grown(open_calls)
+    return Teller(view, segment.seq, provider, family).segment(segment)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
     """Return what a request must add to the view to be valid; an answer to it is rendered after the same."""
-    messages, changes = close_open(view.open)
     telling = Teller(view, 0, provider, family)
-    telling.changes += changes
-    for message in messages:
-        telling.tell(message)
+    telling.close()
     telling.before_answer()
     return telling
 
@@ -99,7 +76,7 @@ class Teller(Homeward):
         return tail
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
-        """Tell the list of tools."""
+        """See `Frame.tools`."""
         told: list[dict[str, Any]] = []
         for tool in self.declared(tools):
             if tool.spec.strict:
@@ -110,7 +87,7 @@ class Teller(Homeward):
         self.declare(told)
 
     def tell(self, message: Message) -> None:
-        """Tell one message, which holds only what its role can."""
+        """See `Frame.tell`."""
         match message.role:
             case "system":
                 self._instruction(message)

@@ -6,15 +6,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from midstream.adapters.home import Returning
-from midstream.adapters.telling import Telling
+from midstream.adapters.frame import Frame
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import Message, ToolResult, ToolSpec
 
 DIALECT = "anthropic"
 
 
-class Homeward(Telling, Returning):
+class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`."""
 
     @abstractmethod
