@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused
+from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused, without_unpaired
 from midstream.adapters.capabilities import Family
 from midstream.adapters.pictures import Picture
 from midstream.adapters.readable import document_words
@@ -57,6 +57,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     """Return what a request must add to the view to be valid; an answer to it is rendered after the same."""
     telling = Teller(view, 0, provider, family)
     telling.close()
+    telling.release(goes_on=True)
     telling.before_answer()
     return telling
 
@@ -119,9 +120,25 @@ class Teller(Homeward):
             self.repair("filler_inserted", "the service needs a turn of the user here")
             self._say("user", FILLER, "user")
 
+    def release(self, *, goes_on: bool) -> None:
+        """Tell an answer that waits to be gone on with: whole where it is, and else without the calls that were not answered.
+
+        The service takes a call of its own tool without its result only at the end of a conversation.
+        """
+        held: tuple[dict[str, Any], ...] = self.state.get("held", ())
+        if not held:
+            return
+        self.remember(held=())
+        blocks = list(held) if goes_on else without_unpaired(held)
+        if len(blocks) < len(held):
+            self.loss("part_dropped", "a call of the service's own tool that nobody answered")
+        if blocks:
+            self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
+
     def _say(self, role: str, content: Any, tail: Tail) -> None:
         self.items.append({"role": role, "content": content})
         self.remember(tail=tail)
+        self.count_marks(content)
 
     def _instruction(self, message: Message) -> None:
         texts = [part for part in message.parts if isinstance(part, Text)]
@@ -134,6 +151,7 @@ class Teller(Homeward):
             self.hinted({"type": "text", "text": self.whole(text.text)}, text, None)
             for text in kept
         ]
+        self.release(goes_on=False)
         if self.empty:
             self.set_head("system", [*self.head.get("system", ()), *blocks])
         elif "midway" in self._family.traits:
@@ -151,6 +169,7 @@ class Teller(Homeward):
         content = native.get("content") if is_object(native) else _short(self._shown(message))
         if not content:
             return
+        self.release(goes_on=False)
         if self.state.get("waiting"):
             self.repair("reordered", "an instruction that waits is told after this turn")
         self._say("user", content, "user")
@@ -184,6 +203,7 @@ class Teller(Homeward):
                 return []
 
     def _assistant(self, message: Message) -> None:
+        self.release(goes_on=True)
         calls = message.tool_calls
         own = spoken_by(message, self._provider, DIALECT)
         mapped = len(self.changes)
@@ -201,7 +221,10 @@ class Teller(Homeward):
             self.before_answer()
         thought = blocks[0].get("type") in ("thinking", "redacted_thinking")
         self.remember(unthought=bool(calls) and not thought)
-        self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
+        if len(without_unpaired(blocks)) < len(blocks):
+            self.remember(held=tuple(blocks))
+        else:
+            self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
 
     def _blocks(self, message: Message, ids: Sequence[str], *, own: bool) -> list[dict[str, Any]]:
         blocks: list[dict[str, Any]] = []
@@ -254,6 +277,7 @@ class Teller(Homeward):
         return {"type": "tool_use", "id": id_, "name": self.alias(call.name), "input": found}
 
     def _results(self, message: Message) -> None:
+        self.release(goes_on=False)
         ids: Sequence[str] = self.state.get("calls", ())
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         blocks: list[dict[str, Any]] = []
