@@ -17,9 +17,10 @@ from midstream.engine.asking import (
 )
 from midstream.engine.calls import Desk
 from midstream.engine.providers import Providers
+from midstream.engine.sending import Flight
 from midstream.engine.structured import Unfit, mending, refused
 from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
-from midstream.engine.turns import Flight, Turn, Turns
+from midstream.engine.turns import Turn, Turns
 from midstream.errors import LimitError, OutputError, ToolError
 from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import Address
@@ -80,12 +81,14 @@ class Models:
         while len(answered) < most:
             answered.append(call := await self._turns.take(desk, question, turn))
             wanted, said = _tool_calls(call), tuple[Message, ...]()
+            if wanted and question.tools and not question.execute:
+                return reply_of(desk.recorder.run_id, answered)
             if wanted and question.tools:
                 await self._use_tools(desk, question, wanted, lane)
             elif question.output is None:
-                return reply_of(answered)
+                return reply_of(desk.recorder.run_id, answered)
             else:
-                reply = reply_of(answered)
+                reply = reply_of(desk.recorder.run_id, answered)
                 try:
                     return typed(reply, question.output.read(reply.message))
                 except Unfit as unfit:

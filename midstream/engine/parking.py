@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ PARK_AFTER = 1.0
 DISTANT = 30.0
 """Seconds from now for which it is worth it to park a run."""
 
+_SHORTEST_LOOK = 0.01
 _LONGEST_LOOK = 60.0
 
 Moments = Sequence[float | None]
@@ -36,9 +37,11 @@ class Parked:
 
     Attributes:
         until: The moment that wakes it, in seconds since 1970; None where only an event does.
+        seq: Where the run stood when that was seen; what came after it may be what it waits for.
     """
 
     until: float | None
+    seq: int
 
 
 class Branches:
@@ -109,7 +112,7 @@ class Rest:
         clock: Tells the time of the moments.
         after: Seconds of rest after which the run is parked.
         moments: Returns what the whole run waits for, or None while something is going on.
-        park: Called with the moment that is to wake it, or None.
+        park: Called with the moment that is to wake it, or None for none.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class Rest:
         *,
         after: float,
         moments: Callable[[], Moments | None],
-        park: Callable[[Parked], None],
+        park: Callable[[float | None], None],
     ) -> None:
         self._clock = clock
         self._after = after
@@ -144,10 +147,10 @@ class Rest:
         near = self._clock.now() + DISTANT
         if moments is None or any(moment is not None and moment < near for moment in moments):
             # While something is going on, looking costs nothing that matters, and ever less.
-            self._look_in(min(2 * waited, _LONGEST_LOOK))
+            self._look_in(min(max(2 * waited, _SHORTEST_LOOK), _LONGEST_LOOK))
             return
         self._timer = None
-        self._park(Parked(min((one for one in moments if one is not None), default=None)))
+        self._park(min((one for one in moments if one is not None), default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ class Lot:
         self._wake = wake
         self._places: dict[RunId, Place] = {}
         self._due: list[tuple[float, RunId]] = []
-        self._sooner = asyncio.Event()
+        self._alarm: asyncio.Task[None] | None = None
 
     def __contains__(self, run_id: RunId) -> bool:
         return run_id in self._places
@@ -189,9 +192,12 @@ class Lot:
         self._places[run_id] = place
         if place.until is None:
             return
-        if not self._due or place.until < self._due[0][0]:
-            self._sooner.set()
+        sooner = not self._due or place.until < self._due[0][0]
         heapq.heappush(self._due, (place.until, run_id))
+        if sooner:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.create_task(self._ring())
 
     def take(self, run_id: RunId) -> Place | None:
         """Return the place of a run, which is then free, or None where the run is not here."""
@@ -201,26 +207,20 @@ class Lot:
         """Return every run that is here."""
         return dict(self._places)
 
-    async def watch(self) -> None:
-        """Wake runs when their moments come, for ever; one task for all of them."""
-        while True:
-            self._sooner.clear()
+    async def close(self) -> None:
+        """Wake nobody any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            await asyncio.wait([self._alarm])
+
+    async def _ring(self) -> None:
+        """Wake runs when their moments come, while there are any; one task for all of them."""
+        while self._due:
+            await self._clock.sleep_until(self._due[0][0])
             now = self._clock.now()
             while self._due and self._due[0][0] <= now:
                 moment, run_id = heapq.heappop(self._due)
                 place = self._places.get(run_id)
                 if place is not None and place.until == moment:  # not of an earlier stay
                     self._wake(run_id)
-            await self._nap()
-
-    async def _nap(self) -> None:
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._sooner.wait())]
-        if self._due:
-            waits.append(asyncio.ensure_future(self._clock.sleep_until(self._due[0][0])))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in waits:
-                waiting.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait(waits)
+        self._alarm = None

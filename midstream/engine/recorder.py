@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from midstream.engine.snapshots import Keeper, load_run
@@ -21,7 +22,7 @@ from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES
 from midstream.events.payloads import Fact
-from midstream.events.store import EventStore, Head
+from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
 _LARGEST = 512
@@ -36,6 +37,9 @@ class _Group:
 
     drafts: list[Draft] = field(default_factory=list[Draft])
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    afterwards: list[Callable[[BaseException | None], None]] = field(
+        default_factory=list[Callable[[BaseException | None], None]]
+    )
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
     snapshot: bytes | None = None
@@ -49,6 +53,8 @@ class _Group:
                 waiter.set_result(None)
             else:
                 waiter.set_exception(error)
+        for act in self.afterwards:
+            act(error)
 
 
 class Recorder:
@@ -93,6 +99,11 @@ class Recorder:
         self._keeping: set[asyncio.Task[None]] = set()
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
+
+    @property
+    def store(self) -> EventStore:
+        """Where the run is."""
+        return self._store
 
     def add(
         self,
@@ -157,6 +168,17 @@ class Recorder:
         elif self.error is not None:
             raise self.error
 
+    def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
+        """Call `act` once everything added so far is durable, or with the error because of which it is not.
+
+        What `durable` does for a task, without a task that waits.
+        """
+        group = self._open or (self._flying[-1] if self._flying else None)
+        if group is not None:
+            group.afterwards.append(act)
+        else:
+            act(self.error)
+
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""
         self._newest = max(self._newest, seq)
@@ -211,7 +233,11 @@ class Recorder:
             self._store.append(self.run_id, group.drafts, expected=group.expected, epoch=self.epoch)
         )
         group.sent = sent
-        sent.add_done_callback(lambda future: self._answered(group, future))
+        answered = partial(self._answered, group)
+        if isinstance(sent, Answer):
+            sent.hear = answered
+        else:
+            sent.add_done_callback(answered)
 
     def _answered(self, group: _Group, future: asyncio.Future[Head]) -> None:
         if self._mending is not None or self.error is not None:
