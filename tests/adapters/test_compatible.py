@@ -364,7 +364,7 @@ def test_h045_a_result_carries_the_name_of_its_tool_for_mistral() -> None:
 
 def test_h099_names_of_people_are_not_told_to_groq() -> None:
     """400 for `messages[].name`; and no other field of OpenAI's goes along."""
-    named = {"role": "user", "content": "x", "name": "ada"}
+    named: Any = {"role": "user", "content": "x", "name": "ada"}
     read = Message(role="user", parts=(Text(text="x"),), native=named, dialect="openai")
     read = read.model_copy(update={"unsaid": ("name",)})
     items, kinds = told("groq", read)
@@ -389,7 +389,7 @@ def test_h059_h068_reasoning_goes_back_to_the_server_that_gave_it() -> None:
 
 
 def test_h068_a_server_that_takes_no_reasoning_is_given_none() -> None:
-    native = {"role": "assistant", "content": "y", "reasoning_content": "hm"}
+    native: Any = {"role": "assistant", "content": "y", "reasoning_content": "hm"}
     own = answer(Reasoning(text="hm"), Text(text="y"), origin="strict:m", native=native)
     items, kinds = told(STRICT, user("x"), own)
 
@@ -669,7 +669,8 @@ def test_h114_a_failure_in_any_shape_has_our_type(
     response = httpx2.Response(status, json=body, request=request)
     sdk: Any = openai.AsyncOpenAI(api_key="k")
     error = sdk._make_status_error_from_response(response)
-    found: Any = adapter_of(profile)._ours(error, Failed(profile, "m"))
+    adapter: Any = adapter_of(profile)
+    found: Any = adapter._ours(error, Failed(profile, "m"))
 
     assert type(found) is kind
     assert found.status == status

@@ -254,7 +254,7 @@ def test_h050_a_name_that_does_not_fit_is_mapped_there_and_back(name: str) -> No
 
     assert violations("gemini", request.body) == []
     (alias,) = request.names
-    data = {
+    data: dict[str, Any] = {
         "candidates": [
             {
                 "content": {"parts": [{"functionCall": {"name": alias, "args": {}}}]},
@@ -769,7 +769,7 @@ def test_fields_of_a_request_that_was_read_go_along_to_gemini_only() -> None:
 
 
 def test_hosted_tools_go_home_and_are_a_loss_elsewhere() -> None:
-    body = {
+    body: dict[str, Any] = {
         "contents": [{"role": "user", "parts": [{"text": "x"}]}],
         "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
     }

@@ -692,12 +692,12 @@ def test_h028_an_id_may_come_again_in_a_later_turn_of_responses() -> None:
 
 def test_h049_tools_that_were_added_on_the_way_go_home_and_are_a_loss_elsewhere() -> None:
     """Responses takes them as an item; a list that changes in a run is reported to break the prefix."""
-    added = {
+    added: dict[str, Any] = {
         "type": "additional_tools",
         "role": "developer",
         "tools": [{"type": "function", "name": "rate", "parameters": {}, "strict": True}],
     }
-    body = {"model": "gpt-5", "input": [{"role": "user", "content": "x"}, added]}
+    body: dict[str, Any] = {"model": "gpt-5", "input": [{"role": "user", "content": "x"}, added]}
     assert convert(body, source="openai-responses", target="openai-responses").request == body
     for target in ("openai-chat", "anthropic", "gemini"):
         found = convert(body, source="openai-responses", target=target)
