@@ -15,6 +15,7 @@ from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
 from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
+from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
@@ -31,7 +32,8 @@ _SLICE = 100
 _MAX = 2**63 - 1
 
 _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
-    (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
+    (SELECT max(seq) FROM events WHERE run = r.run), p.uid, r.base
+    FROM runs r LEFT JOIN drivers d ON d.holder = r.holder LEFT JOIN runs p ON p.run = r.parent"""
 
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -51,6 +53,7 @@ class Reader:
         self._kinds = kinds
         self._path = path
         self._names: dict[int, RunId] = {}
+        self._lines: dict[int, tuple[Part, ...]] = {}
 
     async def key(self, run_id: RunId) -> int:
         """Return the number of a run.
@@ -68,23 +71,51 @@ class Reader:
         """Iterate over the events of a run, blobs in place; its number is looked up where it is not known."""
         key = await self.key(run_id) if key is None else key
         last = _MAX if to is None else to
-        while True:
-            rows = await self._rows(
-                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
-                (key, after, last),
-            )
-            for start in range(0, len(rows), _SLICE):
-                part = rows[start : start + _SLICE]
-                events, damage = await self._events(part, {key: run_id})
-                events, earlier = await self._with_blobs(events)
-                for event in events:
-                    yield event
-                damage = earlier or damage
-                if damage is not None:
-                    raise damage
-            if len(rows) < PAGE:
-                return
-            after = rows[-1][1]
+        rows: list[Any] | None = await self._page(key, after, last)
+        parts = [(key, run_id, last)]
+        if not rows or rows[0][1] != after + 1:
+            # Nothing is left to read, or what is wanted begins in a run that this one was forked from.
+            shared = await self._shared(key, after, last)
+            parts, rows = shared + parts, None if shared else rows
+        for part_key, part_id, end in parts:
+            full = True
+            while full:
+                rows = await self._page(part_key, after, end) if rows is None else rows
+                for start in range(0, len(rows), _SLICE):
+                    part = rows[start : start + _SLICE]
+                    events, damage = await self._events(part, {part_key: part_id})
+                    events, earlier = await self._with_blobs(events)
+                    for event in events:
+                        yield event
+                    damage = earlier or damage
+                    if damage is not None:
+                        raise damage
+                full = len(rows) == PAGE
+                after = rows[-1][1] if rows else after
+                rows = None
+
+    async def _page(self, key: int, after: int, last: int) -> list[Any]:
+        return await self._rows(
+            f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
+            (key, after, last),
+        )
+
+    async def _shared(self, key: int, after: int, last: int) -> list[tuple[int, RunId, int]]:
+        """Return the runs that recorded what stands between two events and is not the run's own, and where each ends."""
+        return [
+            (part.key, part.run_id, min(part.to, last))
+            for part in await self.parts(key)
+            if part.to is not None and after < part.to and part.after < last
+        ]
+
+    async def parts(self, key: int) -> tuple[Part, ...]:
+        """Return which run recorded which part of a run's events; it never changes, so it is read once."""
+        known = self._lines.get(key)
+        if known is None:
+            if len(self._lines) >= _NAMES:
+                self._lines.clear()
+            known = self._lines[key] = parts_of(await self._rows(LINEAGE, (key,)))
+        return known
 
     async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
         """Iterate over the events of all runs by position; blobs stay references."""
@@ -251,7 +282,8 @@ def _conditions(query: RunQuery) -> tuple[str, list[Any]]:
 
 
 def _info(row: Sequence[Any]) -> RunInfo:
-    _, uid, graph, status, tags, created_at, epoch, holder, until, seq = row
+    _, uid, graph, status, tags, created_at, epoch, holder, until, seq, parent, base = row
+    tags = orjson.loads(tags)
     return RunInfo(
-        uid, graph, status, orjson.loads(tags), created_at, seq or 0, epoch, holder, until
+        uid, graph, status, tags, created_at, seq or 0, epoch, holder, until, parent, base
     )

@@ -20,7 +20,7 @@ from midstream.projections.topology import Topology, shared_topology
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 1
+VERSION = 2
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -56,6 +56,7 @@ def dump(state: RunState) -> bytes | None:
         **{name: getattr(state, name) for name in _PLAIN},
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
+        "overrides": state.overrides,
         "switches": [astuple(switch) for switch in state.switches],
         "nodes": _nodes(state.topology),
         "latest": [made.address for made in state.latest.values()],
@@ -87,6 +88,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
     state = RunState(
         **fields,
         notes=set(data["notes"]),
+        overrides=tuple(data["overrides"]),
         switches=[Switch(*values) for values in data["switches"]],
         topology=shared_topology(data["graph_digest"], {"nodes": data["nodes"]}),
     )

@@ -12,6 +12,7 @@ from midstream.events.ids import Address, activation, activation_of
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
 from midstream.projections.fold import Handler
+from midstream.projections.returned import returned
 from midstream.projections.topology import Topology, shared_topology
 
 Progress = Literal["running", "waiting", "completed", "failed", "skipped"]
@@ -117,6 +118,7 @@ class RunState:
         threads: For each named thread, the newest model call that was answered.
         open_calls: Addresses of calls that have not ended: open, of unknown outcome, or between two attempts.
         notes: The ids of the notes that were added.
+        overrides: What is asked in place of what the code says, since the run was forked.
     """
 
     seq: int = 0
@@ -147,6 +149,7 @@ class RunState:
     threads: dict[str, str] = field(default_factory=dict[str, str])
     open_calls: dict[str, None] = field(default_factory=dict[str, None])
     notes: set[str] = field(default_factory=set[str])
+    overrides: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def over(self) -> bool:
@@ -194,6 +197,42 @@ def _run_created(state: RunState, event: Event) -> None:
 
 def _run_resumed(state: RunState, event: Event) -> None:
     state.epoch = event.data["epoch"]
+
+
+def _run_forked(state: RunState, event: Event) -> None:
+    data = event.data
+    state.epoch = event.epoch or 0
+    state.cancelling = None  # what was wanted of the parent is not wanted of the fork
+    for address in state.open_calls:
+        state.calls[address].epoch = None  # the driver of the same number was another run's
+    state.inputs = {**state.inputs, **data.get("inputs", {})}
+    for address, output in data.get("outputs", {}).items():
+        if address in state.activations:
+            state.activations[address].output = output
+        else:
+            call = state.calls[address]
+            call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
+    state.overrides = (*state.overrides, *data.get("overrides", ()))
+    if data.get("definition") is not None:
+        _new_shape(state, data)
+
+
+def _new_shape(state: RunState, data: Mapping[str, Any]) -> None:
+    """Go on with another graph: what has run stays, what has not is waited for anew."""
+    state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
+    state.topology = shared_topology(state.graph_digest, data["definition"])
+    state.pending, state.ready = {}, {}
+    for name, node in state.topology.nodes.items():
+        if name in state.latest:
+            continue
+        done = [
+            needed
+            for needed in node.waits_for
+            if needed in state.latest and state.latest[needed].status == "completed"
+        ]
+        state.pending[name] = len(node.waits_for) - len(done)
+        if not state.pending[name]:
+            state.ready[name] = None
 
 
 def _run_paused(state: RunState, event: Event) -> None:
@@ -374,6 +413,7 @@ def _note_added(state: RunState, event: Event) -> None:
 _HANDLERS: Mapping[str, Handler[RunState]] = {
     "run.created": _run_created,
     "run.resumed": _run_resumed,
+    "run.forked": _run_forked,
     "run.paused": _run_paused,
     "run.continued": _run_continued,
     "run.completed": _run_completed,
