@@ -5,13 +5,12 @@ To where it came from, and to the same model, a request goes back as it was.
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from midstream.adapters.changes import loss
 from midstream.adapters.dialect import Dialect, dialect
@@ -19,9 +18,10 @@ from midstream.adapters.imported import Imported
 from midstream.adapters.sse import events
 from midstream.adapters.telling import vendor
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import is_object
+from midstream.adapters.wire import encode, is_object
 from midstream.errors import ConversionError
 from midstream.events.content import Message
+from midstream.events.json_text import read_json
 from midstream.events.payloads import Change
 
 _CARRIED = "stream"
@@ -152,8 +152,8 @@ def _parsed(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return list(events(text))
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return read_json(text)
+    except json.JSONDecodeError as error:
         raise ConversionError(f"the answer is not JSON ({error}): {text[:80]!r}") from error
 
 
@@ -175,7 +175,7 @@ def _rest(read: Imported, *, home: bool) -> tuple[dict[str, Any], list[Change]]:
         if home or key == _CARRIED:
             kept[key] = value
         else:
-            shown = orjson.dumps(value).decode()
+            shown = encode(value).decode()
             detail = (
                 f"{key}={shown[:60]}{'…' if len(shown) > 60 else ''}: a field of its own provider"
             )
