@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,8 +31,8 @@ from midstream.errors import (
     ToolError,
     TransientError,
 )
-from midstream.events.content import Message, ToolCall
-from midstream.events.ids import Address, node_of
+from midstream.events.content import Message, ToolCall, user
+from midstream.events.ids import Address, activation_of, node_of
 from midstream.events.payloads import (
     Cost,
     FinishReason,
@@ -43,7 +43,7 @@ from midstream.events.payloads import (
     Usage,
 )
 from midstream.projections.conversation import parents_for, tool_address
-from midstream.projections.run_state import Call
+from midstream.projections.run_state import Call, RunState
 
 DEADLINE = 600.0
 """Seconds for one attempt of a model call, from sending the request to the whole answer, unless told otherwise."""
@@ -120,6 +120,21 @@ class Question:
                 "what the model is asked", str(error), "pass text that UTF-8 can carry"
             ) from error
 
+    def overridden(self, state: RunState, call: str) -> Question:
+        """Return the question as a fork of the run wants it asked; it is still recognised by what the code says."""
+        asked = self
+        for one in state.overrides:
+            if one.get("step", "") not in ("", node_of(call), activation_of(call), call):
+                continue
+            said, system = one.get("prompt"), one.get("system")
+            asked = replace(
+                asked,
+                messages=asked.messages if said is None else (user(said), *asked.messages[1:]),
+                system=asked.system if system is None else system,
+                settings={**asked.settings, **one.get("settings", {})},
+            )
+        return asked
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -190,6 +205,7 @@ class Models:
         """
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
+        question = question.overridden(desk.state, first)
         address, parents = first, None
         answered: list[Call] = []
         for turn in range(1, question.turns + 1):

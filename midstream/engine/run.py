@@ -11,8 +11,9 @@ from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.adapters.view import View
-from midstream.engine.host import Host
+from midstream.engine.debugging import Debugging
 from midstream.engine.migrate import MigrationPlan, When, plan_migration
+from midstream.engine.moments import Moment
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -25,7 +26,7 @@ from midstream.errors import (
 )
 from midstream.events.content import Message
 from midstream.events.envelope import Event
-from midstream.events.ids import RunId, node_of
+from midstream.events.ids import node_of
 from midstream.events.payloads import (
     ModelSwitched,
     NoteAdded,
@@ -40,10 +41,8 @@ from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
 from midstream.projections.conversation import messages, segments
-from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import Line, line
-from midstream.projections.usage import USAGE, UsageState
 
 ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 """The types of events that end a run; others may still follow, such as notes."""
@@ -65,16 +64,12 @@ class Piece:
     delta: Delta
 
 
-class Run:
+class Run(Debugging):
     """A handle on one run; making one costs nothing, and many may be held on the same run.
 
     Attributes:
         id: The run's id.
     """
-
-    def __init__(self, host: Host, run_id: RunId) -> None:
-        self._host = host
-        self.id = run_id
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -188,33 +183,18 @@ class Run:
             following.cancel()
             await asyncio.wait([following])
 
-    async def state(self, *, at: int | None = None) -> RunState:
-        """Fold the run, up to event number `at` or as far as it is durable.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        state = RunState()
-        async for event in self._host.store.read(self.id, to=at):
-            apply(state, event)
-        return state
-
-    async def usage(self, *, at: int | None = None) -> UsageState:
-        """Return tokens, money and calls, up to event number `at` or so far."""
-        return await fold_async(USAGE, self._host.store.read(self.id, to=at))
-
     async def timeline(self, *, after: int = 0) -> tuple[Line, ...]:
         """Return what happened, one line an event."""
         return tuple([line(event) async for event in self._host.store.read(self.id, after=after)])
 
     async def messages(
-        self, *, step: str | None = None, at: int | None = None
+        self, *, step: str | None = None, at: Moment | None = None
     ) -> tuple[Message, ...]:
         """Return a conversation of the run, neutral.
 
         Args:
             step: A model call, or an activation whose newest conversation is meant; None takes the run's newest.
-            at: As it was after this event.
+            at: As it was at a moment; see `state`.
 
         Raises:
             ConfigError: No model was asked there.
@@ -222,7 +202,7 @@ class Run:
         state = await self.state(at=at)
         return messages(state, _conversation(state, step))
 
-    async def view(self, model: str, *, step: str | None = None, at: int | None = None) -> View:
+    async def view(self, model: str, *, step: str | None = None, at: Moment | None = None) -> View:
         """Return a conversation of the run as a model would be told it; see `messages`.
 
         Args:

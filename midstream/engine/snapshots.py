@@ -32,18 +32,33 @@ async def load_run(store: EventStore, run_id: RunId, *, upto: int | None = None)
     Raises:
         RunNotFoundError: There is no such run.
     """
-    state = await _from_snapshot(store, run_id, upto)
-    if state is None:
+    state = await _from_snapshot(store, run_id, run_id, upto)
+    if state is None and (state := await _from_parents(store, run_id, upto)) is None:
         state = RunState()
         async for event in store.read(run_id, to=upto):
             apply(state, event)
     return state
 
 
-async def _from_snapshot(store: EventStore, run_id: RunId, upto: int | None) -> RunState | None:
-    """Return the state after the newest snapshot and its tail, or None where it is of no use."""
+async def _from_parents(store: EventStore, run_id: RunId, upto: int | None) -> RunState | None:
+    """Return the state of a fork after a snapshot that one of the runs it began as has left, and its tail, or None."""
     try:
-        kept = await store.load_snapshot(run_id, NAME)
+        parts = await store.lineage(run_id)
+    except RunNotFoundError:
+        return None
+    for part in reversed(parts[:-1]):
+        state = await _from_snapshot(store, run_id, part.run_id, upto)
+        if state is not None:
+            return state
+    return None
+
+
+async def _from_snapshot(
+    store: EventStore, run_id: RunId, owner: RunId, upto: int | None
+) -> RunState | None:
+    """Return the state after the newest snapshot of `owner` and its tail in the run, or None where it is of no use."""
+    try:
+        kept = await store.load_snapshot(owner, NAME)
     except RunNotFoundError:
         return None  # whoever reads the log says so
     if kept is None or (upto is not None and kept.seq > upto):

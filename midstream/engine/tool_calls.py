@@ -61,7 +61,11 @@ async def call_tool(
             attempt = call.attempt  # this driver wrote the intent and has not begun
         elif call is not None and call.status == "open" and tool.effect == "unsafe":
             # Its process died between the intent and the outcome: nobody here knows what it did.
-            reason = f"in flight when the driver of epoch {call.epoch} ended"
+            reason = (
+                "in flight where the run was forked"
+                if call.epoch is None
+                else f"in flight when the driver of epoch {call.epoch} ended"
+            )
             desk.recorder.add(ToolUnknown(reason=reason), address)
             await desk.intent()
             continue
