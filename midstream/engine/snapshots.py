@@ -32,7 +32,7 @@ async def load_run(store: EventStore, run_id: RunId, *, upto: int | None = None)
     Raises:
         RunNotFoundError: There is no such run.
     """
-    state = await _from_snapshot(store, run_id, run_id, upto)
+    state = await _from_snapshot(store, run_id, run_id, upto, upto)
     if state is None and (state := await _from_parents(store, run_id, upto)) is None:
         state = RunState()
         async for event in store.read(run_id, to=upto):
@@ -47,21 +47,22 @@ async def _from_parents(store: EventStore, run_id: RunId, upto: int | None) -> R
     except RunNotFoundError:
         return None
     for part in reversed(parts[:-1]):
-        state = await _from_snapshot(store, run_id, part.run_id, upto)
+        newest = part.to if upto is None or part.to is None else min(upto, part.to)
+        state = await _from_snapshot(store, run_id, part.run_id, newest, upto)
         if state is not None:
             return state
     return None
 
 
 async def _from_snapshot(
-    store: EventStore, run_id: RunId, owner: RunId, upto: int | None
+    store: EventStore, run_id: RunId, owner: RunId, newest: int | None, upto: int | None
 ) -> RunState | None:
-    """Return the state after the newest snapshot of `owner` and its tail in the run, or None where it is of no use."""
+    """Return the state after a snapshot of `owner` and its tail in the run, or None where it is of no use or too new."""
     try:
         kept = await store.load_snapshot(owner, NAME)
     except RunNotFoundError:
         return None  # whoever reads the log says so
-    if kept is None or (upto is not None and kept.seq > upto):
+    if kept is None or (newest is not None and kept.seq > newest):
         return None
     state = restore(kept.body)
     if state is None or state.seq != kept.seq:

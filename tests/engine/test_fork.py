@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, Run, tool
 from midstream.adapters.scripted import Script
+from midstream.engine.snapshots import load_run
 from midstream.errors import ConfigError, GraphError, RunExistsError
 from midstream.events.codec import encode
 from midstream.events.content import Message
@@ -17,6 +18,8 @@ from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
 from midstream.events.payloads import RunForked
+from midstream.events.store import Snapshot
+from midstream.projections.run_snapshot import NAME, dump
 from midstream.projections.run_state import RunState, fold_run
 from tests.conftest import MakeEngine
 from tests.engine.stage import Door, history, types
@@ -288,6 +291,24 @@ async def test_a_fork_whose_code_is_not_known_must_be_a_paused_one() -> None:
     async with Engine(store, models=MODELS, graphs=(trip(),)) as engine:
         fork = await engine.run(fork.id).resume()
         assert await fork == "! <1 days: <sights in Tokyo>>"
+
+
+async def test_a_fork_of_a_long_run_begins_from_its_parents_snapshot_if_that_is_older(
+    make_engine: MakeEngine,
+) -> None:
+    engine = await make_engine(models=MODELS)
+    run = await ended(engine)
+    state = await load_run(engine.store, RunId("r"), upto=2)
+    log = await history(run)
+    body = dump(state)
+    assert body is not None
+    marked = body.replace(b"Tokyo", b"Kyoto")
+    await engine.store.save_snapshot(RunId("r"), NAME, Snapshot(2, log[1].digest, marked))
+    early, late = await run.fork(at=1, paused=True), await run.fork(at=3, paused=True)
+    assert (await load_run(engine.store, early.id)).inputs == {"city": "Tokyo"}
+    assert (await load_run(engine.store, late.id)).inputs == {"city": "Kyoto"}
+    deeper = await late.fork(paused=True)
+    assert (await load_run(engine.store, deeper.id)).inputs == {"city": "Kyoto"}
 
 
 # Laws
