@@ -26,6 +26,9 @@ GROUPS = {
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
+    "question": "People",
+    "context": "Conversations that are too long",
+    "message": "Conversations that somebody goes on with",
     "note": "The host",
 }
 

@@ -17,7 +17,7 @@ NAMES: Mapping[str, str] = {
     "anthropic": "midstream.adapters.anthropic.wire_format",
     "gemini": "midstream.adapters.gemini.wire_format",
 }
-"""Where each wire format is, imported only when it is asked for; not each is in every release."""
+"""Where each wire format is, imported only when it is asked for."""
 
 
 class Assembling(Protocol):
@@ -43,6 +43,11 @@ class Dialect(Protocol):
     @property
     def model(self) -> str:
         """What is asked where nobody names a model."""
+        ...
+
+    @property
+    def streams(self) -> bool:
+        """A field `stream` of a request asks for a stream; elsewhere the address does."""
         ...
 
     def read(self, body: Mapping[str, Any]) -> Imported:

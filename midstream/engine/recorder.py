@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from midstream.engine.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
-from midstream.events.codec import encode
+from midstream.events.codec import encode, encode_plain
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES
@@ -62,6 +63,9 @@ class Recorder:
         changed: Called after events of others were found and folded.
         always_replay: Fold the whole log anew after each append, to show that nothing else is needed.
     """
+
+    paced = False
+    """Everything has its turn, and answers come from elsewhere; see `Tape`."""
 
     def __init__(
         self,
@@ -113,7 +117,15 @@ class Recorder:
             raise self.error
         at = int(self._clock() * 1_000_000)
         step = None if address is None else Address(address)
-        draft = encode(payload, at=at, actor=actor, cause=cause, address=step)
+        self._take(encode(payload, at=at, actor=actor, cause=cause, address=step))
+
+    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
+        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`."""
+        if self.error is not None:
+            raise self.error
+        self._take(encode_plain(type_, data, at=int(self._clock() * 1_000_000), address=address))
+
+    def _take(self, draft: Draft) -> None:
         group = self._open
         if group is None:
             group = self._open = _Group()
@@ -147,6 +159,22 @@ class Recorder:
             await waiter
         elif self.error is not None:
             raise self.error
+
+    async def turn(self, address: str, *, closing: bool = False) -> None:
+        """Wait until it is this step's turn, which is at once, unless this is `paced`.
+
+        Args:
+            address: The step that is about to act.
+            closing: Or what it left open is about to be closed.
+        """
+
+    async def outcome(self, address: str) -> bool:
+        """Say whether the outcome of a call is given from elsewhere, once it is there; only if this is `paced`."""
+        return False
+
+    def deadline(self, address: str, seconds: float | None) -> asyncio.Timeout:
+        """Return the deadline of an attempt of an activation."""
+        return asyncio.timeout(seconds)
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.adapters.view import View
+from midstream.engine.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.debugging import Debugging
 from midstream.engine.migrate import MigrationPlan, When, plan_migration
 from midstream.engine.moments import Moment
+from midstream.engine.people import MISSING
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -28,6 +30,7 @@ from midstream.events.content import Message
 from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.events.payloads import (
+    Fact,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -48,7 +51,6 @@ ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 """The types of events that end a run; others may still follow, such as notes."""
 
 _BUFFER = 1024
-_MISSING: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,11 +349,49 @@ class Run(Debugging):
         payload = NoteAdded(id=uuid.uuid4().hex, data=plain(data, "note"))
         await self._host.append(self.id, payload, actor=_actor(by))
 
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return what the run asks people and has not been told, in the order in which it was asked.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        return open_questions(self.id, await self.state())
+
+    async def answer(
+        self,
+        question: str,
+        *,
+        approved: bool | None = None,
+        value: Any = MISSING,
+        arguments: Mapping[str, Any] | None = None,
+        by: str = "",
+    ) -> None:
+        """Answer a question, from any process; once, durable when this returns.
+
+        Args:
+            question: Its id, or its address.
+            approved: Yes or no, where that is asked.
+            value: The value that is asked for; beside yes or no, a remark.
+            arguments: Arguments of the tool call that are to be other ones.
+            by: Who answers.
+
+        Raises:
+            AnswerError: It is refused, and nothing was recorded: there is no such question, somebody was quicker, its time
+                is over, or it is not what was asked for.
+            RunNotFoundError: There is no such run.
+        """
+        given = Given(approved, value, arguments, by)
+
+        def make(state: RunState) -> tuple[str, Fact]:
+            return check(self.id, state, question, given, now=self._host.clock.now())
+
+        await self._host.append_checked(self.id, make, actor=_actor(by))
+
     async def settle(
         self,
         step: str,
         *,
-        result: Any = _MISSING,
+        result: Any = MISSING,
         error: str = "",
         retry: bool = False,
         by: str = "",
@@ -369,7 +409,7 @@ class Run(Debugging):
             ConfigError: Not exactly one of the three is given.
             ToolError: There is no such call, or its outcome is known.
         """
-        if (result is not _MISSING) + bool(error) + retry != 1:
+        if (result is not MISSING) + bool(error) + retry != 1:
             raise ConfigError("settle takes exactly one of result=, error= and retry=True")
         call = (await self.state()).calls.get(step)
         if call is None or call.status != "unknown":
