@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -73,6 +74,21 @@ class Dialect(Protocol):
     def parse(self, data: Any, model: str) -> ModelResponse:
         """Return a whole answer of the model."""
         ...
+
+
+def default_model(provider: str) -> str:
+    """Return the model that a provider is asked for where nobody names one.
+
+    Raises:
+        ConfigError: No wire format of this release is of that provider.
+    """
+    for name in NAMES:
+        with suppress(ConfigError):
+            if dialect(name).provider == provider:
+                return dialect(name).model
+    raise ConfigError(
+        f"provider {provider!r} has no usual model; name one, as in '{provider}:MODEL'"
+    )
 
 
 def dialect(name: str) -> Dialect:

@@ -12,6 +12,7 @@ _DRAWN: Mapping[str, frozenset[str]] = {
     "tool.requested": frozenset(("key",)),
     "tool.unknown": frozenset(("reason",)),
     "timer.set": frozenset(("until",)),
+    "question.asked": frozenset(("id", "deadline")),
     "value.recorded": frozenset(("value",)),
     "node.failed": frozenset(("traceback",)),
     "model.aborted": frozenset(("text",)),
@@ -31,7 +32,14 @@ _VIEW = frozenset(("view", "changes"))
 _ASKED = frozenset(("model", "view", "changes"))
 
 _BEGINNINGS = frozenset(
-    ("node.scheduled", "node.started", "model.requested", "tool.requested", "timer.set")
+    (
+        "node.scheduled",
+        "node.started",
+        "model.requested",
+        "tool.requested",
+        "timer.set",
+        "question.asked",
+    )
 )
 
 OUTCOMES = frozenset(
@@ -46,6 +54,8 @@ OUTCOMES = frozenset(
         "timer.fired",
         "question.answered",
         "question.expired",
+        "question.withdrawn",
+        "timer.cancelled",
     )
 )
 """What the world answers; on replay, the log does."""
@@ -133,7 +143,7 @@ def _closes(event: Event) -> bool:
             return event.data["reason"] == "cancelled"
         case "tool.failed":
             return event.data["kind"] == "cancelled"
-        case "timer.fired":
-            return True
+        case "timer.cancelled" | "question.withdrawn":
+            return event.data.get("reason") == "cancelled"
         case _:
             return False

@@ -9,7 +9,8 @@ from midstream.engine.fork import Changes, plan_fork
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host
 from midstream.engine.moments import Moment, cut_at, moment_seq
-from midstream.errors import ConcurrencyError, ConfigError, RunExistsError
+from midstream.engine.replay import PATIENCE, ReplayReport, replay_run
+from midstream.errors import ConcurrencyError, ConfigError, GraphError, RunExistsError
 from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState
@@ -130,3 +131,51 @@ class Debugging:
             if RUN_ID.fullmatch(name) and await self._host.store.head(name) is None:
                 return name
         return new_run_id()
+
+    async def replay(
+        self,
+        *,
+        graph: Graph | None = None,
+        strict: bool = True,
+        at: Moment | None = None,
+        patience: float = PATIENCE,
+    ) -> ReplayReport:
+        """Run today's code against the log: no model, tool, clock or network, answers come from the log.
+
+        Of a fork, what happened since it was forked is replayed; the rest is its parent's.
+
+        Args:
+            graph: The code; None takes what is registered under the graph's name.
+            strict: Compare how things are told, too: views by digest, tool descriptions, messages of errors, the graph's
+                shape. Otherwise only what was decided, asked and returned.
+            at: Only up to this moment.
+            patience: Seconds to wait for code that does something of its own, such as a thread.
+
+        Returns:
+            `identical`, or the first divergence.
+
+        Raises:
+            GraphError: The code is not known here.
+            RunNotFoundError: There is no such run.
+        """
+        host = self._host
+        code = graph
+        if code is None:
+            name = (await cut_at(host.store, self.id, 1)).state.graph
+            code = host.graphs.get(name)
+            if code is None:
+                known = ", ".join(sorted(host.graphs)) or "none"
+                raise GraphError(
+                    f"run {self.id!r} needs the code of graph {name!r}; known here: {known}. "
+                    "Pass graphs=[…] to the engine, or graph= to replay"
+                )
+        upto = await moment_seq(host.store, self.id, at)
+        return await replay_run(
+            host.store,
+            self.id,
+            code,
+            host.providers,
+            strict=strict,
+            upto=upto,
+            patience=patience,
+        )

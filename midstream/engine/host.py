@@ -104,13 +104,13 @@ class Host:
         self._unwatch = self.store.watch(self._noticed)
         await self._beat()
         self._tasks.append(asyncio.create_task(self._every(self.lease / 3, self._beat)))
-        self._tasks.append(asyncio.create_task(self.lot.watch()))
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
 
     async def close(self) -> None:
         """Stop driving; every run can be resumed at once by whoever wants to. No task is left."""
         self._unwatch()
+        await self.lot.close()
         own = (*self._tasks, *self._waking)
         for task in own:
             task.cancel()

@@ -105,6 +105,8 @@ class Models:
         self, desk: Desk, question: Question, calls: Mapping[Address, ToolCall], lane: str
     ) -> None:
         await desk.gate()
+        if (fresh := next((one for one in calls if desk.call(one) is None), None)) is not None:
+            await desk.turn(fresh)
         request_all(desk, question.tools, calls, lane=lane)
 
         asking = asyncio.current_task()

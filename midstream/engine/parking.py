@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,7 +176,7 @@ class Lot:
         self._wake = wake
         self._places: dict[RunId, Place] = {}
         self._due: list[tuple[float, RunId]] = []
-        self._sooner = asyncio.Event()
+        self._alarm: asyncio.Task[None] | None = None
 
     def __contains__(self, run_id: RunId) -> bool:
         return run_id in self._places
@@ -189,9 +189,12 @@ class Lot:
         self._places[run_id] = place
         if place.until is None:
             return
-        if not self._due or place.until < self._due[0][0]:
-            self._sooner.set()
+        sooner = not self._due or place.until < self._due[0][0]
         heapq.heappush(self._due, (place.until, run_id))
+        if sooner:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.create_task(self._ring())
 
     def take(self, run_id: RunId) -> Place | None:
         """Return the place of a run, which is then free, or None where the run is not here."""
@@ -201,26 +204,20 @@ class Lot:
         """Return every run that is here."""
         return dict(self._places)
 
-    async def watch(self) -> None:
-        """Wake runs when their moments come, for ever; one task for all of them."""
-        while True:
-            self._sooner.clear()
+    async def close(self) -> None:
+        """Wake nobody any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            await asyncio.wait([self._alarm])
+
+    async def _ring(self) -> None:
+        """Wake runs when their moments come, while there are any; one task for all of them."""
+        while self._due:
+            await self._clock.sleep_until(self._due[0][0])
             now = self._clock.now()
             while self._due and self._due[0][0] <= now:
                 moment, run_id = heapq.heappop(self._due)
                 place = self._places.get(run_id)
                 if place is not None and place.until == moment:  # not of an earlier stay
                     self._wake(run_id)
-            await self._nap()
-
-    async def _nap(self) -> None:
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._sooner.wait())]
-        if self._due:
-            waits.append(asyncio.ensure_future(self._clock.sleep_until(self._due[0][0])))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in waits:
-                waiting.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait(waits)
+        self._alarm = None

@@ -36,6 +36,9 @@ class _Group:
 
     drafts: list[Draft] = field(default_factory=list[Draft])
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    afterwards: list[Callable[[BaseException | None], None]] = field(
+        default_factory=list[Callable[[BaseException | None], None]]
+    )
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
     snapshot: bytes | None = None
@@ -49,6 +52,8 @@ class _Group:
                 waiter.set_result(None)
             else:
                 waiter.set_exception(error)
+        for act in self.afterwards:
+            act(error)
 
 
 class Recorder:
@@ -175,6 +180,17 @@ class Recorder:
     def deadline(self, address: str, seconds: float | None) -> asyncio.Timeout:
         """Return the deadline of an attempt of an activation."""
         return asyncio.timeout(seconds)
+
+    def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
+        """Call `act` once everything added so far is durable, or with the error because of which it is not.
+
+        What `durable` does for a task, without a task that waits.
+        """
+        group = self._open or (self._flying[-1] if self._flying else None)
+        if group is not None:
+            group.afterwards.append(act)
+        else:
+            act(self.error)
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""

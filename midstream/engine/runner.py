@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
+from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
 
@@ -58,6 +59,7 @@ class Runner:
         models: Asks models.
         always_replay: See `Engine`.
         park_after: See `Engine`.
+        recorder: Writes its events; None makes one that does.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Runner:
         models: Models,
         always_replay: bool = False,
         park_after: float = PARK_AFTER,
+        recorder: Recorder | None = None,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -85,7 +88,7 @@ class Runner:
         self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
-        self.recorder = Recorder(
+        self.recorder = recorder or Recorder(
             store,
             run_id,
             state,
@@ -123,6 +126,7 @@ class Runner:
         finally:
             # Before anything else is waited for: nothing may begin any more.
             self._rest.stop()
+            self._closing = True  # what was to begin once it is durable does not
             await self._stop_tasks()
             await self.recorder.settle()
             await self.recorder.let_go()
@@ -226,19 +230,40 @@ class Runner:
                 self.recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 
     def _begin(self, activation: Activation) -> None:
-        address = activation.address
-        task = asyncio.create_task(self._activate(Address(address)), name=f"midstream:{address}")
-        self._tasks[address] = task
-        task.add_done_callback(lambda done: self._task_done(address, done))
-
-    def _task_done(self, address: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(address) is task:
-            del self._tasks[address]
-        if task.cancelled():
+        address = Address(activation.address)
+        if self.graph.nodes[activation.node].pure or activation.status == "waiting":
+            self._spawn(address)
             return
-        error = task.exception()
-        if error is not None:
+        context = copy_context()
+
+        def spawn(error: BaseException | None) -> None:
+            if error is not None:
+                self._end(error)
+            elif not self._closing:
+                self._spawn(address, context, durable=True)
+
+        # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+        self.recorder.when_durable(spawn)
+
+    def _spawn(
+        self, address: Address, context: ContextVars | None = None, *, durable: bool = False
+    ) -> None:
+        self._tasks[address] = asyncio.get_running_loop().create_task(
+            self._task(address, durable=durable), name=f"midstream:{address}", context=context
+        )
+
+    async def _task(self, address: Address, *, durable: bool) -> None:
+        try:
+            await self._activate(address, durable=durable)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # nobody else awaits this: it ends the driving
             self._end(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            if self._tasks.get(address) is asyncio.current_task():
+                del self._tasks[address]
 
     def _end(self, outcome: BaseException | Parked | None) -> None:
         if self._ended.done():
@@ -274,8 +299,8 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _activate(self, address: Address) -> None:
-        """Run an activation, and whatever is left to its task after it."""
+    async def _activate(self, address: Address, *, durable: bool) -> None:
+        """Run an activation, of which `durable` says whether its beginning is, and what is left to its task after it."""
         following: Address | None = address
         run = 0
         on_own_branch()
@@ -285,12 +310,13 @@ class Runner:
             if run % _BREATH == 0:
                 await asyncio.sleep(0)
             node = self.graph.nodes[self.state.activations[following].node]
-            await self._attempts(node, following)
+            await self._attempts(node, following, durable=durable)
+            durable = False
             # What a node has left in its context is not for the next one to find.
             kept = self._next(keep=copy_context() == found)
             following = None if kept is None else Address(kept.address)
 
-    async def _attempts(self, node: Node, address: Address) -> None:
+    async def _attempts(self, node: Node, address: Address, *, durable: bool) -> None:
         """Run an activation's attempts until it has ended."""
         while True:
             activation = self.state.activations[address]
@@ -298,9 +324,11 @@ class Runner:
                 self._rest.begun()
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self.state.status != "paused")
+                await self._turn(address)
                 self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
-            if not node.pure:
+            if not node.pure and not durable:
                 await self.recorder.durable()
+            durable = False
             try:
                 await self._attempt(node, address)
             except Restart:
@@ -316,6 +344,8 @@ class Runner:
         attempt = self.state.activations[address].attempt
         try:
             output = await self._call(node, address, attempt)
+            if self.recorder.paced:
+                await self._turn(address)
             data = {} if output is None else {"output": output}
             self.recorder.add_plain("node.completed", data, address)
         except StoreError:
@@ -325,22 +355,22 @@ class Runner:
             if self._closing or (current is not None and current.cancelling()):
                 raise
             # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
-            self._failed(node, address, attempt, "cancelled", shown(error), error)
+            await self._failed(node, address, attempt, "cancelled", shown(error), error)
         except TimeoutError as error:
             limit = f"took longer than {node.timeout} s" if node.timeout else shown(error)
-            self._failed(node, address, attempt, "timeout", limit, error)
+            await self._failed(node, address, attempt, "timeout", limit, error)
         except ExceptionGroup as group:
             if group.subgroup(StoreError) is not None:
                 raise
             first = _first(group)
-            self._failed(node, address, attempt, _kind(first), shown(first), first)
+            await self._failed(node, address, attempt, _kind(first), shown(first), first)
         except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            self._failed(node, address, attempt, _kind(error), shown(error), error)
+            await self._failed(node, address, attempt, _kind(error), shown(error), error)
 
     async def _call(self, node: Node, address: Address, attempt: int) -> Any:
         activation = self.state.activations[address]
         if not node.wants_context:
-            output = await self._invoke(node, bind(node, self.state, activation, None))
+            output = await self._invoke(node, address, bind(node, self.state, activation, None))
             return plain(output, f"output of node {node.name!r}")
         desk = Desk(
             self.recorder,
@@ -356,7 +386,7 @@ class Runner:
         self._desks[address] = desk
         strays = False
         try:
-            output = await self._invoke(node, arguments)
+            output = await self._invoke(node, address, arguments)
         except Exception:
             if desk.torn:
                 raise Restart from None
@@ -367,13 +397,19 @@ class Runner:
         if desk.torn:
             raise Restart
         if strays:
+            await self._turn(address, closing=True)
             self._leave_all(address, None)
         return plain(output, f"output of node {node.name!r}")
 
-    async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
+    async def _turn(self, address: Address, *, closing: bool = False) -> None:
+        """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
+        if self.recorder.paced:
+            await self.recorder.turn(address, closing=closing)
+
+    async def _invoke(self, node: Node, address: Address, arguments: dict[str, Any]) -> Any:
         if node.timeout is None:
             return await self._result(node, arguments)
-        async with asyncio.timeout(node.timeout):
+        async with self.recorder.deadline(address, node.timeout):
             return await self._result(node, arguments)
 
     async def _result(self, node: Node, arguments: dict[str, Any]) -> Any:
@@ -382,7 +418,7 @@ class Runner:
         made = node.function(**arguments)
         return await made if inspect.isawaitable(made) else made
 
-    def _failed(
+    async def _failed(
         self,
         node: Node,
         address: Address,
@@ -392,6 +428,7 @@ class Runner:
         error: BaseException,
     ) -> None:
         """Close what the attempt left open, and record its failure."""
+        await self._turn(address, closing=True)
         retry_at = node.retry.due(
             kind, attempt, now=self._clock.now(), seed=f"{self.recorder.run_id}/{address}"
         )

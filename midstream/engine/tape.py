@@ -13,11 +13,12 @@ from asyncio import tasks as asyncio_tasks
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from midstream.engine.compared import OUTCOMES, as_heard, changed, foreign
 from midstream.engine.recorder import Recorder
 from midstream.errors import StoreError
-from midstream.events.codec import encode
+from midstream.events.codec import encode, encode_plain
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId, activation_of
 from midstream.events.payloads import Fact
@@ -64,6 +65,7 @@ class _Turn:
     address: str
     closing: bool
     granted: asyncio.Future[None]
+    task: asyncio.Task[Any] | None
 
 
 class Tape(Recorder):
@@ -109,7 +111,7 @@ class Tape(Recorder):
         self._turns: list[_Turn] = []
         self._waits: dict[str, list[asyncio.Future[None]]] = {}
         self._deadlines: dict[str, asyncio.Timeout] = {}
-        self._granted = False
+        self._granted: asyncio.Task[Any] | None = None
         self._released: str | None = None
         self._quiet = 0
         self._kicked = False
@@ -126,11 +128,21 @@ class Tape(Recorder):
         actor: str = ENGINE,
     ) -> None:
         """Compare a fact with the log, and fold what the log says; see `Recorder.add`."""
+        step = None if address is None else Address(address)
+        self._compare(encode(payload, at=int(self.now * 1e6), actor=actor, address=step))
+
+    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
+        """See `Recorder.add_plain`."""
+        self._compare(encode_plain(type_, data, at=int(self.now * 1e6), address=address))
+
+    def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
+        """See `Recorder.when_durable`."""
+        act(self.error)
+
+    def _compare(self, draft: Draft) -> None:
         if self.error is not None:
             raise self.error
-        step = None if address is None else Address(address)
-        draft = encode(payload, at=int(self.now * 1e6), actor=actor, address=step)
-        self._granted = False
+        self._granted = None
         self._play_foreign()
         event = self._matching(draft)
         if event is None:
@@ -155,6 +167,15 @@ class Tape(Recorder):
     def noticed(self, seq: int) -> None:
         """See `Recorder.noticed`."""
 
+    async def rest(self) -> None:
+        """Play what others said after the end, and see whether the driver should have done more."""
+        if self.error is None:
+            self._play_foreign()
+            if self._events:
+                self._diverge(self._events[0], None, ())
+            else:
+                self._end(None)
+
     async def settle(self) -> None:
         """See `Recorder.settle`."""
 
@@ -165,8 +186,10 @@ class Tape(Recorder):
         """Wait until it is the turn of this step in the log; see `Recorder.turn`."""
         if self.error is not None:
             raise self.error
-        made = _Turn(address, closing, asyncio.get_running_loop().create_future())
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        made = _Turn(address, closing, waiter, asyncio.current_task())
         self._turns.append(made)
+        self._gives_up()
         self._kick()
         try:
             await made.granted
@@ -180,6 +203,7 @@ class Tape(Recorder):
             raise self.error
         wait: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waits.setdefault(address, []).append(wait)
+        self._gives_up()
         self._kick()
         try:
             await wait
@@ -193,6 +217,11 @@ class Tape(Recorder):
         return made
 
     # Playing
+
+    def _gives_up(self) -> None:
+        """Take the turn from a task that waits for something else before it used it."""
+        if self._granted is not None and self._granted is asyncio.current_task():
+            self._granted = None
 
     def _kick(self) -> None:
         self._quiet = 0
@@ -217,7 +246,9 @@ class Tape(Recorder):
             return
         if not self._events:
             self._end(None)
-        elif not self._granted and (self._answer(self._events[0]) or self._grant(self._events[0])):
+        elif self._granted is None and (
+            self._answer(self._events[0]) or self._grant(self._events[0])
+        ):
             self._quiet = 0
             self._soon()
         else:
@@ -254,7 +285,7 @@ class Tape(Recorder):
         """Let whoever waits for this turn have it."""
         for made in self._turns:
             if not made.granted.done() and _fits(made, event):
-                self._granted = True
+                self._granted = made.task
                 made.granted.set_result(None)
                 return True
         return False
@@ -279,7 +310,7 @@ class Tape(Recorder):
         self._timer = None
         if self.error is not None or not self._events or self._events[0] is not event:
             return
-        self._granted = False
+        self._granted = None
         passed = self._deadlines.pop(event.address or "", None)
         if passed is not None and event.data.get("kind") == "timeout":
             passed.reschedule(asyncio.get_running_loop().time())
@@ -290,7 +321,7 @@ class Tape(Recorder):
             self._diverge(event, None, ())
             return
         self._released = culprit.address
-        self._granted = True
+        self._granted = culprit.task
         culprit.granted.set_result(None)
         self._kick()
 
@@ -353,7 +384,8 @@ class Tape(Recorder):
 def _fits(made: _Turn, event: Event) -> bool:
     if made.closing:
         return activation_of(event.address or "") == made.address
-    return made.address == event.address
+    address = event.address or ""
+    return address == made.address or address.startswith(f"{made.address}/")
 
 
 def _place() -> tuple[str, int]:

@@ -91,13 +91,10 @@ async def test_what_is_selected_and_what_is_left_out_are_the_whole(
             async for page in store.select(RUN, to=8, without=without, within=within)
             for event in page
         ]
-        wanted = [
-            event for event in events[:8] if (event.type not in without) if within is None
-        ] or [
-            event
-            for event in events[:8]
-            if within is not None
-            and event.type in without
-            and activation_of(event.address or "") in within
-        ]
-        assert found == wanted
+        inside = within or []
+        left_out = [event for event in events[:8] if event.type in without]
+        assert found == (
+            [event for event in events[:8] if event not in left_out]
+            if within is None
+            else [event for event in left_out if activation_of(event.address or "") in inside]
+        )

@@ -150,7 +150,7 @@ def _said(response: Any) -> tuple[list[str], bool]:
         return ([arguments_text(response)] if response else []), False
     (key, value), *_ = response.items()
     if isinstance(value, str):
-        return ([value] if value or key == "error" else []), key == "error"
+        return ([value] if value else []), key == "error"
     if is_array(value) and len(value) > 1 and all(isinstance(item, str) for item in value):
         return list(value), key == "error"
     return [arguments_text(value)], key == "error"
