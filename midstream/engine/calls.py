@@ -71,7 +71,7 @@ class Desk:
         self.recorder = recorder
         self.activation = activation
         self.clock = clock
-        self.claims = Claims(activation)
+        self.claims = Claims(activation, recorder.foreseen)
         self.branches = Branches(self.claims)
         self._changed = changed
         self._rest = rest

@@ -9,7 +9,7 @@ still missing. Payloads refer to steps by address, so they stay right when their
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,8 @@ class Recorder:
 
     paced = False
     """Everything has its turn, and answers come from elsewhere; see `Tape`."""
+    foreseen: Mapping[str, Mapping[str, str]] | None = None
+    """See `Claims`."""
 
     def __init__(
         self,

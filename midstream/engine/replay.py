@@ -144,14 +144,15 @@ class _Rendering(Providers):
         try:
             await self._known.ready(model)
         except ConfigError:
-            self.adapter(model)
+            self.adapter(model)  # or it is not even a name
 
     def adapter(self, model: str) -> tuple[Adapter, str]:
         try:
             return self._known.adapter(model)
         except ConfigError:
-            provider, _, name = model.rpartition(":")
-            provider = provider or "unknown"
+            provider, colon, name = model.rpartition(":")
+            if not colon:
+                raise
             if provider not in self._unknown:
                 self._unknown[provider] = ScriptedAdapter({}, provider=provider)
             return self._unknown[provider], name

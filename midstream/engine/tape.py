@@ -105,6 +105,7 @@ class Tape(Recorder):
         """Done when there is no more to play, or the code has diverged."""
         self.now = events[0].at / 1e6 if events else 0.0
         self._events = as_heard(events)
+        self.foreseen = _foreseen(self._events)
         self._strict = strict
         self._patience = patience
         self._viewed = viewed
@@ -256,10 +257,21 @@ class Tape(Recorder):
 
     def _play_foreign(self) -> bool:
         played = False
-        while self._events and foreign(self._events[0]) and not self._waited_for(self._events[0]):
-            self._play(self._events[0])
+        while self._events and not self._waited_for(event := self._events[0]):
+            if not foreign(event) and not self._too_late(event):
+                break
+            self._play(event)
             played = True
         return played
+
+    def _too_late(self, event: Event) -> bool:
+        """Say whether an outcome came when the call had one already, as where a person answers at the last moment."""
+        call = self.state.calls.get(event.address or "")
+        return (
+            event.type in OUTCOMES
+            and call is not None
+            and call.status in ("completed", "failed", "aborted")
+        )
 
     def _waited_for(self, event: Event) -> bool:
         return event.type in OUTCOMES and bool(self._waits.get(event.address or ""))
@@ -379,6 +391,15 @@ class Tape(Recorder):
         if not self.finished.done():
             self.finished.set_result(None)
         return ended
+
+
+def _foreseen(events: Sequence[Event]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for event in events:
+        if event.address is not None and event.type.endswith((".requested", ".asked")):
+            lanes = found.setdefault(event.address.rpartition("#")[0], {})
+            lanes.setdefault(event.address, event.data.get("lane", ""))
+    return found
 
 
 def _fits(made: _Turn, event: Event) -> bool:
