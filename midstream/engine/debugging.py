@@ -9,9 +9,11 @@ from midstream.engine.fork import Changes, plan_fork
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host
 from midstream.engine.moments import Moment, cut_at, moment_seq
+from midstream.engine.parting import diff_stored
 from midstream.engine.replay import PATIENCE, ReplayReport, replay_run
 from midstream.errors import ConcurrencyError, ConfigError, GraphError, RunExistsError
 from midstream.events.ids import RUN_ID, RunId, new_run_id
+from midstream.projections.diff import RunDiff
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState
 from midstream.projections.trace import Trace, trace_of
@@ -179,3 +181,20 @@ class Debugging:
             upto=upto,
             patience=patience,
         )
+
+    async def diff(
+        self, other: Self | str, *, at: Moment | None = None, other_at: Moment | None = None
+    ) -> RunDiff:
+        """Return where this run and another one part, why, and what that made differ.
+
+        Args:
+            other: The other run, or its id.
+            at: Of this run, only up to this moment.
+            other_at: Of the other run, likewise.
+
+        Raises:
+            ConfigError: A run has no such moment.
+            RunNotFoundError: One of them does not exist.
+        """
+        right = RunId(other) if isinstance(other, str) else other.id
+        return await diff_stored(self._host.store, self.id, right, left_at=at, right_at=other_at)
