@@ -5,8 +5,10 @@ from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.engine import Engine
 from midstream.engine.graph import From, Graph, Node
+from midstream.engine.limits import Limits
 from midstream.engine.migrate import MigrationPlan
 from midstream.engine.model_calls import Reply
+from midstream.engine.node import Continue
 from midstream.engine.people import Answered
 from midstream.engine.retry import Retry
 from midstream.engine.run import Piece, Run
@@ -18,9 +20,11 @@ __all__ = [
     "Answered",
     "Clock",
     "Context",
+    "Continue",
     "Engine",
     "From",
     "Graph",
+    "Limits",
     "MigrationPlan",
     "Node",
     "OpenQuestion",

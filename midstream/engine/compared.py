@@ -62,8 +62,9 @@ OUTCOMES = frozenset(
 
 
 def foreign(event: Event) -> bool:
-    """Say whether an event is a wish or a word of somebody else: taken from the log as it is."""
-    return event.epoch is None or event.actor != ENGINE
+    """Say whether an event is a wish or a word of somebody else, or of the clock: taken from the log as it is."""
+    by_the_clock = event.type == "limit.reached" and event.data["limit"] == "seconds"
+    return event.epoch is None or event.actor != ENGINE or by_the_clock
 
 
 def changed(

@@ -11,6 +11,7 @@ from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.engine.answers import Given, OpenQuestion, check, open_questions
+from midstream.engine.continuing import parked
 from midstream.engine.debugging import Debugging
 from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
 from midstream.engine.moments import Moment
@@ -26,11 +27,12 @@ from midstream.errors import (
     StoreError,
     ToolError,
 )
-from midstream.events.content import Message
+from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.events.payloads import (
     Fact,
+    MessageAdded,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -114,7 +116,9 @@ class Run(Debugging):
             case _:
                 failures = [
                     NodeError(
-                        f"{failure['address']}: {failure['kind']}: {failure['message']}",
+                        ": ".join(
+                            filter(None, (failure["address"], failure["kind"], failure["message"]))
+                        ),
                         node=node_of(failure["address"]),
                         kind=failure["kind"],
                     )
@@ -374,6 +378,40 @@ class Run(Debugging):
             if not paused:
                 raise
         return self
+
+    async def say(self, message: str | Message | None, *, by: str = "") -> None:
+        """Say something in a conversation that goes on; its node hears it with `Context.listen`.
+
+        Args:
+            message: What is said; None says that nobody will say more.
+            by: Who says it.
+
+        Raises:
+            ConfigError: The run has ended, so nobody would hear it.
+        """
+        state = await self.state()
+        if state.over:
+            raise ConfigError(
+                f"run {self.id!r} has ended ({state.status}); nobody hears it any more"
+            )
+        said = user(message) if isinstance(message, str) else message
+        payload = MessageAdded(id=uuid.uuid4().hex, message=said)
+        await self._host.append(self.id, payload, actor=_actor(by))
+
+    async def parked(self) -> RunState:
+        """Wait until a conversation waits for somebody: for a message, for a call to be settled; or until the run has ended.
+
+        Returns:
+            The run as it stands then.
+        """
+        state = await self.state()
+        if not parked(state):
+            async with aclosing(subscribe(self._host.store, self.id, after=state.seq)) as events:
+                async for event in events:
+                    apply(state, event)
+                    if parked(state):
+                        break
+        return state
 
     async def note(self, data: Any, *, by: str = "") -> None:
         """Record data of the host's own in the run's log, also after the run has ended.
