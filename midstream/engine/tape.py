@@ -149,7 +149,8 @@ class Tape(Recorder):
         if event is None:
             raise self._end(EndOfTape("the log ends here"))
         unsent = self._unsent(event)
-        viewed = self._viewed(str(event.data.get("model", "")))
+        asks = event.type == "model.requested"
+        viewed = not asks or self._viewed(str(event.data["model"]))
         found = changed(event, draft, strict=self._strict, unsent=unsent, viewed=viewed)
         if found:
             raise self._diverge(event, draft, found)

@@ -315,6 +315,19 @@ async def test_a_cancelled_run_replays_also_where_its_driver_heard_of_it_late() 
         assert report.identical, report
 
 
+async def test_a_run_without_a_model_replays_where_none_is_known() -> None:
+    graph = Graph("g")
+
+    @graph.node
+    async def seen(ctx: Context) -> Any:
+        return await ctx.tool(look, place="here")
+
+    async with Engine.memory() as engine:
+        run = await engine.start(graph, run_id="r")
+        await run
+        assert (await run.replay()).identical
+
+
 async def test_a_node_that_ran_out_of_time_replays() -> None:
     graph = Graph("g")
 
