@@ -87,6 +87,8 @@ def changed(
         left_out |= _TOLD.get(event.type, frozenset())
     if event.type == "model.requested":
         left_out |= (_ASKED if unsent else frozenset()) | (frozenset() if viewed else _VIEW)
+    if event.data.get("kind") == draft.data.get("kind") == "timeout":
+        left_out |= {"message"}  # it says which of the limits, and no time passes today
     return tuple(differences(_counted(event.data, left_out), _counted(draft.data, left_out)))
 
 

@@ -330,6 +330,10 @@ class Tape(Recorder):
             self._kick()
             return
         culprit = self._culprit(event)
+        if culprit is None and self._in_tool(event):
+            self._play(event)
+            self._kick()
+            return
         if culprit is None or self._released == culprit.address:
             self._diverge(event, None, ())
             return
@@ -337,6 +341,14 @@ class Tape(Recorder):
         self._granted = culprit.task
         culprit.granted.set_result(None)
         self._kick()
+
+    def _in_tool(self, event: Event) -> bool:
+        """Say whether an event can be what a tool did with its context: tools are not called, their effects are in the log."""
+        here = activation_of(event.address or "")
+        return event.type not in ("node.completed", "node.failed") and any(
+            waits and activation_of(address) == here and self.state.calls[address].kind == "tool"
+            for address, waits in self._waits.items()
+        )
 
     def _culprit(self, event: Event) -> _Turn | None:
         """Return who acts in place of what the log says: of the same activation, and better something unheard of."""
