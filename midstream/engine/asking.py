@@ -15,7 +15,7 @@ from midstream.engine.retry import MODEL_RETRY, Retry
 from midstream.engine.structured import Output
 from midstream.engine.tools import Tool
 from midstream.errors import NotRecordableError
-from midstream.events.content import Message, user
+from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import activation_of, node_of
 from midstream.events.payloads import Cost, FinishReason, Usage
 from midstream.projections.run_state import Call, RunState
@@ -42,6 +42,7 @@ class Reply:
         finish: Why it stopped.
         step: The address of the last turn.
         turns: How many turns it took.
+        run_id: The run that it was asked in.
     """
 
     text: str
@@ -52,6 +53,12 @@ class Reply:
     finish: FinishReason
     step: str
     turns: int
+    run_id: str
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model wants to have made, where they are not made here."""
+        return self.message.tool_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class Question:
         retry: How often a turn is tried.
         output: What the answer must be, or None.
         context: What is done where the conversation is too long; None for what the run says.
+        execute: The tools that the model calls are called; else its calls are handed back.
     """
 
     messages: tuple[Message, ...]
@@ -94,6 +102,7 @@ class Question:
     retry: Retry = MODEL_RETRY
     output: Output[Any] | None = None
     context: ContextPolicy | None = None
+    execute: bool = True
 
     def digest(self) -> str:
         """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
@@ -129,7 +138,7 @@ def overridden(question: Question, state: RunState, call: str) -> Question:
     return asked
 
 
-def reply_of(answered: Sequence[Call]) -> Reply:
+def reply_of(run_id: str, answered: Sequence[Call]) -> Reply:
     """Return what the recorded turns of a question come to."""
     outcomes = [call.outcome or {} for call in answered]
     message = Message.model_validate(outcomes[-1]["message"])
@@ -150,6 +159,7 @@ def reply_of(answered: Sequence[Call]) -> Reply:
         outcomes[-1].get("finish", "stop"),
         answered[-1].address,
         len(answered),
+        run_id,
     )
 
 
@@ -164,5 +174,6 @@ def typed(reply: Reply, output: Value) -> TypedReply[Value]:
         reply.finish,
         reply.step,
         reply.turns,
+        reply.run_id,
         output,
     )

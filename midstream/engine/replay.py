@@ -347,8 +347,8 @@ def _divergence(run_id: RunId, graph: Graph, mismatch: Mismatch) -> Divergence:
         file,
         place,
         (
-            f"go on from before it with today's code: midstream fork {run_id} --at {event.seq - 1}",
-            f"ask anew at this step: midstream replay {run_id} --live {step or 'STEP'}",
+            f"do it anew with today's code, in a fork: midstream fork {run_id} --at {event.seq - 1}",
+            "if only how it is told has changed, replay with strict=False (--tolerant)",
             "if the change is meant, give the graph another version and let runs of the old one end with the old code",
         ),
     )
