@@ -8,6 +8,8 @@ from typing import Any
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.projections.difference import Difference, differences
 
+_NONE: frozenset[str] = frozenset()
+
 _DRAWN: Mapping[str, frozenset[str]] = {
     "tool.requested": frozenset(("key",)),
     "tool.unknown": frozenset(("reason",)),
@@ -82,11 +84,11 @@ def changed(
     if (event.type, event.address) != (draft.type, draft.address):
         was, now = (event.type, event.address), (draft.type, draft.address)
         return (Difference("", " ".join(filter(None, was)), " ".join(filter(None, now))),)
-    left_out = _DRAWN.get(event.type, frozenset())
+    left_out = _DRAWN.get(event.type, _NONE)
     if not strict:
-        left_out |= _TOLD.get(event.type, frozenset())
+        left_out |= _TOLD.get(event.type, _NONE)
     if event.type == "model.requested":
-        left_out |= (_ASKED if unsent else frozenset()) | (frozenset() if viewed else _VIEW)
+        left_out |= (_ASKED if unsent else _NONE) | (_NONE if viewed else _VIEW)
     if event.data.get("kind") == draft.data.get("kind") == "timeout":
         left_out |= {"message"}  # it says which of the limits, and no time passes today
     return tuple(differences(_counted(event.data, left_out), _counted(draft.data, left_out)))
@@ -143,10 +145,10 @@ def _closes(event: Event) -> bool:
         return True
     match event.type:
         case "model.aborted":
-            return event.data["reason"] == "cancelled"
+            return bool(event.data["reason"] == "cancelled")
         case "tool.failed":
-            return event.data["kind"] == "cancelled"
+            return bool(event.data["kind"] == "cancelled")
         case "timer.cancelled" | "question.withdrawn":
-            return event.data.get("reason") == "cancelled"
+            return bool(event.data.get("reason") == "cancelled")
         case _:
             return False

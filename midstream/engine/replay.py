@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import ScriptedAdapter
@@ -272,7 +273,8 @@ class _Replay:
         )
         tape.changed = runner.others_appended
         driving = asyncio.ensure_future(runner.drive())
-        await asyncio.wait([driving, tape.finished], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [driving, tape.finished]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await tape.rest()
         driving.cancel()
         await asyncio.wait([driving])
@@ -280,7 +282,7 @@ class _Replay:
         self._raise_ours(driving)
         return tape.mismatch
 
-    def _raise_ours(self, driving: asyncio.Task[object]) -> None:
+    def _raise_ours(self, driving: asyncio.Future[Any]) -> None:
         """Raise what ended the driving, if it was neither the end of the log nor a divergence."""
         if driving.cancelled():
             return

@@ -28,6 +28,7 @@ def status_after(drafts: Sequence[Draft]) -> Status | None:
     """
     status: Status | None = None
     for draft in drafts:
+        found: Status | None
         if draft.type == FORKED:
             found = draft.data.get("status", "running")
         else:

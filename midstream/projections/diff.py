@@ -140,8 +140,8 @@ def diff_runs(
 
 
 def _steps(left: Sequence[Event], right: Sequence[Event]) -> Iterable[StepDiff]:
-    ours, theirs = _by_step(left), _by_step(right)
-    theirs = _paired(ours, theirs)
+    ours = _by_step(left)
+    theirs = _paired(ours, _by_step(right))
     found: list[tuple[int, StepDiff]] = []
     for step in dict.fromkeys((*ours, *theirs)):
         one = _step(step, ours.get(step, []), theirs.get(step, []))

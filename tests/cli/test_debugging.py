@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_replay_says_identical_or_where_not(
         "async def say(name: str, times: int = 1) -> str:\n"
         "    return 'hallo'\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     done = command("replay", "--all", "--graph", "changed:greet", "--since", "1h")
     assert done.code == 1
     assert "output: 'hello Bob' → 'hallo'" in done.out

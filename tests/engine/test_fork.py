@@ -315,7 +315,9 @@ async def test_a_fork_of_a_long_run_begins_from_its_parents_snapshot_if_that_is_
 
 
 def as_draft(event: Event) -> Draft:
-    return Draft(*event.stored, *event[3:4], *event[6:9], event.body, (), event.data)
+    type_, version = event.stored
+    rest = event.at, event.actor, event.cause, event.address, event.body
+    return Draft(type_, version, *rest, (), event.data)
 
 
 def essence(state: RunState) -> Any:

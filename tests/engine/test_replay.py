@@ -261,7 +261,10 @@ async def test_nothing_is_asked_and_nothing_is_recorded(make_engine: MakeEngine)
 @settings(max_examples=30, deadline=None)
 @given(fail=st.booleans(), data=st.data())
 async def test_every_run_and_every_fork_of_it_replays(fail: bool, data: st.DataObject) -> None:
-    answers: dict[str, Any] = {"p:m": model, "p:n": lambda said: "n"}
+    def briefly(said: Any) -> str:
+        return "n"
+
+    answers: dict[str, Any] = {"p:m": model, "p:n": briefly}
     async with Engine.memory(models=answers, pricing=price, clock=NoWait()) as engine:
         run = await engine.start(eventful(), run_id="r", fail=fail)
         with suppress(RunError):

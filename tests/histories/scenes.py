@@ -7,7 +7,7 @@ another thing, add another scene.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from midstream.engine.clock import Clock
 from midstream.errors import RateLimitError, RunError
 from midstream.events.content import Message, Text, ToolCall, assistant
 from midstream.events.memory import MemoryStore
-from midstream.events.payloads import Cost, Usage
+from midstream.events.payloads import Cost, FinishReason, Usage
 
 OPENAI, ANTHROPIC = "openai:gpt-4o", "anthropic:claude-sonnet-4-5"
 
@@ -63,7 +63,7 @@ class Answering:
         if isinstance(made, Exception):
             raise made
         message = assistant(made) if isinstance(made, str) else made
-        finish = "tool_calls" if message.tool_calls else "stop"
+        finish: FinishReason = "tool_calls" if message.tool_calls else "stop"
         return ModelResponse(
             message, Usage(input_tokens=request.size // 4, output_tokens=7), finish
         )
@@ -90,7 +90,7 @@ class Stage:
     store: MemoryStore = field(default_factory=MemoryStore)
 
     @asynccontextmanager
-    async def engine(self, **answers: Callable[[int], Any]) -> AsyncIterator[Engine]:
+    async def engine(self, **answers: Callable[[int], Any]) -> AsyncGenerator[Engine]:
         inner: dict[str, Adapter] = {"openai": OpenAIAdapter(), "anthropic": AnthropicAdapter()}
         adapters = {
             name: Answering(one, answers.get(name, lambda n: f"answer {n}"))
