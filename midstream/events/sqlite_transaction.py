@@ -11,15 +11,16 @@ from typing import Any
 import aiosqlite
 
 from midstream.events.ids import RunId
-from midstream.events.sqlite_batch import Batch, Run
+from midstream.events.sqlite_batch import Batch, Run, is_fork
 from midstream.events.sqlite_job import in_one_hop
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
+from midstream.events.sqlite_lineage import ORIGIN
 from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
 
 _EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
-_RUN = "(uid, graph, status, tags, created_at, epoch, holder)"
+_RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base)"
 _STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder
     FROM runs r JOIN events e ON e.run = r.run AND e.seq = (SELECT max(seq) FROM events WHERE run = r.run)
     WHERE r.uid IN """
@@ -112,6 +113,7 @@ class _Judging:
             ((batch.takeovers,),) = self._rows("SELECT count FROM takeovers")
             if any(isinstance(command, Acquire) for command in commands):
                 batch.alive = dict(self._rows("SELECT holder, until FROM drivers"))
+            batch.origins = self._origins(commands)
             self._number_kinds(commands)
             for command in commands:
                 batch.judge(command)
@@ -154,8 +156,9 @@ class _Judging:
             values: list[Any] = []
             for run in runs:
                 assert run.created is not None
-                graph, tags, at = run.created
+                graph, tags, at, parent, base = run.created
                 values += (run.run_id, graph, run.status, tags, at, run.epoch, run.holder)
+                values += (parent, base)
             last = self._insert("runs", _RUN, values, len(runs))
             for key, run in enumerate(runs, last - len(runs) + 1):
                 run.key, run.created = key, None
@@ -178,6 +181,16 @@ class _Judging:
             for uid, key, seq, position, digest, status, epoch, holder in rows:
                 runs[uid] = Run(uid, key, seq, position, digest, status, epoch, holder)
         return runs
+
+    def _origins(self, commands: Sequence[Command]) -> dict[RunId, tuple[int, bytes]]:
+        """Return who recorded the events at which the commands fork, and the digests of these."""
+        found: dict[RunId, tuple[int, bytes]] = {}
+        for command in commands:
+            if isinstance(command, Append) and is_fork(command):
+                data = command.drafts[0].data
+                for key, digest in self._rows(ORIGIN, (data["parent"], data["seq"], data["seq"])):
+                    found[command.run_id] = (key, digest)
+        return found
 
     def _number_kinds(self, commands: Sequence[Command]) -> None:
         """Give a number to types that the file does not know yet; the numbers of a failed transaction are forgotten."""

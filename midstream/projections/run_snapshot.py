@@ -95,6 +95,7 @@ def dump(state: RunState) -> bytes | None:
         **{name: getattr(state, name) for name in _PLAIN},
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
+        "overrides": state.overrides,
         "switches": [astuple(switch) for switch in state.switches],
         "said": [astuple(said) for said in state.said],
         **_topology(state.topology),
@@ -130,6 +131,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
     state = RunState(
         **fields,
         notes=set(data["notes"]),
+        overrides=tuple(data["overrides"]),
         switches=[Switch(*values) for values in data["switches"]],
         said=[Said(*values) for values in data["said"]],
         topology=_shape(data),
