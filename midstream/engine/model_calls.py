@@ -17,9 +17,10 @@ from midstream.engine.asking import (
 )
 from midstream.engine.calls import Desk
 from midstream.engine.providers import Providers
+from midstream.engine.sending import Flight
 from midstream.engine.structured import Unfit, mending, refused
 from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
-from midstream.engine.turns import Flight, Turn, Turns
+from midstream.engine.turns import Turn, Turns
 from midstream.errors import LimitError, OutputError, ToolError
 from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import Address
