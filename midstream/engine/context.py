@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from pydantic import JsonValue
@@ -15,6 +16,7 @@ from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
+from midstream.engine.people import moment
 from midstream.engine.people_context import PeopleContext
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
 from midstream.engine.structured import output as output_of
@@ -221,14 +223,26 @@ class Context(PeopleContext, AgentContext):
 
     async def sleep(self, seconds: float) -> None:
         """Wait; the time that has passed while no process was running counts."""
+        await self._sleep(f"sleep:{digest_of(seconds)}", self._desk.clock.now() + seconds)
+
+    async def sleep_until(self, when: float | datetime) -> None:
+        """Wait until a moment: seconds since 1970, or a `datetime` with a time zone.
+
+        Raises:
+            ConfigError: It has no time zone.
+        """
+        until = moment(when)
+        await self._sleep(f"sleep_until:{digest_of(until)}", until)
+
+    async def _sleep(self, what: str, until: float) -> None:
         desk = self._desk
         lane = desk.claims.lane()
-        address = desk.claims.next_in_lane(f"sleep:{digest_of(seconds)}", lane)
+        address = desk.claims.next_in_lane(what, lane)
         call = desk.call(address)
         if call is not None and call.status == "completed":
             return
         if call is None:
-            desk.recorder.add(TimerSet(until=desk.clock.now() + seconds, lane=lane), address)
+            desk.recorder.add(TimerSet(until=until, lane=lane), address)
             call = desk.state.calls[address]
         await desk.effect(desk.wait(call.request["until"], unless=None))
         desk.recorder.add(TimerFired(), address)

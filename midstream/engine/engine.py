@@ -163,6 +163,19 @@ class Engine(AgentEngine):
         trace: TracebackType | None,
     ) -> None:
         """Stop driving, close what was opened; runs that have not ended can be resumed."""
+        await self.close()
+
+    async def close(self, *, drain: float = 0.0) -> None:
+        """Stop driving, and close what was opened; the end of `async with` does it, too.
+
+        What has not ended is handed over: another engine can take it over at once.
+
+        Args:
+            drain: First start nothing new, and give what is being driven so many seconds to end, or to wait for people
+                or distant moments.
+        """
+        if self._host is not None and drain > 0:
+            await self._host.drain(drain)
         host, self._host = self._host, None
         if host is not None:
             await host.close()
@@ -232,6 +245,10 @@ class Engine(AgentEngine):
         tags: Mapping[str, str] | None = None,
         context: ContextOption | None = None,
     ) -> Run:
+        if host.draining:
+            raise StoreError(
+                "the engine is being closed and starts nothing new; start the run elsewhere"
+            )
         policy = context_policy(context) or context_policy(graph.context) or self._context
         payload = self._created(host, graph, model, tags or {}, inputs, policy)
         chosen = RunId(run_id) if run_id is not None else new_run_id()

@@ -92,6 +92,8 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.draining = False
+        """It is being closed, and takes on nothing any more."""
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
@@ -114,6 +116,16 @@ class Host:
         self._tasks.append(asyncio.create_task(self._every(self.lease / 3, self._beat)))
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing over any more, and wait until what is driven here has ended or waits, or the time is up."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self.live:
+                    await asyncio.wait([live.task for live in self.live.values()])
+        except TimeoutError:
+            self._log.info("handing over", runs=len(self.live))
 
     async def close(self, *, providers: bool = True) -> None:
         """Stop driving; every run can be resumed at once by whoever wants to. No task is left.
@@ -217,6 +229,8 @@ class Host:
 
     async def _wake_now(self, run_id: RunId) -> None:
         """Drive a parked run on, with the epoch that it has."""
+        if self.draining:
+            return
         place = self.lot.take(run_id)
         if place is None:
             return
@@ -314,6 +328,8 @@ class Host:
     async def recover(self) -> tuple[RunId, ...]:
         """Take over every run of a known graph that has not ended and that no live driver holds."""
         taken: list[RunId] = []
+        if self.draining:
+            return ()
         for info in await self.store.runs(RunQuery(orphaned_at=self.clock.now())):
             if info.graph not in self.graphs or info.run_id in self.live:
                 continue
