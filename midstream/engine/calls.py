@@ -77,6 +77,8 @@ class Desk:
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.guard: Any = None
+        """The `Guard` that stands before its calls, or None."""
         self.context: Any = None
         """The `Context` that stands at this desk."""
         self.torn = False

@@ -19,6 +19,7 @@ from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, Type
 from midstream.engine.people import moment
 from midstream.engine.people_context import PeopleContext
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.spending import Amounts
 from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
@@ -46,6 +47,7 @@ class Context(PeopleContext, AgentContext):
     def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
         self._desk = desk
         desk.context = self
+        desk.guard = models.guard
         self._models = models
         self._model = model
         self.run_id: RunId = desk.recorder.run_id
@@ -191,6 +193,10 @@ class Context(PeopleContext, AgentContext):
         lane = self._desk.claims.lane()
         what = f"tool:{made.name}:{digest_of(recorded)}"
         address = self._desk.claims.claim(self._desk.state, what, lane)
+        if self._desk.guard is not None and self._desk.call(address) is None:
+            wanted = {address: Amounts(tool_calls=1)}
+            while not await self._desk.guard.passes(self._desk, wanted):
+                pass  # it was paused, and goes on
         return await call_tool(self._desk, made, recorded, address, lane=lane)
 
     async def do(

@@ -15,6 +15,7 @@ from midstream.engine.agent import Agent
 from midstream.engine.agent_engine import AgentEngine
 from midstream.engine.agent_runs import Casts
 from midstream.engine.answers import OpenQuestion, open_questions
+from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.graph import Graph
@@ -57,6 +58,7 @@ class Engine(AgentEngine):
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        budgets: What each run, or all runs with a tag, may spend.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
@@ -79,6 +81,7 @@ class Engine(AgentEngine):
         clock: Clock | None = None,
         pricing: Pricing | None = None,
         park_after: float = PARK_AFTER,
+        budgets: Iterable[Budget] = (),
         context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
@@ -94,6 +97,7 @@ class Engine(AgentEngine):
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
         self._park_after = park_after
+        self._budgets = tuple(budgets)
         self._context = context_policy(context)
         self._always_replay = always_replay
         self._opened: EventStore | None = None
@@ -144,6 +148,7 @@ class Engine(AgentEngine):
             model=self._model,
             lease=self._lease,
             park_after=self._park_after,
+            budgets=self._budgets,
             always_replay=self._always_replay,
         )
         try:

@@ -6,13 +6,14 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
@@ -20,6 +21,7 @@ from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
+from midstream.engine.spending import Ledger
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -65,6 +67,7 @@ class Host:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        budgets: What each run, or all runs with a tag, may spend.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
         name: This driver's, unique among live ones.
@@ -81,6 +84,7 @@ class Host:
     lease: float = 15.0
     always_replay: bool = False
     park_after: float = PARK_AFTER
+    budgets: Sequence[Budget] = ()
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
@@ -92,6 +96,7 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
         self.draining = False
         """It is being closed, and takes on nothing any more."""
         self.woken = 0
@@ -179,6 +184,8 @@ class Host:
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
         )
+        if self.budgets:
+            models.guard = Guard(self.ledger, self.budgets)
         runner = Runner(
             self.store,
             run_id,
