@@ -15,13 +15,15 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.events.envelope import Event
-from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
+from midstream.events.payloads import PAYLOADS, Call, Change, Cost, Failure, Usage
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
 GROUPS = {
     "run": "The run",
+    "limit": "Limits",
     "node": "Nodes",
+    "edge": "Edges",
     "model": "Models",
     "tool": "Tools",
     "value": "Values",
@@ -35,7 +37,7 @@ GROUPS = {
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call)
 
 HEAD = """# Events
 

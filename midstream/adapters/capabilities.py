@@ -222,6 +222,50 @@ ANTHROPIC = (
 API refuses them, even at their defaults."""
 
 
+_GENERATE = frozenset(("temperature", "top_p", "max_tokens", "stop", "seed", "tool_choice"))
+
+
+def _gemini(
+    pattern: str, window: int | None, output: int | None, efforts: str = "", traits: str = ""
+) -> Family:
+    settings = _GENERATE | ({"reasoning_effort"} if efforts else frozenset[str]())
+    if "unsampled" in traits:
+        settings -= {"temperature", "top_p"}
+    capabilities = Capabilities(
+        window, output, audio=True, reasoning=bool(efforts), settings=settings
+    )
+    return Family(pattern, capabilities, tuple(efforts.split()), frozenset(traits.split()))
+
+
+_NEW = "signed levels result_media"
+_LEVELS = "minimal low medium high"
+GEMINI = (
+    _gemini("gemini-3-pro", 1_048_576, 65_536, "low high", _NEW),
+    _gemini(r"gemini-3\.\d+-pro", 1_048_576, 65_536, "low medium high", _NEW),
+    _gemini("gemini-3-flash", 1_048_576, 65_536, _LEVELS, _NEW),
+    _gemini(r"gemini-3\.[5-9]", 1_048_576, 65_536, _LEVELS, f"{_NEW} unsampled"),
+    _gemini("gemini-([3-9]|flash|pro)", 1_048_576, 65_536, _LEVELS, _NEW),
+    _gemini(r"gemini-2\.5-pro", 1_048_576, 65_536, "minimal low medium high", "always_thinks"),
+    _gemini(r"gemini-2\.5", 1_048_576, 65_536, "none low medium high"),
+    _gemini(r"gemini-(2\.0|1\.5)", 1_048_576, 8_192),
+    Family(
+        "gemma",
+        Capabilities(128_000, 8_192, documents=False, tools=False, settings=_GENERATE),
+        traits=frozenset(("uninstructed",)),
+    ),
+    _gemini("", None, None),
+)
+"""Gemini. Traits: `signed` (calls need a thought signature), `levels` (it is told a level of thinking, not a budget),
+`result_media` (results of tools hold images and documents), `always_thinks`, `unsampled` (sampling is not to be set),
+`uninstructed` (it knows no instructions)."""
+
+
+@lru_cache(maxsize=256)
+def gemini_family(model: str) -> Family:
+    """Return the family of a model of Gemini; the collection that it is in does not count."""
+    return _first(GEMINI, model.rpartition("/")[2])
+
+
 @lru_cache(maxsize=256)
 def openai_family(model: str) -> Family:
     """Return the family of a model of Chat Completions; a fine-tuned model is of its base's family."""

@@ -44,6 +44,7 @@ Repair = Literal[
     "server_tool_degraded",  # a tool that another provider called itself, told as what can be read of it
     "setting_clamped",
     "setting_mapped",  # told as the nearest thing that the model takes
+    "signature_placeholder",  # a call whose model's signature is not there: the vendor's word for none
     "strict_dropped",  # the schema of a tool, or of the answer, is outside of what the provider can enforce
     "thinking_suspended",  # the open tool loop was begun by a model whose reasoning cannot be shown
     "tool_aliased",  # a tool's name that the target would refuse

@@ -149,6 +149,8 @@ class Telling:
         if self.speech.names.holds(name) and name not in taken:
             return name
         stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: self.speech.names.longest - 9] or "tool"
+        if not self.speech.names.holds(stem):  # it begins with a digit, which some refuse
+            stem = f"_{stem[1:]}"
         made = (f"{stem}_{_digest(name, salt)[:8]}" for salt in count())
         alias = next(found for found in made if found not in taken and found not in declared)
         self.repair("tool_aliased", f"tool {name!r} is told as {alias!r}")

@@ -8,9 +8,11 @@ from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.engine import Engine
 from midstream.engine.graph import From, Graph, Node
+from midstream.engine.limits import Limits
 from midstream.engine.memory import Memory, Recall, Remembered, ThreadMemory
 from midstream.engine.migrate import MigrationPlan
 from midstream.engine.model_calls import Reply
+from midstream.engine.node import Continue
 from midstream.engine.people import Answered
 from midstream.engine.retry import Retry
 from midstream.engine.run import Piece, Run
@@ -25,9 +27,11 @@ __all__ = [
     "Budget",
     "Clock",
     "Context",
+    "Continue",
     "Engine",
     "From",
     "Graph",
+    "Limits",
     "Memory",
     "MigrationPlan",
     "Node",

@@ -79,6 +79,8 @@ class Desk:
         self._flying = 0
         self.guard: Any = None
         """The `Guard` that stands before its calls, or None."""
+        self.touched: Callable[[], None] = _nothing
+        """Called at each sign of life of the activation."""
         self.context: Any = None
         """The `Context` that stands at this desk."""
         self.torn = False
@@ -134,6 +136,7 @@ class Desk:
 
     async def intent(self) -> None:
         """Wait until everything recorded so far is durable: only then may an effect begin."""
+        self.touched()
         await self.recorder.durable()
 
     async def effect(self, effect: Awaitable[T]) -> T:
@@ -146,6 +149,7 @@ class Desk:
 
     async def recorded(self) -> None:
         """Let an outcome be known; in always-replay mode, go through the log for it."""
+        self.touched()
         if self._always_replay and self._flying == 0:
             await self.recorder.durable()
             await self.recorder.settle()
@@ -168,6 +172,10 @@ class Desk:
         return call.kind == "model" or (
             call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def shown(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from midstream.adapters.base import Adapter
+from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
 from midstream.engine.agent import Agent
 from midstream.engine.agent_engine import AgentEngine
@@ -18,8 +19,11 @@ from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
+from midstream.engine.conversation import DIALECT, TALK, conversation, facts
+from midstream.engine.conversation import NAME as CONVERSATION
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
+from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
@@ -37,7 +41,7 @@ from midstream.errors import (
 from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
-from midstream.events.payloads import Cost, RunCreated, Usage
+from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
@@ -210,6 +214,7 @@ class Engine(AgentEngine):
         tags: Mapping[str, str] | None = None,
         context: ContextOption | None = None,
         inputs: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -221,6 +226,7 @@ class Engine(AgentEngine):
             tags: For finding it again.
             context: What is done where a conversation is too long for its model; None for what the graph says, or the engine.
             inputs: Inputs by name, for those whose names are options here.
+            limits: What it may not exceed; None takes the graph's.
             **named: Inputs by name.
 
         Raises:
@@ -236,6 +242,7 @@ class Engine(AgentEngine):
             model=model,
             tags=tags,
             context=context,
+            limits=limits,
             inputs=given,
         )
 
@@ -249,20 +256,19 @@ class Engine(AgentEngine):
         model: str = "",
         tags: Mapping[str, str] | None = None,
         context: ContextOption | None = None,
+        limits: Limits | None = None,
     ) -> Run:
         if host.draining:
             raise StoreError(
                 "the engine is being closed and starts nothing new; start the run elsewhere"
             )
         policy = context_policy(context) or context_policy(graph.context) or self._context
-        payload = self._created(host, graph, model, tags or {}, inputs, policy)
-        chosen = RunId(run_id) if run_id is not None else new_run_id()
-        if not RUN_ID.fullmatch(chosen):
-            raise ConfigError(
-                f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
-            )
+        bounds = (limits or graph.limits).data()
+        prepared = {"definition": graph.prepared}
+        payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
+        chosen = _chosen(run_id)
         host.register(graph)
-        draft = host.draft(payload, actor="engine")
+        draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
@@ -273,6 +279,64 @@ class Engine(AgentEngine):
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
 
+    async def import_conversation(
+        self,
+        request: Mapping[str, Any],
+        *,
+        source: str,
+        response: Any = None,
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+    ) -> Run:
+        """Make a run of a recorded conversation, so that it can be looked at, moved to another model, and continued.
+
+        Nobody drives it yet: `await run.resume()` goes on where the recording ends, `run.say` says more. Its graph is
+        `midstream.conversation()`, which takes the code of its tools; give that to the engine, or nothing for none.
+
+        Args:
+            request: A provider's request body.
+            source: Its wire format, see `midstream.convert`.
+            response: The answer to it; see `midstream.convert`.
+            run_id: The run's id; None makes a UUIDv7.
+            tags: For finding it again.
+            context: See `start`.
+
+        Raises:
+            ConversionError: The request or the answer is not what its wire format says; nothing was recorded.
+            RunExistsError: The id is taken.
+        """
+        host = self._here()
+        found = recorded(request, source=source)
+        model = f"{found.come.provider}:{found.read.model or found.come.model}"
+        answer = None if response is None else read_answer(response, found.come, found.read.model)
+        price: Cost | None = None
+        if answer is not None:
+            asked = found.read.model or found.come.model
+            price = host.pricing(found.come.provider, asked, answer.usage, host.clock.now())
+        graph = host.graphs.get(CONVERSATION) or conversation()
+        marks = {DIALECT: source, **(tags or {})}
+        policy = context_policy(context) or self._context
+        payload = self._created(host, graph, model, marks, {}, policy, graph.limits.data())
+        chosen = _chosen(run_id)
+        drafts = [
+            host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),
+            host.draft(NodeScheduled(), f"{TALK}#1", actor="engine"),
+            *(
+                host.draft(fact, at, actor="engine")
+                for fact, at in facts(found, model, answer, price)
+            ),
+        ]
+        host.register(graph)
+        try:
+            await append_patiently(
+                host.store, chosen, drafts, expected=0, epoch=1, holder=host.name
+            )
+        except ConcurrencyError as error:
+            raise RunExistsError(chosen, "other events") from error
+        await host.store.release(chosen, epoch=1)
+        return Run(host, chosen)
+
     def _created(
         self,
         host: Host,
@@ -281,18 +345,19 @@ class Engine(AgentEngine):
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
         policy: ContextPolicy | None,
+        limits: Mapping[str, float],
     ) -> RunCreated:
-        definition = graph.definition
         graph.check_inputs(inputs)
         return RunCreated(
             graph=graph.name,
-            definition=definition,
+            definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`
             graph_digest=graph.digest,
             code=graph.version,
             inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            limits=limits,
             context={} if policy is None else policy.data(),
         )
 
@@ -368,6 +433,20 @@ class Engine(AgentEngine):
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""
         return await verify(self._here().store, RunId(run_id), anchor=anchor)
+
+
+def _chosen(run_id: str | None) -> RunId:
+    """Return the id of a new run.
+
+    Raises:
+        ConfigError: It is not one.
+    """
+    chosen = RunId(run_id) if run_id is not None else new_run_id()
+    if not RUN_ID.fullmatch(chosen):
+        raise ConfigError(
+            f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
+        )
+    return chosen
 
 
 def _list_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:

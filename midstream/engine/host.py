@@ -31,7 +31,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import encode
+from midstream.events.codec import Prepared, encode
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -169,12 +169,18 @@ class Host:
             )
         self.graphs[graph.name] = graph
 
-    def draft(self, payload: Fact, address: str | None = None, *, actor: str) -> Draft:
+    def draft(
+        self,
+        payload: Fact,
+        address: str | None = None,
+        *,
+        actor: str,
+        prepared: Mapping[str, Prepared] | None = None,
+    ) -> Draft:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
-        return encode(
-            payload, at=at, actor=actor, address=None if address is None else Address(address)
-        )
+        step = None if address is None else Address(address)
+        return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
 
     def drive(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process."""

@@ -189,11 +189,9 @@ class Room:
         self, desk: Desk, question: Question, policy: ContextPolicy, place: Place, text: str
     ) -> Call:
         """Return the call whose answer is the summary; a text that is too long for one call is summarised piece by piece."""
-        most = place.window * CHARACTERS_PER_TOKEN // 2
-        if policy.model:
-            adapter, name = self._providers.adapter(policy.model)
-            window = adapter.capabilities(name).context_window
-            most = (window or place.window) * CHARACTERS_PER_TOKEN // 2
+        adapter, name = self._providers.adapter(policy.model or place.model)
+        known = None if policy.window else adapter.capabilities(name).context_window
+        most = (known or place.window) * CHARACTERS_PER_TOKEN // 2
         most = max(most, 2_000)
         pieces = [text[start : start + most] for start in range(0, len(text), most)] or [""]
         so_far, found = "", None

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
-from midstream.adapters.view import View
 from midstream.engine.agent_events import AgentEvent
 from midstream.engine.agent_stream import follow
 from midstream.engine.answers import Given, OpenQuestion, check, open_questions
+from midstream.engine.continuing import parked
 from midstream.engine.host import Host
-from midstream.engine.migrate import MigrationPlan, When, plan_migration
+from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
 from midstream.engine.people import MISSING
+from midstream.engine.run_view import RunView, conversation_head, model_meant, run_view
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -27,11 +28,12 @@ from midstream.errors import (
     StoreError,
     ToolError,
 )
-from midstream.events.content import Message
+from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
     Fact,
+    MessageAdded,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -44,7 +46,7 @@ from midstream.events.payloads import (
 from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
-from midstream.projections.conversation import messages, segments
+from midstream.projections.conversation import messages
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import Line, line
@@ -121,7 +123,9 @@ class Run:
             case _:
                 failures = [
                     NodeError(
-                        f"{failure['address']}: {failure['kind']}: {failure['message']}",
+                        ": ".join(
+                            filter(None, (failure["address"], failure["kind"], failure["message"]))
+                        ),
                         node=node_of(failure["address"]),
                         kind=failure["kind"],
                     )
@@ -227,35 +231,64 @@ class Run:
         return tuple([line(event) async for event in self._host.store.read(self.id, after=after)])
 
     async def messages(
-        self, *, step: str | None = None, at: int | None = None
+        self,
+        *,
+        step: str | None = None,
+        thread: str | None = None,
+        node: str | None = None,
+        at: int | None = None,
     ) -> tuple[Message, ...]:
-        """Return a conversation of the run, neutral.
+        """Return a conversation of the run, neutral and whole; empty where no model was asked yet.
 
         Args:
             step: A model call, or an activation whose newest conversation is meant; None takes the run's newest.
+            thread: The conversation of this name.
+            node: The newest conversation of this node.
             at: As it was after this event.
 
         Raises:
             ConfigError: No model was asked there.
         """
         state = await self.state(at=at)
-        return messages(state, _conversation(state, step))
+        head = conversation_head(state, step, thread, node)
+        return messages(state, head) if head else ()
 
-    async def view(self, model: str, *, step: str | None = None, at: int | None = None) -> View:
-        """Return a conversation of the run as a model would be told it; see `messages`.
+    async def view(
+        self,
+        model: str,
+        *,
+        step: str | None = None,
+        thread: str | None = None,
+        node: str | None = None,
+        at: int | None = None,
+    ) -> RunView:
+        """Return a conversation of the run as a model would be told it, at any event; nothing is recorded or sent.
 
         Args:
-            model: `provider:model`.
+            model: `provider:model`, or a provider, whose model is the one that the run asked last, or the usual one.
             step: See `messages`.
+            thread: See `messages`.
+            node: See `messages`.
             at: See `messages`.
+
+        Raises:
+            ConfigError: No model was asked there, or nobody answers for the model.
         """
-        await self._host.providers.ready(model)
-        adapter, name = self._host.providers.adapter(model)
         state = await self.state(at=at)
-        view = adapter.begin(name)
-        for segment in segments(state, _conversation(state, step)):
-            view = adapter.render(view, segment)
-        return view
+        head = conversation_head(state, step, thread, node)
+        providers = self._host.providers
+        wanted = model_meant(model, state, providers)
+        await providers.ready(wanted)
+        adapter, name = providers.adapter(wanted)
+        return run_view(
+            state,
+            adapter,
+            name,
+            head,
+            run_id=self.id,
+            pricing=self._host.pricing,
+            now=self._host.clock.now(),
+        )
 
     async def migrate(
         self,
@@ -264,6 +297,7 @@ class Run:
         scope: str = "run",
         source: str = "",
         when: When = "next",
+        handoff: Handoff = "none",
         dry_run: bool = False,
         by: str = "",
     ) -> MigrationPlan:
@@ -274,6 +308,7 @@ class Run:
             scope: `run`, `node:NAME` or `thread:NAME`.
             source: Only calls that would go to this model; empty for all in the scope.
             when: `next` waits for the call in flight; `now` abandons it, and its late answer is not recorded.
+            handoff: `brief` tells the target where the run stands, after the conversation and before what comes next.
             dry_run: Only say what it means; `apply()` the plan to do it.
             by: Who wants it.
 
@@ -286,6 +321,8 @@ class Run:
         """
         if when not in ("next", "now"):
             raise ConfigError(f"when must be 'next' or 'now', not {when!r}")
+        if handoff not in ("none", "brief"):
+            raise ConfigError(f"handoff must be 'none' or 'brief', not {handoff!r}")
         switch = uuid.uuid4().hex
 
         async def apply_plan(plan: MigrationPlan) -> None:
@@ -303,18 +340,19 @@ class Run:
             when=when,
             now=self._host.clock.now(),
             apply=apply_plan,
+            handoff=handoff,
         )
         if not dry_run:
             await plan.apply()
         return plan
 
     async def _apply(self, plan: MigrationPlan, switch: str, by: str) -> None:
-        if not plan.fits:
+        if not plan.fits and not plan.cuts:
             raise MigrationError(
                 self.id,
                 plan.target,
                 f"its conversation of about {plan.tokens} tokens does not fit the context window of "
-                f"{plan.context_window}; choose a model with a larger one",
+                f"{plan.context_window}; choose a model with a larger one, or start runs with context='trim' or 'summarise'",
             )
         state = await self.state()
         if state.over:
@@ -327,6 +365,7 @@ class Run:
             when=plan.when,
             reason="user",
             changes=plan.changes,
+            brief=plan.brief,
         )
         await self._host.append(self.id, payload, actor=_actor(by))
 
@@ -376,6 +415,40 @@ class Run:
             if not paused:
                 raise
         return self
+
+    async def say(self, message: str | Message | None, *, by: str = "") -> None:
+        """Say something in a conversation that goes on; its node hears it with `Context.listen`.
+
+        Args:
+            message: What is said; None says that nobody will say more.
+            by: Who says it.
+
+        Raises:
+            ConfigError: The run has ended, so nobody would hear it.
+        """
+        state = await self.state()
+        if state.over:
+            raise ConfigError(
+                f"run {self.id!r} has ended ({state.status}); nobody hears it any more"
+            )
+        said = user(message) if isinstance(message, str) else message
+        payload = MessageAdded(id=uuid.uuid4().hex, message=said)
+        await self._host.append(self.id, payload, actor=_actor(by))
+
+    async def parked(self) -> RunState:
+        """Wait until a conversation waits for somebody: for a message, for a call to be settled; or until the run has ended.
+
+        Returns:
+            The run as it stands then.
+        """
+        state = await self.state()
+        if not parked(state):
+            async with aclosing(subscribe(self._host.store, self.id, after=state.seq)) as events:
+                async for event in events:
+                    apply(state, event)
+                    if parked(state):
+                        break
+        return state
 
     async def note(self, data: Any, *, by: str = "") -> None:
         """Record data of the host's own in the run's log, also after the run has ended.
@@ -469,23 +542,3 @@ class Run:
 
 def _actor(by: str) -> str:
     return f"user:{by}" if by else "user"
-
-
-def _conversation(state: RunState, step: str | None) -> str:
-    """Return the model call that a step means.
-
-    Raises:
-        ConfigError: No model was asked there.
-    """
-    if step is not None and step in state.calls and state.calls[step].kind == "model":
-        return step
-    if step is None:
-        asked = [call for call in state.calls.values() if call.kind == "model"]
-        if asked:
-            return max(asked, key=lambda call: call.first_seq).address
-    elif heads := state.heads.get(step):
-        return max(heads.values(), key=lambda address: state.calls[address].first_seq)
-    asked_at = (
-        ", ".join(dict.fromkeys(name.partition("/")[0] for name in state.heads)) or "no step yet"
-    )
-    raise ConfigError(f"step {step!r} asked no model; models were asked at {asked_at}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -31,6 +31,7 @@ def stops() -> st.SearchStrategy[Stop]:
     return st.recursive(plain, lambda inner: st.builds(Stop, name=st.text(), inner=inner))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.builds(
         Trip,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
+from midstream.adapters.folding import folded
 from midstream.adapters.imported import (
     Imported,
     ShownPart,
@@ -19,7 +20,6 @@ from midstream.adapters.imported import (
     segments_of,
     unknown_keys,
 )
-from midstream.adapters.openai.folding import folded
 from midstream.adapters.openai.parse import THOUGHTS, parts_of, plain, wire_of
 from midstream.adapters.openai.returning import DIALECT
 from midstream.adapters.outcome import ERROR, says_error
