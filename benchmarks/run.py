@@ -19,6 +19,7 @@ QUESTIONS = (
     "chain",
     "fan_out",
     "many_runs",
+    "waiting",
     "conversation",
     "resume",
     "rebuild",

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
+from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.people_facts import (
@@ -733,6 +734,7 @@ Payload = Annotated[
     | AgentConcluded
     | MemoryRead
     | MemoryWritten
+    | BudgetExceeded
     | ModelSwitched
     | ContextTrimmed
     | ContextSummarised
