@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from midstream.adapters.convert import Converted, convert
     from midstream.engine import (
         RETRY_CALL,
+        Agent,
+        AgentRun,
         Answered,
         Context,
         Continue,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         Reply,
         Retry,
         Run,
+        ThreadMemory,
         Tool,
         Toolbox,
         ToolContext,
@@ -38,6 +41,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RETRY_CALL",
+    "Agent",
+    "AgentRun",
     "Answered",
     "Context",
     "Continue",
@@ -56,6 +61,7 @@ __all__ = [
     "Reply",
     "Retry",
     "Run",
+    "ThreadMemory",
     "Tool",
     "ToolContext",
     "Toolbox",

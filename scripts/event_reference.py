@@ -29,6 +29,8 @@ GROUPS = {
     "value": "Values",
     "timer": "Time",
     "question": "People",
+    "agent": "Agents",
+    "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",
     "note": "The host",

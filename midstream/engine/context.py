@@ -5,28 +5,19 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
 
 from midstream.adapters.output import SETTING
+from midstream.engine.agent_context import AgentContext
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.conversing import Conversing
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
 from midstream.engine.node import NodeOptions
-from midstream.engine.people import (
-    MISSING,
-    Answered,
-    Form,
-    claim,
-    confirm,
-    question_id,
-    value,
-    wish,
-)
+from midstream.engine.people_context import PeopleContext
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
 from midstream.engine.steering import Steering
 from midstream.engine.structured import output as output_of
@@ -41,7 +32,7 @@ from midstream.events.values import plain
 Value = TypeVar("Value")
 
 
-class Context(Conversing):
+class Context(Conversing, PeopleContext, AgentContext):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
@@ -321,82 +312,6 @@ class Context(Conversing):
         await desk.effect(desk.wait(call.request["until"], unless=None))
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
-
-    async def confirm(
-        self,
-        question: str,
-        *,
-        show: Any = None,
-        timeout: float | None = None,
-        deadline: float | datetime | None = None,
-        default: bool | None = None,
-    ) -> Answered:
-        """Ask a person for yes or no, and wait for it, however long that takes; a wait survives restarts.
-
-        Args:
-            question: What is asked.
-            show: What it is about; JSON.
-            timeout: Seconds after which nobody can answer any more.
-            deadline: The moment, in seconds since 1970 or with a time zone, after which nobody can.
-            default: What holds then; None means no.
-
-        Raises:
-            ConfigError: An option is wrong.
-            NotRecordableError: What is shown is not JSON.
-        """
-        asked = wish(
-            "confirm",
-            question,
-            show=show,
-            timeout=timeout,
-            deadline=deadline,
-            default=MISSING if default is None else default,
-        )
-        return await confirm(self._desk, asked, *claim(self._desk, asked))
-
-    async def ask(
-        self,
-        question: str,
-        *,
-        schema: Any = None,
-        show: Any = None,
-        timeout: float | None = None,
-        deadline: float | datetime | None = None,
-        default: Any = MISSING,
-    ) -> Any:
-        """Ask a person for a value, and wait for it; a wait survives restarts.
-
-        Args:
-            question: What is asked.
-            schema: What the answer must be: a pydantic model, any type that pydantic knows, or JSON Schema. None takes
-                any JSON. An answer that does not fit is refused before it is recorded.
-            show: What it is about; JSON.
-            timeout: See `confirm`.
-            deadline: See `confirm`.
-            default: What holds when nobody answers in time.
-
-        Returns:
-            The answer, as the type that was asked for.
-
-        Raises:
-            QuestionExpiredError: Nobody answered in time, and there is no default.
-            WrongAnswerError: The type refuses what its JSON Schema could not.
-            ConfigError: An option is wrong.
-            NotRecordableError: What is shown, or the default, is not JSON.
-        """
-        form = Form(schema)
-        asked = wish(
-            "free",
-            question,
-            show=show,
-            timeout=timeout,
-            deadline=deadline,
-            default=default,
-            answer_schema=form.schema,
-        )
-        address, lane = claim(self._desk, asked)
-        answer = await value(self._desk, asked, address, lane)
-        return form.made(self.run_id, question_id(self.run_id, address), answer)
 
     async def now(self) -> float:
         """Return the time in seconds since 1970, as it was read the first time."""

@@ -12,6 +12,9 @@ from typing import Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
+from midstream.engine.agent import Agent
+from midstream.engine.agent_engine import AgentEngine
+from midstream.engine.agent_runs import Casts
 from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
@@ -24,6 +27,8 @@ from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
+from midstream.engine.toolbox import Toolbox
+from midstream.engine.tools import Tool
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -41,12 +46,14 @@ from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
 
-class Engine:
+class Engine(AgentEngine):
     """Starts, drives and resumes runs over one store; an asynchronous context manager.
 
     Args:
         store: Where the runs are, or how to open it; an engine closes what it opened.
         graphs: The code of graphs whose runs may be resumed here.
+        agents: Kinds of agents by name, so that runs of them may be resumed here.
+        tools: Tools of agents that were begun elsewhere without such a name.
         adapters: Adapters by provider, in place of the ones that are made from the environment.
         models: Scripted answers by model's name; with any, no provider is ever called.
         model: The model of runs that name none, as `provider:model`.
@@ -66,6 +73,8 @@ class Engine:
         store: EventStore | Callable[[], Awaitable[EventStore]],
         *,
         graphs: Iterable[Graph] = (),
+        agents: Iterable[Agent] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         adapters: Mapping[str, Adapter] | None = None,
         models: Mapping[str, Script] | None = None,
         model: str = "",
@@ -81,6 +90,7 @@ class Engine:
             raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
         self._given = store
         self._graphs = tuple(graphs)
+        self._casts = Casts(agents, Toolbox(tools, name="the engine's tools"))
         self._providers = Providers(adapters, scripts=models)
         self._model = model
         self._lease = lease
@@ -141,6 +151,7 @@ class Engine:
             always_replay=self._always_replay,
         )
         try:
+            self._know(self._host)
             for graph in self._graphs:
                 self._host.register(graph)
             await self._host.open(scan=self._recover)
@@ -205,12 +216,34 @@ class Engine:
             NotRecordableError: An input is not JSON; nothing was recorded.
             RunExistsError: The id is taken by another run.
         """
-        host = self._here()
+        given = {**(inputs or {}), **named}
+        return await self._start(
+            self._here(),
+            graph,
+            run_id=run_id,
+            model=model,
+            tags=tags,
+            context=context,
+            limits=limits,
+            inputs=given,
+        )
+
+    async def _start(
+        self,
+        host: Host,
+        graph: Graph,
+        *,
+        inputs: Mapping[str, Any],
+        run_id: str | None = None,
+        model: str = "",
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+        limits: Limits | None = None,
+    ) -> Run:
         policy = context_policy(context) or context_policy(graph.context) or self._context
         bounds = (limits or graph.limits).data()
-        given = {**(inputs or {}), **named}
         prepared = {"definition": graph.prepared}
-        payload = self._created(host, graph, model, tags or {}, given, policy, bounds)
+        payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
         chosen = _chosen(run_id)
         host.register(graph)
         draft = host.draft(payload, actor="engine", prepared=prepared)
@@ -262,7 +295,7 @@ class Engine:
         graph = host.graphs.get(CONVERSATION) or conversation()
         marks = {DIALECT: source, **(tags or {})}
         policy = context_policy(context) or self._context
-        payload = self._created(host, graph, model, marks, {}, policy)
+        payload = self._created(host, graph, model, marks, {}, policy, graph.limits.data())
         chosen = _chosen(run_id)
         drafts = [
             host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),

@@ -100,6 +100,11 @@ class Recorder:
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
+    @property
+    def store(self) -> EventStore:
+        """Where the run is."""
+        return self._store
+
     def add(
         self,
         payload: Fact,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.agent_events import AgentEvent
+from midstream.engine.agent_stream import follow
 from midstream.engine.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.continuing import parked
 from midstream.engine.host import Host
@@ -193,6 +195,21 @@ class Run:
                 del self._host.listeners[self.id]
             following.cancel()
             await asyncio.wait([following])
+
+    async def agent_events(self, *, after: int = 0) -> AsyncGenerator[AgentEvent, None]:
+        """Iterate over what agents and models do in this run, as typed events, until it has ended.
+
+        The text of an answer comes in pieces while it is written, where that is in this process, and whole where it is
+        not: the pieces of one attempt, one after the other, are always the text that is recorded.
+
+        Args:
+            after: What was told from events up to this one is not told again; an answer that is being written is, from
+                its `ModelStarted` on.
+        """
+        events = follow(self._host, self.id, self.events(), after=after)
+        async with aclosing(events) as told:
+            async for event in told:
+                yield event
 
     async def state(self, *, at: int | None = None) -> RunState:
         """Fold the run, up to event number `at` or as far as it is durable.

@@ -87,7 +87,7 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._at: dict[str, Address] = {}  # what each of these tasks is at
         self._made: dict[str, Node] = {}  # nodes that were added to the run
-        self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._end)
+        self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._park)
         self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
@@ -353,6 +353,9 @@ class Runner:
             self._ended.set_exception(outcome)
         else:
             self._ended.set_result(outcome)
+
+    def _park(self, until: float | None) -> None:
+        self._end(Parked(until, self.state.seq))
 
     def _moments(self) -> Moments | None:
         """Return what all activations that are under way wait for, or None while one of them does something else."""

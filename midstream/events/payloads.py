@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
 from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.people_facts import (
@@ -668,6 +669,10 @@ Payload = Annotated[
     | QuestionAnswered
     | QuestionExpired
     | QuestionWithdrawn
+    | AgentStarted
+    | AgentConcluded
+    | MemoryRead
+    | MemoryWritten
     | ModelSwitched
     | ContextTrimmed
     | ContextSummarised

@@ -26,7 +26,8 @@ class Call:
 
     Attributes:
         address: `plan#2/tool:search:3fa9c2d1#1`.
-        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`.
+        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`,
+            `agent`, `memory`.
         status: `waiting` between two attempts.
         lane: Which of the node's parallel branches made it.
         request: The data of the first request, with what later attempts changed.
@@ -497,6 +498,15 @@ def _value_recorded(state: RunState, event: Event) -> None:
     state.calls[address] = call
 
 
+def _did(state: RunState, event: Event) -> None:
+    """Keep what is recorded when it has happened, and needs no intent."""
+    address = event.address or ""
+    kind = event.type.partition(".")[0]
+    state.calls[address] = Call(
+        address, kind, "completed", "", {}, event.data, event.seq, event.seq, event.epoch
+    )
+
+
 def _model_switched(state: RunState, event: Event) -> None:
     data = event.data
     state.switches.append(
@@ -566,6 +576,10 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "tool.unknown": _tool_unknown,
     "tool.retried": _tool_retried,
     "value.recorded": _value_recorded,
+    "agent.started": _did,
+    "agent.concluded": _did,
+    "memory.read": _did,
+    "memory.written": _did,
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
     "timer.cancelled": _outcome("aborted"),
