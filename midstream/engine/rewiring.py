@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from midstream.engine.checking import check_types
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Node, asked, check_types, make_node, node_data
+from midstream.engine.node import ITEMS, Node, asked, make_node, node_data
 from midstream.engine.node import Asked as AskedFunction
 from midstream.errors import TopologyError
 from midstream.events.payloads import EdgeAdded, EdgeRemoved, Fact, NodeAdded, NodeRemoved
