@@ -23,9 +23,9 @@ from midstream.engine.recorder import Recorder
 from midstream.engine.steering import Steering
 from midstream.errors import NodeError, StoreError
 from midstream.events.flow_facts import Call as NodeCall
+from midstream.events.flow_facts import EdgeDecided
 from midstream.events.ids import Address
 from midstream.events.payloads import (
-    EdgeDecided,
     NodeCompleted,
     NodeFailed,
     NodeSkipped,

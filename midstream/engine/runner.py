@@ -33,10 +33,10 @@ from midstream.engine.model_calls import Models
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
+from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
-    LimitReached,
     NodeFailed,
     NodeScheduled,
     NodeSkipped,
