@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from midstream.cli.drive import log_to_stderr
@@ -33,7 +34,7 @@ async def questions(wanted: str) -> int:
             found += open_questions(info.run_id, await load_run(store, info.run_id))
     for question in found:
         if SETTINGS.get().as_json:
-            put_json(question)
+            put_json(asdict(question))
         else:
             put(_line(question, time.time()))
     if not found and not SETTINGS.get().as_json:
