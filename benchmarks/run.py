@@ -18,6 +18,7 @@ QUESTIONS = (
     "commits",
     "chain",
     "fan_out",
+    "graphs_dynamic",
     "many_runs",
     "waiting",
     "conversation",

@@ -13,6 +13,9 @@ import midstream
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 LAST = {
+    "adder.py": "27",
+    "choose_tools.py": "['Rome: 21 degrees', 'Rome: 2.8 million', 'Oslo: 21 degrees']",
+    "sum_by_goto.py": "5050",
     "crash_and_resume.py": "in the world outside: ['charged otter-7', 'sent otter-7']",
     "fastapi_service.py": "id: 10 event: run.completed",
     "in_a_service.py": "Otters hold hands.",

@@ -71,7 +71,7 @@ class Desk:
         self.recorder = recorder
         self.activation = activation
         self.clock = clock
-        self.claims = Claims(activation)
+        self.claims = Claims(activation, recorder.foreseen)
         self.branches = Branches(self.claims)
         self._changed = changed
         self._rest = rest
@@ -128,6 +128,11 @@ class Desk:
                 await self.until(unless)
             else:
                 await self.sleep_until(moment, unless=unless)
+
+    async def turn(self, address: str) -> None:
+        """Wait until it is the turn of a step to act, which is at once unless the log is played back."""
+        if self.recorder.paced:
+            await self.recorder.turn(address)
 
     async def gate(self) -> None:
         """Wait while the run is paused."""

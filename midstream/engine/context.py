@@ -327,9 +327,11 @@ class Context(Conversing, PeopleContext, AgentContext):
         if call is not None and call.status == "completed":
             return
         if call is None:
+            await desk.turn(address)
             desk.recorder.add(TimerSet(until=until, lane=lane), address)
             call = desk.state.calls[address]
         await desk.effect(desk.wait(call.request["until"], unless=None))
+        await desk.turn(address)
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
 
@@ -349,6 +351,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         """Record data of the host's own in the log."""
         address = self._desk.claims.next_in_lane("note", self._desk.claims.lane())
         if address not in self._desk.state.notes:
+            await self._desk.turn(address)
             self._desk.recorder.add(NoteAdded(id=address, data=plain(data, "note")), address)
 
     async def _value(self, kind: str, draw: Callable[[], JsonValue]) -> Any:
@@ -356,6 +359,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         address = desk.claims.next_in_lane(kind, desk.claims.lane())
         call = desk.call(address)
         if call is None:
+            await desk.turn(address)
             desk.recorder.add(ValueRecorded(value=draw()), address)
             await desk.recorded()
             call = desk.state.calls[address]

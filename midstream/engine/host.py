@@ -17,6 +17,7 @@ from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
+from midstream.engine.moments import Cut
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
@@ -316,8 +317,40 @@ class Host:
                 apply(state, _placed(run_id, resumed, head, epoch))
                 return state
 
-    def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
-        if graph is not None:
+    async def fork(
+        self, run_id: RunId, cut: Cut, payloads: Sequence[Fact], graph: Graph | None, *, actor: str
+    ) -> None:
+        """Make a run that begins with the events of another one up to a cut, and drive it, unless it is paused or over.
+
+        Args:
+            run_id: The new run.
+            cut: Where the other one is cut off; its state becomes that of the new one.
+            payloads: `run.forked`, and what is wanted of the new run.
+            graph: Its code; None takes the graph that is registered under its name.
+            actor: Who wants it.
+
+        Raises:
+            GraphError: It is to be driven, and its code is not known here; nothing was recorded.
+            ConcurrencyError: There is a run of this id.
+        """
+        state, head = cut
+        drafts = [self.draft(payload, actor=actor) for payload in payloads]
+        for draft in drafts:
+            place = Head(state.seq + 1, 0, b"")
+            apply(state, _placed(run_id, draft, place, 1))
+        driven = not state.over and state.status != "paused"
+        code = self._code(run_id, state, graph, register=False) if driven else None
+        epoch, holder = (1, self.name) if driven else (None, None)
+        await append_patiently(
+            self.store, run_id, drafts, expected=head.seq, epoch=epoch, holder=holder
+        )
+        if code is not None:
+            self.drive(run_id, code, state, 1)
+
+    def _code(
+        self, run_id: RunId, state: RunState, graph: Graph | None, *, register: bool = True
+    ) -> Graph:
+        if graph is not None and register:
             self.register(graph)
         code = graph or self.graphs.get(state.graph)
         if state.cancelling is not None and code is None:

@@ -12,6 +12,7 @@ from midstream.engine.asking import (
     Question,
     Reply,
     TypedReply,
+    overridden,
     reply_of,
     typed,
 )
@@ -69,7 +70,7 @@ class Models:
         """
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
-        return await self.go_on(desk, question, first, lane)
+        return await self.go_on(desk, overridden(question, desk.state, first), first, lane)
 
     async def go_on(self, desk: Desk, question: Question, first: Address, lane: str) -> Reply:
         """Take the turns of a question, from those that are recorded to its last answer; see `ask`.
@@ -114,6 +115,8 @@ class Models:
         new = {address: Amounts(tool_calls=1) for address in calls if desk.call(address) is None}
         while desk.guard is not None and new and not await desk.guard.passes(desk, new):
             pass
+        if (fresh := next((one for one in calls if desk.call(one) is None), None)) is not None:
+            await desk.turn(fresh)
         request_all(desk, question.tools, calls, lane=lane)
 
         asking = asyncio.current_task()

@@ -167,9 +167,12 @@ def record(desk: Desk, asked: Wish, address: Address, lane: str) -> None:
 async def ended(desk: Desk, asked: Wish, address: Address, lane: str) -> Call:
     """Ask, unless that was done, and return the record of the question once it has ended."""
     if desk.call(address) is None:
+        await desk.turn(address)
         record(desk, asked, address, lane)
     while (call := desk.state.calls[address]).status == "open":
         await desk.intent()
+        if desk.recorder.paced and await desk.recorder.outcome(address):
+            continue
         until = call.request.get("deadline")
         if until is not None and desk.clock.now() >= until:
             desk.recorder.add(QuestionExpired(), address)

@@ -117,6 +117,7 @@ class Turns:
             await self._providers.ready(self._model(desk, question))
             prepared = None
             if call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
+                await desk.turn(turn.address)
                 prepared = self._prepared(desk, question, turn)
                 if await self._made_room(desk, question, turn, prepared):
                     continue  # it took its time: somebody may want another model by now
@@ -126,6 +127,7 @@ class Turns:
             await desk.intent()
             call = desk.state.calls[turn.address]
             if self._model(desk, question) != call.request["model"]:
+                await desk.turn(turn.address)
                 desk.recorder.add(ModelAborted(reason="migrated"), turn.address)
                 continue
             await self._attempt(
@@ -259,6 +261,10 @@ class Turns:
     ) -> None:
         """Send the request and record what comes of it."""
         adapter = prepared.adapter
+        if desk.recorder.paced and await desk.recorder.outcome(call.address):
+            if desk.state.calls[call.address].status == "completed":
+                self.views.answer(desk.state, adapter, prepared.name, call.address, prepared.view)
+            return
         began = time.perf_counter()
         sending = self._sender.send(adapter, prepared.request, question.deadline, call.address)
         task = asyncio.ensure_future(sending)

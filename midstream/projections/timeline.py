@@ -119,6 +119,16 @@ def _scheduled(data: Mapping[str, Any]) -> str:
     return f"{inputs} (called by {data['called']})" if data.get("called") else inputs
 
 
+def _forked(data: Mapping[str, Any]) -> str:
+    changed = [*data.get("inputs", {}), *data.get("outputs", {})]
+    changed += ["graph"] if data.get("definition") is not None else []
+    changed += [
+        f"what is asked at {one.get('step') or 'every call'}" for one in data.get("overrides", ())
+    ]
+    others = f", with other {', '.join(changed)}" if changed else ""
+    return f"from run {data['parent']} at event {data['seq']}{others}"
+
+
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
@@ -151,6 +161,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
+    "run.forked": _forked,
     "run.paused": lambda data: data.get("reason", ""),
     "run.continued": lambda data: "",
     "run.completed": lambda data: f"output {data.get('output')!r}",
