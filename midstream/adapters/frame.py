@@ -26,6 +26,8 @@ class Frame(Telling, Returning):
 
     def segment(self, segment: Segment) -> View:
         """Tell a segment, and return the view with it."""
+        if segment.empty:
+            return self.view.unchanged()
         if at_home(self.view, segment, self.speech.dialect):
             self.remember(home=True)
             return self.grown(give_back(self, segment))

@@ -257,6 +257,42 @@ def settle(
 
 
 @app.command()
+def questions(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Of this run; of all, if none.")] = "",
+) -> None:
+    """List what people are asked, and how to answer."""
+    from midstream.cli import people
+
+    carry_out(people.questions(run))
+
+
+@app.command()
+def answer(
+    run: RunArgument,
+    question: Annotated[str, typer.Argument(metavar="ID", help="As `midstream questions` says.")],
+    approved: Annotated[
+        bool | None, typer.Option("--yes/--no", help="Where that is asked.")
+    ] = None,
+    value: Annotated[
+        str | None, typer.Option("--value", metavar="JSON", help="The value, or a remark.")
+    ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option("--argument", metavar="K=V", help="A changed argument. May be repeated."),
+    ] = None,
+    by: By = "",
+) -> None:
+    """Answer a question of a run, once; whoever drives it hears of it."""
+    from midstream.cli import people
+
+    carry_out(
+        people.answer(
+            run, question, approved=approved, value=value, arguments=argument or (), by=by
+        )
+    )
+
+
+@app.command()
 def verify(
     run: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")

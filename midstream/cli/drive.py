@@ -199,6 +199,11 @@ async def _follow(run: Run, after: int, *, quiet: bool) -> None:
         first = first or event.at
         if not quiet:
             say(in_words(event, first))
+        if event.type == "question.asked":
+            say(
+                f"a person is asked: {event.data['text']}; answer from another terminal with "
+                f"`{command('answer', run.id, event.data['id'], '--yes')}`, or --no, or --value JSON"
+            )
         if event.type == "tool.unknown":
             step = event.address or ""
             say(

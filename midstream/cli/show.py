@@ -135,6 +135,8 @@ def next_command(summary: Summary, now: float) -> str:
     run_id, status = summary.info.run_id, summary.state.status
     if summary.unknown:
         return command("settle", run_id, summary.unknown[0], "--result", "JSON")
+    if any(call.kind == "question" for call in summary.open_calls):
+        return command("questions", run_id)
     if status == "completed":
         return command("verify", run_id)
     if summary.state.over:

@@ -3,6 +3,7 @@
 from midstream.engine.agent import Agent
 from midstream.engine.agent_runs import AgentRun
 from midstream.engine.answers import OpenQuestion
+from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.engine import Engine
@@ -23,6 +24,7 @@ __all__ = [
     "Agent",
     "AgentRun",
     "Answered",
+    "Budget",
     "Clock",
     "Context",
     "Continue",

@@ -77,6 +77,8 @@ class Desk:
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.guard: Any = None
+        """The `Guard` that stands before its calls, or None."""
         self.touched: Callable[[], None] = _nothing
         """Called at each sign of life of the activation."""
         self.context: Any = None

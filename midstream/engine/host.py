@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
@@ -21,6 +22,7 @@ from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
+from midstream.engine.spending import Ledger
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -66,6 +68,7 @@ class Host:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        budgets: What each run, or all runs with a tag, may spend.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
         name: This driver's, unique among live ones.
@@ -82,6 +85,7 @@ class Host:
     lease: float = 15.0
     always_replay: bool = False
     park_after: float = PARK_AFTER
+    budgets: Sequence[Budget] = ()
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
@@ -93,6 +97,9 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
+        self.draining = False
+        """It is being closed, and takes on nothing any more."""
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
@@ -115,6 +122,16 @@ class Host:
         self._tasks.append(asyncio.create_task(self._every(self.lease / 3, self._beat)))
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing over any more, and wait until what is driven here has ended or waits, or the time is up."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self.live:
+                    await asyncio.wait([live.task for live in self.live.values()])
+        except TimeoutError:
+            self._log.info("handing over", runs=len(self.live))
 
     async def close(self, *, providers: bool = True) -> None:
         """Stop driving; every run can be resumed at once by whoever wants to. No task is left.
@@ -174,6 +191,8 @@ class Host:
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
         )
+        if self.budgets:
+            models.guard = Guard(self.ledger, self.budgets)
         runner = Runner(
             self.store,
             run_id,
@@ -224,6 +243,8 @@ class Host:
 
     async def _wake_now(self, run_id: RunId) -> None:
         """Drive a parked run on, with the epoch that it has."""
+        if self.draining:
+            return
         place = self.lot.take(run_id)
         if place is None:
             return
@@ -353,6 +374,8 @@ class Host:
     async def recover(self) -> tuple[RunId, ...]:
         """Take over every run of a known graph that has not ended and that no live driver holds."""
         taken: list[RunId] = []
+        if self.draining:
+            return ()
         for info in await self.store.runs(RunQuery(orphaned_at=self.clock.now())):
             if info.graph not in self.graphs or info.run_id in self.live:
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, overload
 
 from pydantic import JsonValue, PydanticUserError, TypeAdapter, ValidationError
 
@@ -106,6 +106,14 @@ def wish(
         moment(deadline),
         MISSING if default is MISSING else plain(default, "default of a question"),
     )
+
+
+@overload
+def moment(given: float | datetime) -> float: ...
+
+
+@overload
+def moment(given: float | datetime | None) -> float | None: ...
 
 
 def moment(given: float | datetime | None) -> float | None:

@@ -117,14 +117,8 @@ class Run(Debugging):
                 raise RunCancelledError(self.id, ended.get("reason", ""))
             case _:
                 failures = [
-                    NodeError(
-                        ": ".join(
-                            filter(None, (failure["address"], failure["kind"], failure["message"]))
-                        ),
-                        node=node_of(failure["address"]),
-                        kind=failure["kind"],
-                    )
-                    for failure in ended.get("failures", ())
+                    NodeError(_told(one), node=node_of(one["address"]), kind=one["kind"])
+                    for one in ended.get("failures", ())
                 ]
                 story = "; ".join(str(failure) for failure in failures)
                 raise RunFailedError(
@@ -522,3 +516,7 @@ class Run(Debugging):
 
 def _actor(by: str) -> str:
     return f"user:{by}" if by else "user"
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (one["address"], one["kind"], one["message"])))

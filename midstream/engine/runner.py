@@ -27,15 +27,16 @@ from midstream.engine.decide import (
     Skip,
     decide,
 )
-from midstream.engine.graph import Graph, Node, node_from
+from midstream.engine.graph import Graph, Node
 from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
+from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
+from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
-    LimitReached,
     NodeFailed,
     NodeScheduled,
     NodeSkipped,
@@ -44,8 +45,8 @@ from midstream.events.payloads import (
     RunFailed,
 )
 from midstream.events.store import EventStore
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, RunState, fold_run
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import RunState, fold_run
 
 _BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 
@@ -301,7 +302,7 @@ class Runner:
         try:
             await self._stop_tasks()
             for address in tuple(self.state.open_calls):
-                self._attempts.close(self.state.calls[address], "cancelled", reason, cause)
+                self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from contextlib import suppress
 
 from midstream.errors import RunNotFoundError, StoreError
-from midstream.events.ids import RunId
+from midstream.events.ids import RunId, activation_of
 from midstream.events.store import EventStore, Head, Selective, Snapshot
 from midstream.projections.run_snapshot import CALLS, NAME, dump, in_order, restore, with_calls
 from midstream.projections.run_state import RunState, apply, fold_run
 
 EVERY = 1000
 """Events between two snapshots of a run that goes on; folding so many takes some 2 ms."""
+
+_UNKNOWN = "tool.unknown"
+"""What may be settled after its activation has ended."""
 
 _MANY = 100
 """Activations whose calls are needed, beyond which a whole log is read as quickly."""
@@ -59,11 +62,13 @@ async def _selected(
         raise RunNotFoundError(run_id)
     last = head.seq if upto is None else min(upto, head.seq)
     state = RunState()
-    async for page in selective.select(run_id, to=last, without=CALLS):
-        fold_run(page, state)
+    doubtful: list[str] = []
+    async for page in selective.select(run_id, to=last, without=CALLS - {_UNKNOWN}):
+        doubtful += [activation_of(event.address or "") for event in page if event.type == _UNKNOWN]
+        fold_run((event for event in page if event.type != _UNKNOWN), state)
         if state.forked_at:  # what that event changed may be a call that was left out
             return await _of_fork(store, run_id, upto)
-    needed = with_calls(state)
+    needed = with_calls(state, doubtful)
     if len(needed) > _MANY:
         return await _whole(store, run_id, upto)
     if needed:

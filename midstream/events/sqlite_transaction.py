@@ -20,6 +20,11 @@ from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
 
 _EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
+_WIDTH = _EVENT.count(",") + 1
+_TOGETHER = 256
+"""Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
+ones, the interpreter's lock is given up and waited for more often."""
+
 _RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base)"
 _STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder
     FROM runs r JOIN events e ON e.run = r.run AND e.seq = (SELECT max(seq) FROM events WHERE run = r.run)
@@ -64,16 +69,41 @@ class Transactions:
         Raises:
             Overtaken: An epoch may no longer be in force.
         """
-        sql = _events_at_once(filled(quick.rows))
-        empty = filled(quick.rows) - quick.rows
-        values = [*quick.values, *[None] * (10 * empty), self.takeovers]
         self.stats.hops += 1
-        cursor = await self.connection.execute(sql, values)
-        if not cursor.rowcount:
+        if quick.rows <= _TOGETHER:
+            cursor = await self.connection.execute(*self._statement(quick.values))
+            written, last = cursor.rowcount, int(cursor.lastrowid or 0)
+        else:
+            written, last = await in_one_hop(
+                self.connection, lambda connection: self._in_parts(connection, quick.values)
+            )
+        if not written:
             raise Overtaken
         self.stats.commits += 1
         self.stats.events += quick.rows
-        return int(cursor.lastrowid) - quick.rows + 1
+        return last - quick.rows + 1
+
+    def _statement(self, values: list[Any]) -> tuple[str, list[Any]]:
+        """Return the statement that writes the rows of these values, and what is bound to it."""
+        rows = len(values) // _WIDTH
+        empty = filled(rows) - rows
+        return _events_at_once(filled(rows)), [*values, *[None] * (_WIDTH * empty), self.takeovers]
+
+    def _in_parts(self, connection: sqlite3.Connection, values: list[Any]) -> tuple[int, int]:
+        """Write rows in several statements and one transaction; return how many the last wrote, and the last position."""
+        cursor = connection.execute("BEGIN IMMEDIATE")
+        try:
+            for start in range(0, len(values), _WIDTH * _TOGETHER):
+                part = values[start : start + _WIDTH * _TOGETHER]
+                cursor = connection.execute(*self._statement(part))
+                if not cursor.rowcount:
+                    break  # the first of them, since nobody else writes meanwhile
+            connection.execute("COMMIT" if cursor.rowcount else "ROLLBACK")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return cursor.rowcount, int(cursor.lastrowid or 0)
 
     async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
@@ -143,16 +173,16 @@ class _Judging:
             [(run.key, *rest) for run, *rest in batch.snapshots],
         )
         first = 0
-        for start in range(0, len(batch.rows), ROWS):
-            part = batch.rows[start : start + ROWS]
+        for start in range(0, len(batch.rows), _TOGETHER):
+            part = batch.rows[start : start + _TOGETHER]
             values = [value for run, row in part for value in (run.key, *row)]
             last = self._insert("events", _EVENT, values, len(part))
             first = first or last - len(part) + 1
         return first
 
     def _insert_runs(self, new: Sequence[Run]) -> None:
-        for start in range(0, len(new), ROWS):
-            runs = new[start : start + ROWS]
+        for start in range(0, len(new), _TOGETHER):
+            runs = new[start : start + _TOGETHER]
             values: list[Any] = []
             for run in runs:
                 assert run.created is not None

@@ -137,6 +137,13 @@ def _run_failed(data: Mapping[str, Any]) -> str:
     )
 
 
+def _exceeded(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['budget']}: {data['spent']} of {data['limit']} {data.get('what', '')} spent, "
+        f"{data.get('estimate', '')} more wanted: {data.get('action', 'fail')}"
+    )
+
+
 def _asked(data: Mapping[str, Any]) -> str:
     until = f", until {data['deadline']:.3f}" if data.get("deadline") is not None else ""
     return f"{data['id']}, {data['kind']}{until}: {data['text']}"
@@ -193,6 +200,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "question.answered": _answered,
     "question.expired": lambda data: "nobody answered in time",
     "question.withdrawn": lambda data: data["reason"],
+    "budget.exceeded": _exceeded,
     "agent.started": lambda data: data.get("task", ""),
     "agent.concluded": lambda data: data.get("text", ""),
     "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",

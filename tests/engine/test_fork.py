@@ -285,7 +285,7 @@ async def test_a_fork_whose_code_is_not_known_must_be_a_paused_one() -> None:
     async with Engine(store, models=MODELS) as engine:
         await ended(engine)
     async with Engine(store, models=MODELS) as engine:
-        with pytest.raises(GraphError, match="known here: none"):
+        with pytest.raises(GraphError, match="needs the code of graph 'trip'"):
             await engine.run("r").fork(at=5)
         fork = await engine.run("r").fork(at=5, paused=True)
     async with Engine(store, models=MODELS, graphs=(trip(),)) as engine:
