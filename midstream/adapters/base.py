@@ -6,8 +6,8 @@ adapter sends each request once: repeating is the engine's business, and so is t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
@@ -155,6 +155,26 @@ class Adapter(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+@runtime_checkable
+class BulkAdapter(Protocol):
+    """A further protocol, for adapters that render many segments quicker than one after the other."""
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """Return what `render` would make of the segments one after the other; `changes` has those of all of them."""
+        ...
+
+
+def rendered(adapter: Adapter, view: View, segments: Iterable[Segment]) -> View:
+    """Return the view with all segments told, in the quickest way that the adapter has; `changes` has those of all of them."""
+    if isinstance(adapter, BulkAdapter):
+        return adapter.render_all(view, segments)
+    changes: list[Change] = []
+    for segment in segments:
+        view = adapter.render(view, segment)
+        changes += view.changes
+    return replace(view, changes=tuple(changes))
 
 
 @runtime_checkable

@@ -9,18 +9,17 @@ Source: platform.claude.com/docs, handle-tool-calls and preserved-thinking; reco
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused
 from midstream.adapters.capabilities import Family
-from midstream.adapters.changes import repair
 from midstream.adapters.home import at_home, give_back
 from midstream.adapters.pictures import Picture
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.readable import document_words
 from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Speech, spoken_by, vendor, with_instruction
+from midstream.adapters.telling import Fit, speech, spoken_by, vendor, with_instruction
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
@@ -54,25 +53,35 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    if segment.empty:
-        return view.unchanged()
-    telling = Teller(view, segment.seq, provider, family)
-    if at_home(view, segment, DIALECT):
+    return render_all(view, (segment,), provider, family)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    telling = Teller(view, 0, provider, family)
+    for segment in segments:
+        if not segment.empty:
+            telling.seq = segment.seq
+            telling.seal_off(_told(telling, segment))
+    return telling.whole_view()
+
+
+def _told(telling: Teller, segment: Segment) -> tuple[ToolCall, ...]:
+    """Tell a segment, and return the calls that are open after it."""
+    if at_home(telling, segment, DIALECT):
         telling.remember(home=True)
-        return telling.grown(give_back(telling, segment))
+        return give_back(telling, segment)
     telling.leave_home(segment)
     segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
+    messages, open_calls, sealed = seal(telling.open, with_instruction(segment))
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
     if segment.system is not None and not telling.empty:
-        telling.changes.append(
-            repair("instruction_appended", segment.seq, "the instruction changed on the way")
-        )
+        telling.repair("instruction_appended", "the instruction changed on the way")
     for message in messages:
         telling.tell(message)
-    return telling.grown(open_calls)
+    return open_calls
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
@@ -90,7 +99,7 @@ class Teller(Homeward):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES))
+        super().__init__(view, seq, speech(provider, DIALECT, IDS, NAMES))
         self._provider = provider
         self._family = family
 

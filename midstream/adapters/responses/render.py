@@ -9,11 +9,10 @@ Source: developers.openai.com/api/docs/guides/conversation-state and guides/reas
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
-from midstream.adapters.changes import repair
 from midstream.adapters.home import at_home, give_back
 from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
@@ -32,7 +31,7 @@ from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
     Declared,
     Fit,
-    Speech,
+    speech,
     spoken_by,
     vendor,
     with_instruction,
@@ -63,25 +62,35 @@ EMPTY = "Continue."
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    if segment.empty:
-        return view.unchanged()
-    telling = Teller(view, segment.seq, provider, family)
-    if at_home(view, segment, DIALECT):
+    return render_all(view, (segment,), provider, family)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    telling = Teller(view, 0, provider, family)
+    for segment in segments:
+        if not segment.empty:
+            telling.seq = segment.seq
+            telling.seal_off(_told(telling, segment))
+    return telling.whole_view()
+
+
+def _told(telling: Teller, segment: Segment) -> tuple[ToolCall, ...]:
+    """Tell a segment, and return the calls that are open after it."""
+    if at_home(telling, segment, DIALECT):
         telling.remember(home=True)
-        return telling.grown(give_back(telling, segment))
+        return give_back(telling, segment)
     telling.leave_home(segment)
     segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
+    messages, open_calls, sealed = seal(telling.open, with_instruction(segment))
     telling.changes += [*placed, *sealed]
     if segment.tools is not None:
         telling.tools(segment.tools)
     if segment.system is not None and not telling.empty:
-        telling.changes.append(
-            repair("instruction_appended", segment.seq, "the instruction changed on the way")
-        )
+        telling.repair("instruction_appended", "the instruction changed on the way")
     for message in messages:
         telling.tell(message)
-    return telling.grown(open_calls)
+    return open_calls
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
@@ -102,7 +111,7 @@ class Teller(Homeward):
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text))
+        super().__init__(view, seq, speech(provider, DIALECT, IDS, NAMES, free_text))
         self._provider = provider
         self._family = family
 
