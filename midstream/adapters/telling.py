@@ -354,7 +354,7 @@ class Telling:
         self._digest = sha256(self._digest + told).digest()
         self._size += len(told) + weight
         if len(self.items) > self._sealed:
-            self._pieces.append(piece)
+            self._pieces.append(b"," + piece[1:-1])
         self._sealed, self._sealed_head = len(self.items), self.head
         self._images = self._media = 0
         self.open = open_calls

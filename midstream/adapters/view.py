@@ -60,7 +60,7 @@ class View:
         changes: What the last extension lost or repaired.
         digest: Over everything that was ever put into the view.
         size: Characters of text in it, for estimates.
-        spoken: The messages as JSON, a list in each piece; what is sent need not be encoded again.
+        spoken: The messages as JSON, each piece with a comma before it; what is sent need not be encoded again.
     """
 
     model: str

@@ -14,7 +14,7 @@ from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
 from midstream.engine.continuing import parked
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import NAME as CONVERSATION
 
 if TYPE_CHECKING:
     from rich.table import Table
