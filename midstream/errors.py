@@ -2,6 +2,7 @@
 
 MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
+    TopologyError            a running graph cannot be changed like this, or control not go there .node
   ConfigError                an option or a setting is wrong
   ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
@@ -44,6 +45,7 @@ MidstreamError
     RunFailedError           it failed; the story is in the message               .failures
     RunCancelledError        it was cancelled                                     .reason
   LimitError                 a limit of the run was reached                       .limit
+    BudgetError              a budget is reached, and the call was not made       .what
   MigrationError             the target cannot carry the run on                   .run_id .target
 
 A failure of the world (a provider, a tool, a node) becomes a fact in the log. A failure of the log (`StoreError`)
@@ -61,6 +63,18 @@ class MidstreamError(Exception):
 
 class GraphError(MidstreamError):
     """The graph is wrong: unknown names, a cycle, a missing input. Nothing was recorded."""
+
+
+class TopologyError(GraphError):
+    """A running graph cannot be changed like this, or control cannot go there. The change was not recorded.
+
+    Attributes:
+        node: The node that it is about.
+    """
+
+    def __init__(self, node: str, message: str) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class ConfigError(MidstreamError):
@@ -521,12 +535,16 @@ class RunFailedError(RunError):
     """The run failed.
 
     Attributes:
-        failures: One `NodeError` for each node that failed, in the order they failed in.
+        failures: One `NodeError` for each node that failed, in the order they failed in; a limit and a deadlock have no
+            node.
+        group: The same as one `ExceptionGroup`, for `except*` (`raise error.group`), or None where there are none.
     """
 
     def __init__(self, run_id: str, message: str, failures: Sequence[Exception] = ()) -> None:
         super().__init__(run_id, message)
         self.failures = tuple(failures)
+        self.group = ExceptionGroup(message, self.failures) if self.failures else None
+        self.__cause__ = self.group
 
 
 class RunCancelledError(RunError):
@@ -551,6 +569,19 @@ class LimitError(MidstreamError):
     def __init__(self, limit: str, message: str) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class BudgetError(LimitError):
+    """A budget is reached, and its policy is to fail; the call was not made.
+
+    Attributes:
+        limit: The name of the budget.
+        what: What there is too little of.
+    """
+
+    def __init__(self, budget: str, message: str, *, what: str) -> None:
+        super().__init__(budget, message)
+        self.what = what
 
 
 class MigrationError(MidstreamError):

@@ -15,24 +15,30 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.events.envelope import Event
+from midstream.events.flow_facts import Call
 from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
 GROUPS = {
     "run": "The run",
+    "limit": "Limits",
     "node": "Nodes",
+    "edge": "Edges",
     "model": "Models",
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
     "question": "People",
+    "agent": "Agents",
+    "budget": "Budgets",
+    "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call)
 
 HEAD = """# Events
 

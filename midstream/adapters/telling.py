@@ -176,7 +176,10 @@ class Telling:
             if self.speech.ids.holds(call.id) and call.id not in told:
                 told.append(call.id)
                 continue
-            made = (self.speech.ids.prefix + _digest(call.id, salt)[:24] for salt in count())
+            made = (
+                (self.speech.ids.prefix + _digest(call.id, salt)[:24])[: self.speech.ids.longest]
+                for salt in count()
+            )
             id_ = next(found for found in made if found not in told)
             self.repair("id_mapped", f"call {call.id!r} is told as {id_!r}")
             told.append(id_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -15,9 +15,10 @@ from midstream.engine.retry import MODEL_RETRY, Retry
 from midstream.engine.structured import Output
 from midstream.engine.tools import Tool
 from midstream.errors import NotRecordableError
-from midstream.events.content import Message
+from midstream.events.content import Message, ToolCall, user
+from midstream.events.ids import activation_of, node_of
 from midstream.events.payloads import Cost, FinishReason, Usage
-from midstream.projections.run_state import Call
+from midstream.projections.run_state import Call, RunState
 
 Value = TypeVar("Value")
 
@@ -41,6 +42,7 @@ class Reply:
         finish: Why it stopped.
         step: The address of the last turn.
         turns: How many turns it took.
+        run_id: The run that it was asked in.
     """
 
     text: str
@@ -51,6 +53,12 @@ class Reply:
     finish: FinishReason
     step: str
     turns: int
+    run_id: str
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model wants to have made, where they are not made here."""
+        return self.message.tool_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,7 @@ class Question:
         retry: How often a turn is tried.
         output: What the answer must be, or None.
         context: What is done where the conversation is too long; None for what the run says.
+        execute: The tools that the model calls are called; else its calls are handed back.
     """
 
     messages: tuple[Message, ...]
@@ -93,6 +102,7 @@ class Question:
     retry: Retry = MODEL_RETRY
     output: Output[Any] | None = None
     context: ContextPolicy | None = None
+    execute: bool = True
 
     def digest(self) -> str:
         """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
@@ -112,7 +122,23 @@ class Question:
             ) from error
 
 
-def reply_of(answered: Sequence[Call]) -> Reply:
+def overridden(question: Question, state: RunState, call: str) -> Question:
+    """Return the question as a fork of the run wants it asked; it is still recognised by what the code says."""
+    asked = question
+    for one in state.overrides:
+        if one.get("step", "") not in ("", node_of(call), activation_of(call), call):
+            continue
+        said, system = one.get("prompt"), one.get("system")
+        asked = replace(
+            asked,
+            messages=asked.messages if said is None else (user(said), *asked.messages[1:]),
+            system=asked.system if system is None else system,
+            settings={**asked.settings, **one.get("settings", {})},
+        )
+    return asked
+
+
+def reply_of(run_id: str, answered: Sequence[Call]) -> Reply:
     """Return what the recorded turns of a question come to."""
     outcomes = [call.outcome or {} for call in answered]
     message = Message.model_validate(outcomes[-1]["message"])
@@ -133,6 +159,7 @@ def reply_of(answered: Sequence[Call]) -> Reply:
         outcomes[-1].get("finish", "stop"),
         answered[-1].address,
         len(answered),
+        run_id,
     )
 
 
@@ -147,5 +174,6 @@ def typed(reply: Reply, output: Value) -> TypedReply[Value]:
         reply.finish,
         reply.step,
         reply.turns,
+        reply.run_id,
         output,
     )

@@ -71,12 +71,16 @@ class Desk:
         self.recorder = recorder
         self.activation = activation
         self.clock = clock
-        self.claims = Claims(activation)
+        self.claims = Claims(activation, recorder.foreseen)
         self.branches = Branches(self.claims)
         self._changed = changed
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.guard: Any = None
+        """The `Guard` that stands before its calls, or None."""
+        self.touched: Callable[[], None] = _nothing
+        """Called at each sign of life of the activation."""
         self.context: Any = None
         """The `Context` that stands at this desk."""
         self.torn = False
@@ -125,6 +129,11 @@ class Desk:
             else:
                 await self.sleep_until(moment, unless=unless)
 
+    async def turn(self, address: str) -> None:
+        """Wait until it is the turn of a step to act, which is at once unless the log is played back."""
+        if self.recorder.paced:
+            await self.recorder.turn(address)
+
     async def gate(self) -> None:
         """Wait while the run is paused."""
         if self.state.status == "paused":
@@ -132,6 +141,7 @@ class Desk:
 
     async def intent(self) -> None:
         """Wait until everything recorded so far is durable: only then may an effect begin."""
+        self.touched()
         await self.recorder.durable()
 
     async def effect(self, effect: Awaitable[T]) -> T:
@@ -144,6 +154,7 @@ class Desk:
 
     async def recorded(self) -> None:
         """Let an outcome be known; in always-replay mode, go through the log for it."""
+        self.touched()
         if self._always_replay and self._flying == 0:
             await self.recorder.durable()
             await self.recorder.settle()
@@ -166,6 +177,10 @@ class Desk:
         return call.kind == "model" or (
             call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def shown(error: BaseException) -> str:

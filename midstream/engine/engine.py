@@ -12,17 +12,24 @@ from typing import Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
+from midstream.engine.agent import Agent
+from midstream.engine.agent_engine import AgentEngine
+from midstream.engine.agent_runs import Casts
 from midstream.engine.answers import OpenQuestion, open_questions
+from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
 from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
+from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
+from midstream.engine.toolbox import Toolbox
+from midstream.engine.tools import Tool
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -40,12 +47,14 @@ from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
 
-class Engine:
+class Engine(AgentEngine):
     """Starts, drives and resumes runs over one store; an asynchronous context manager.
 
     Args:
         store: Where the runs are, or how to open it; an engine closes what it opened.
         graphs: The code of graphs whose runs may be resumed here.
+        agents: Kinds of agents by name, so that runs of them may be resumed here.
+        tools: Tools of agents that were begun elsewhere without such a name.
         adapters: Adapters by provider, in place of the ones that are made from the environment.
         models: Scripted answers by model's name; with any, no provider is ever called.
         model: The model of runs that name none, as `provider:model`.
@@ -53,6 +62,7 @@ class Engine:
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        budgets: What each run, or all runs with a tag, may spend.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
@@ -65,6 +75,8 @@ class Engine:
         store: EventStore | Callable[[], Awaitable[EventStore]],
         *,
         graphs: Iterable[Graph] = (),
+        agents: Iterable[Agent] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         adapters: Mapping[str, Adapter] | None = None,
         models: Mapping[str, Script] | None = None,
         model: str = "",
@@ -73,6 +85,7 @@ class Engine:
         clock: Clock | None = None,
         pricing: Pricing | None = None,
         park_after: float = PARK_AFTER,
+        budgets: Iterable[Budget] = (),
         context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
@@ -80,6 +93,7 @@ class Engine:
             raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
         self._given = store
         self._graphs = tuple(graphs)
+        self._casts = Casts(agents, Toolbox(tools, name="the engine's tools"))
         self._providers = Providers(adapters, scripts=models)
         self._model = model
         self._lease = lease
@@ -87,6 +101,7 @@ class Engine:
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
         self._park_after = park_after
+        self._budgets = tuple(budgets)
         self._context = context_policy(context)
         self._always_replay = always_replay
         self._opened: EventStore | None = None
@@ -137,9 +152,11 @@ class Engine:
             model=self._model,
             lease=self._lease,
             park_after=self._park_after,
+            budgets=self._budgets,
             always_replay=self._always_replay,
         )
         try:
+            self._know(self._host)
             for graph in self._graphs:
                 self._host.register(graph)
             await self._host.open(scan=self._recover)
@@ -155,6 +172,19 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         """Stop driving, close what was opened; runs that have not ended can be resumed."""
+        await self.close()
+
+    async def close(self, *, drain: float = 0.0) -> None:
+        """Stop driving, and close what was opened; the end of `async with` does it, too.
+
+        What has not ended is handed over: another engine can take it over at once.
+
+        Args:
+            drain: First start nothing new, and give what is being driven so many seconds to end, or to wait for people
+                or distant moments.
+        """
+        if self._host is not None and drain > 0:
+            await self._host.drain(drain)
         host, self._host = self._host, None
         if host is not None:
             await host.close()
@@ -184,6 +214,7 @@ class Engine:
         tags: Mapping[str, str] | None = None,
         context: ContextOption | None = None,
         inputs: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -195,6 +226,7 @@ class Engine:
             tags: For finding it again.
             context: What is done where a conversation is too long for its model; None for what the graph says, or the engine.
             inputs: Inputs by name, for those whose names are options here.
+            limits: What it may not exceed; None takes the graph's.
             **named: Inputs by name.
 
         Raises:
@@ -202,11 +234,38 @@ class Engine:
             NotRecordableError: An input is not JSON; nothing was recorded.
             RunExistsError: The id is taken by another run.
         """
-        host = self._here()
-        policy = context_policy(context) or context_policy(graph.context) or self._context
         given = {**(inputs or {}), **named}
+        return await self._start(
+            self._here(),
+            graph,
+            run_id=run_id,
+            model=model,
+            tags=tags,
+            context=context,
+            limits=limits,
+            inputs=given,
+        )
+
+    async def _start(
+        self,
+        host: Host,
+        graph: Graph,
+        *,
+        inputs: Mapping[str, Any],
+        run_id: str | None = None,
+        model: str = "",
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+        limits: Limits | None = None,
+    ) -> Run:
+        if host.draining:
+            raise StoreError(
+                "the engine is being closed and starts nothing new; start the run elsewhere"
+            )
+        policy = context_policy(context) or context_policy(graph.context) or self._context
+        bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
-        payload = self._created(host, graph, model, tags or {}, given, policy)
+        payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
         chosen = _chosen(run_id)
         host.register(graph)
         draft = host.draft(payload, actor="engine", prepared=prepared)
@@ -258,7 +317,7 @@ class Engine:
         graph = host.graphs.get(CONVERSATION) or conversation()
         marks = {DIALECT: source, **(tags or {})}
         policy = context_policy(context) or self._context
-        payload = self._created(host, graph, model, marks, {}, policy)
+        payload = self._created(host, graph, model, marks, {}, policy, graph.limits.data())
         chosen = _chosen(run_id)
         drafts = [
             host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),
@@ -286,6 +345,7 @@ class Engine:
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
         policy: ContextPolicy | None,
+        limits: Mapping[str, float],
     ) -> RunCreated:
         graph.check_inputs(inputs)
         return RunCreated(
@@ -297,6 +357,7 @@ class Engine:
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            limits=limits,
             context={} if policy is None else policy.data(),
         )
 

@@ -6,20 +6,23 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
+from midstream.engine.moments import Cut
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
+from midstream.engine.spending import Ledger
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -39,6 +42,9 @@ from midstream.projections.run_state import RunState, apply, fold_run
 
 Listener = Callable[[str, Delta], None]
 """Is given the address of a model call and a piece of its answer."""
+
+Check = Callable[[RunId, Mapping[str, Any]], object]
+"""Is given a run and its inputs."""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,9 @@ class Host:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        budgets: What each run, or all runs with a tag, may spend.
+        checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
+        forget: Called with each run that has ended here.
         name: This driver's, unique among live ones.
         graphs: The code of graphs, by name.
         live: The runs that are driven here.
@@ -76,6 +85,9 @@ class Host:
     lease: float = 15.0
     always_replay: bool = False
     park_after: float = PARK_AFTER
+    budgets: Sequence[Budget] = ()
+    checks: dict[str, Check] = field(default_factory=dict[str, Check])
+    forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     live: dict[RunId, Live] = field(default_factory=dict[RunId, Live])
@@ -85,6 +97,11 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
+        self.draining = False
+        """It is being closed, and takes on nothing any more."""
+        self.woken = 0
+        """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -106,8 +123,22 @@ class Host:
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
 
-    async def close(self) -> None:
-        """Stop driving; every run can be resumed at once by whoever wants to. No task is left."""
+    async def drain(self, seconds: float) -> None:
+        """Take nothing over any more, and wait until what is driven here has ended or waits, or the time is up."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self.live:
+                    await asyncio.wait([live.task for live in self.live.values()])
+        except TimeoutError:
+            self._log.info("handing over", runs=len(self.live))
+
+    async def close(self, *, providers: bool = True) -> None:
+        """Stop driving; every run can be resumed at once by whoever wants to. No task is left.
+
+        Args:
+            providers: Close them, too.
+        """
         self._unwatch()
         await self.lot.close()
         own = (*self._tasks, *self._waking)
@@ -123,7 +154,8 @@ class Host:
         held = {run_id: live.runner.recorder.epoch for run_id, live in driven.items()}
         held |= {run_id: place.epoch for run_id, place in self.lot.all().items()}
         await asyncio.gather(*(self._give_up(run_id, epoch) for run_id, epoch in held.items()))
-        await self.providers.close()
+        if providers:
+            await self.providers.close()
 
     def register(self, graph: Graph) -> None:
         """Let runs of this graph be resumed here.
@@ -159,6 +191,8 @@ class Host:
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
         )
+        if self.budgets:
+            models.guard = Guard(self.ledger, self.budgets)
         runner = Runner(
             self.store,
             run_id,
@@ -186,14 +220,16 @@ class Host:
             raise
         finally:
             self.live.pop(run_id, None)
+        if runner.state.over:
+            self.forget(run_id)
         if parked is not None:
-            await self._park(run_id, parked, runner.recorder.epoch, runner.state.seq)
+            await self._park(run_id, parked, runner.recorder.epoch)
 
-    async def _park(self, run_id: RunId, parked: Parked, epoch: int, seq: int) -> None:
+    async def _park(self, run_id: RunId, parked: Parked, epoch: int) -> None:
         """Put a run aside; what was appended since its driver looked wakes it again at once."""
         self.lot.park(run_id, Place(parked.until, epoch))
         head = await self.store.head(run_id)
-        if head is not None and head.seq > seq:
+        if head is not None and head.seq > parked.seq:
             self._wake_soon(run_id)
 
     def _wake_soon(self, run_id: RunId) -> None:
@@ -207,6 +243,8 @@ class Host:
 
     async def _wake_now(self, run_id: RunId) -> None:
         """Drive a parked run on, with the epoch that it has."""
+        if self.draining:
+            return
         place = self.lot.take(run_id)
         if place is None:
             return
@@ -218,6 +256,7 @@ class Host:
             await self._give_up(run_id, place.epoch)
             return
         if state.epoch == place.epoch:
+            self.woken += 1
             self.drive(run_id, code, state, place.epoch)
 
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
@@ -278,8 +317,40 @@ class Host:
                 apply(state, _placed(run_id, resumed, head, epoch))
                 return state
 
-    def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
-        if graph is not None:
+    async def fork(
+        self, run_id: RunId, cut: Cut, payloads: Sequence[Fact], graph: Graph | None, *, actor: str
+    ) -> None:
+        """Make a run that begins with the events of another one up to a cut, and drive it, unless it is paused or over.
+
+        Args:
+            run_id: The new run.
+            cut: Where the other one is cut off; its state becomes that of the new one.
+            payloads: `run.forked`, and what is wanted of the new run.
+            graph: Its code; None takes the graph that is registered under its name.
+            actor: Who wants it.
+
+        Raises:
+            GraphError: It is to be driven, and its code is not known here; nothing was recorded.
+            ConcurrencyError: There is a run of this id.
+        """
+        state, head = cut
+        drafts = [self.draft(payload, actor=actor) for payload in payloads]
+        for draft in drafts:
+            place = Head(state.seq + 1, 0, b"")
+            apply(state, _placed(run_id, draft, place, 1))
+        driven = not state.over and state.status != "paused"
+        code = self._code(run_id, state, graph, register=False) if driven else None
+        epoch, holder = (1, self.name) if driven else (None, None)
+        await append_patiently(
+            self.store, run_id, drafts, expected=head.seq, epoch=epoch, holder=holder
+        )
+        if code is not None:
+            self.drive(run_id, code, state, 1)
+
+    def _code(
+        self, run_id: RunId, state: RunState, graph: Graph | None, *, register: bool = True
+    ) -> Graph:
+        if graph is not None and register:
             self.register(graph)
         code = graph or self.graphs.get(state.graph)
         if state.cancelling is not None and code is None:
@@ -295,11 +366,16 @@ class Host:
                 f"run {run_id!r} was started with another shape of graph {state.graph!r} (digest "
                 f"{state.graph_digest[:12]}, now {code.digest[:12]}): resume it with the code it was started with"
             )
+        check = self.checks.get(code.name)
+        if check is not None and state.cancelling is None:
+            check(run_id, state.inputs)
         return code
 
     async def recover(self) -> tuple[RunId, ...]:
         """Take over every run of a known graph that has not ended and that no live driver holds."""
         taken: list[RunId] = []
+        if self.draining:
+            return ()
         for info in await self.store.runs(RunQuery(orphaned_at=self.clock.now())):
             if info.graph not in self.graphs or info.run_id in self.live:
                 continue

@@ -9,9 +9,10 @@ still missing. Payloads refer to steps by address, so they stay right when their
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from midstream.engine.snapshots import Keeper, load_run
@@ -21,7 +22,7 @@ from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES
 from midstream.events.payloads import Fact
-from midstream.events.store import EventStore, Head
+from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
 _LARGEST = 512
@@ -69,6 +70,11 @@ class Recorder:
         always_replay: Fold the whole log anew after each append, to show that nothing else is needed.
     """
 
+    paced = False
+    """Everything has its turn, and answers come from elsewhere; see `Tape`."""
+    foreseen: Mapping[str, Mapping[str, str]] | None = None
+    """See `Claims`."""
+
     def __init__(
         self,
         store: EventStore,
@@ -98,6 +104,11 @@ class Recorder:
         self._keeping: set[asyncio.Task[None]] = set()
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
+
+    @property
+    def store(self) -> EventStore:
+        """Where the run is."""
+        return self._store
 
     def add(
         self,
@@ -161,6 +172,22 @@ class Recorder:
             await waiter
         elif self.error is not None:
             raise self.error
+
+    async def turn(self, address: str, *, closing: bool = False) -> None:
+        """Wait until it is this step's turn, which is at once, unless this is `paced`.
+
+        Args:
+            address: The step that is about to act.
+            closing: Or what it left open is about to be closed.
+        """
+
+    async def outcome(self, address: str) -> bool:
+        """Say whether the outcome of a call is given from elsewhere, once it is there; only if this is `paced`."""
+        return False
+
+    def deadline(self, address: str, seconds: float | None) -> asyncio.Timeout:
+        """Return the deadline of an attempt of an activation."""
+        return asyncio.timeout(seconds)
 
     def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
         """Call `act` once everything added so far is durable, or with the error because of which it is not.
@@ -227,7 +254,11 @@ class Recorder:
             self._store.append(self.run_id, group.drafts, expected=group.expected, epoch=self.epoch)
         )
         group.sent = sent
-        sent.add_done_callback(lambda future: self._answered(group, future))
+        answered = partial(self._answered, group)
+        if isinstance(sent, Answer):
+            sent.hear = answered
+        else:
+            sent.add_done_callback(answered)
 
     def _answered(self, group: _Group, future: asyncio.Future[Head]) -> None:
         if self._mending is not None or self.error is not None:

@@ -12,8 +12,18 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
+from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
+from midstream.events.flow_facts import (
+    EdgeAdded,
+    EdgeDecided,
+    EdgeRemoved,
+    LimitReached,
+    NodeAdded,
+    NodeRemoved,
+)
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
@@ -97,6 +107,7 @@ class RunCreated(Fact):
         tags: For finding it again.
         parent: The run that started this one, or None.
         id: Of this start; a start whose answer was lost is recognised by it.
+        limits: What the run may not exceed: `activations`, `seconds`, `depth`.
         context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
     """
 
@@ -110,6 +121,7 @@ class RunCreated(Fact):
     tags: Mapping[str, str] = Field(default_factory=dict)
     parent: str | None = None
     id: str = ""
+    limits: Mapping[str, float] = Field(default_factory=dict)
     context: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -119,6 +131,65 @@ class RunResumed(Fact):
     type: Literal["run.resumed"] = "run.resumed"
     epoch: int
     driver: str
+
+
+class Override(BaseModel):
+    """What is asked in place of what the code says, from a fork on.
+
+    Attributes:
+        step: A node, an activation or a model call; empty for every call.
+        prompt: What is said in place of the first message of a call, or None.
+        system: The instruction, or None for the code's.
+        settings: Settings that are added to those of the code, or replace them.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
+    step: str = ""
+    prompt: str | None = None
+    system: str | None = None
+    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class RunForked(Fact):
+    """A run begins with the events of another one, up to an event; they are shared, not copied.
+
+    The first event of its own of a run that was forked; its `seq` follows that of the last shared event, and its digest
+    follows from that event's digest.
+
+    Attributes:
+        parent: The run whose events it begins with.
+        seq: The last event that is shared.
+        digest: The digest of that event, in hex.
+        graph: The name of the graph.
+        tags: For finding it again.
+        status: Where the run stood at that event.
+        definition: The graph as data, where it is another one from here on; None where it is not.
+        graph_digest: sha256 of that definition, in hex.
+        code: The version of the code, where the graph is another one.
+        inputs: Inputs of the run that are others from here on.
+        outputs: What steps are taken to have returned from here on: by the address of an activation or call.
+        overrides: What is asked in place of what the code says.
+        reason: Why it was forked.
+        id: Of this fork; one whose answer was lost is recognised by it.
+    """
+
+    type: Literal["run.forked"] = "run.forked"
+    parent: str
+    seq: int
+    digest: str
+    graph: str
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    status: Literal["running", "paused", "completed", "failed", "cancelled"] = "running"
+    definition: Mapping[str, JsonValue] | None = None
+    graph_digest: str = ""
+    code: str = ""
+    inputs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    outputs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    reason: str = ""
+    id: str = ""
 
 
 class RunPaused(Fact):
@@ -182,10 +253,17 @@ class NodeScheduled(Fact):
     Attributes:
         inputs: For each parameter that takes the output of a node, the address of the activation it comes from. Parameters
             that take an input of the run are not listed: the graph says which they are.
+        called: The activation that went to this node or triggered it, or whose effects it undoes; empty where it
+            runs because of what it waited for. The arguments are in the `edge.decided` of that activation.
+        index: The place of its item, for an activation of a map; None otherwise.
+        item: Its item, where the log has it nowhere else.
     """
 
     type: Literal["node.scheduled"] = "node.scheduled"
     inputs: Mapping[str, str] = Field(default_factory=dict)
+    called: str = ""
+    index: int | None = None
+    item: JsonValue = None
 
 
 class NodeStarted(Fact):
@@ -196,10 +274,16 @@ class NodeStarted(Fact):
 
 
 class NodeCompleted(Fact):
-    """An activation returned."""
+    """An activation returned.
+
+    Attributes:
+        output: What it returned; of a map, nothing: its output is what its items have returned.
+        local: What the node keeps for its later activations, where it changed.
+    """
 
     type: Literal["node.completed"] = "node.completed"
     output: JsonValue = None
+    local: Mapping[str, JsonValue] | None = None
 
 
 class NodeFailed(Fact):
@@ -211,6 +295,8 @@ class NodeFailed(Fact):
         attempt: Which attempt, from 1.
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         traceback: Where it was raised, innermost last; empty where that says nothing.
+        handled: What the node's `on_failure` makes of it, so that the run goes on: `skip`, `continue` or `goto`; the
+            fact that does so follows in the same append. Empty where the run fails of it.
     """
 
     type: Literal["node.failed"] = "node.failed"
@@ -219,10 +305,11 @@ class NodeFailed(Fact):
     attempt: int = 1
     retry_at: float | None = None
     traceback: str = ""
+    handled: str = ""
 
 
 class NodeSkipped(Fact):
-    """An activation will not run."""
+    """An activation will not run, or will not be waited for: the node's turn has passed without an output."""
 
     type: Literal["node.skipped"] = "node.skipped"
     reason: str = ""
@@ -532,17 +619,24 @@ class NoteAdded(Fact):
 Payload = Annotated[
     RunCreated
     | RunResumed
+    | RunForked
     | RunPaused
     | RunContinued
     | RunCompleted
     | RunFailed
     | RunCancelRequested
     | RunCancelled
+    | LimitReached
     | NodeScheduled
     | NodeStarted
     | NodeCompleted
     | NodeFailed
     | NodeSkipped
+    | EdgeDecided
+    | NodeAdded
+    | NodeRemoved
+    | EdgeAdded
+    | EdgeRemoved
     | ModelRequested
     | ModelResponded
     | ModelFailed
@@ -560,6 +654,11 @@ Payload = Annotated[
     | QuestionAnswered
     | QuestionExpired
     | QuestionWithdrawn
+    | AgentStarted
+    | AgentConcluded
+    | MemoryRead
+    | MemoryWritten
+    | BudgetExceeded
     | ModelSwitched
     | ContextTrimmed
     | ContextSummarised

@@ -81,15 +81,10 @@ def parts_of(block: Mapping[str, Any], call_id: str, names: Mapping[str, str]) -
             return [*signature, *([Text(text=words)] if words or not proof else [])]
         case {"inlineData": data} | {"fileData": data} if is_object(data):
             shown = medium(camel(data))
-            return (
-                [Opaque(dialect=DIALECT, data=dict(block))]
-                if shown is None
-                else [*signature, shown]
-            )
-    kind = next((key for key in _SERVER_TOOLS if is_object(said.get(key))), "")
-    if kind:
-        return [_server_tool(kind, camel(said[kind]), block)]
-    return [Opaque(dialect=DIALECT, data=dict(block))]
+            whole = Opaque(dialect=DIALECT, data=dict(block))
+            return [whole] if shown is None else [*signature, shown]
+        case _:
+            return [_other(said, block)]
 
 
 def _call(call: Mapping[str, Any], call_id: str, names: Mapping[str, str]) -> ToolCall:
@@ -124,6 +119,13 @@ def medium(data: Mapping[str, Any]) -> Image | Document | Audio | None:
 
 _PLAIN = str.maketrans("-_", "+/")
 """From the base64 of addresses, which the service takes as well."""
+
+
+def _other(said: Mapping[str, Any], block: Mapping[str, Any]) -> ServerTool | Opaque:
+    kind = next((key for key in _SERVER_TOOLS if is_object(said.get(key))), "")
+    if kind:
+        return _server_tool(kind, camel(said[kind]), block)
+    return Opaque(dialect=DIALECT, data=dict(block))
 
 
 def _server_tool(kind: str, said: Mapping[str, Any], block: Mapping[str, Any]) -> ServerTool:

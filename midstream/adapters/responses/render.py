@@ -13,11 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
-from midstream.adapters.home import at_home, give_back
 from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
-from midstream.adapters.placing import put_in_place
-from midstream.adapters.repair import close_open, seal
 from midstream.adapters.responses.items import (
     ASSISTANT,
     DIALECT,
@@ -31,10 +28,9 @@ from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
     Declared,
     Fit,
-    speech,
+    Speech,
     spoken_by,
     vendor,
-    with_instruction,
 )
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, arguments_text, is_array, is_object
@@ -62,44 +58,18 @@ EMPTY = "Continue."
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    return render_all(view, (segment,), provider, family)
+    return Teller(view, segment.seq, provider, family).segment(segment)
 
 
 def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
     """See `midstream.adapters.base.BulkAdapter`."""
-    telling = Teller(view, 0, provider, family)
-    for segment in segments:
-        if not segment.empty:
-            telling.seq = segment.seq
-            telling.seal_off(_told(telling, segment))
-    return telling.whole_view()
-
-
-def _told(telling: Teller, segment: Segment) -> tuple[ToolCall, ...]:
-    """Tell a segment, and return the calls that are open after it."""
-    if at_home(telling, segment, DIALECT):
-        telling.remember(home=True)
-        return give_back(telling, segment)
-    telling.leave_home(segment)
-    segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(telling.open, with_instruction(segment))
-    telling.changes += [*placed, *sealed]
-    if segment.tools is not None:
-        telling.tools(segment.tools)
-    if segment.system is not None and not telling.empty:
-        telling.repair("instruction_appended", "the instruction changed on the way")
-    for message in messages:
-        telling.tell(message)
-    return open_calls
+    return Teller(view, 0, provider, family).segments(segments)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
     """Return what a request must add to the view to be valid."""
-    messages, changes = close_open(view.open)
     telling = Teller(view, 0, provider, family)
-    telling.changes += changes
-    for message in messages:
-        telling.tell(message)
+    telling.close()
     if telling.empty:
         telling.repair("filler_inserted", "nothing has been said")
         telling.items.append({"role": "user", "content": EMPTY})
@@ -111,12 +81,12 @@ class Teller(Homeward):
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits
-        super().__init__(view, seq, speech(provider, DIALECT, IDS, NAMES, free_text))
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text))
         self._provider = provider
         self._family = family
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
-        """Tell the list of tools."""
+        """See `Frame.tools`."""
         if tools and not self._family.capabilities.tools:
             self.loss("tool_dropped", "the model calls no tools")
             return
@@ -138,7 +108,7 @@ class Teller(Homeward):
         return {"type": "function", "name": tool.name, **about, **schema}
 
     def tell(self, message: Message) -> None:
-        """Tell one message, which holds only what its role can."""
+        """See `Frame.tell`."""
         match message.role:
             case "system":
                 self._instruction(message)
