@@ -20,9 +20,11 @@ QUESTIONS = (
     "fan_out",
     "graphs_dynamic",
     "many_runs",
+    "waiting",
     "conversation",
     "resume",
     "rebuild",
+    "views",
 )
 
 

@@ -31,6 +31,7 @@ GROUPS = {
     "timer": "Time",
     "question": "People",
     "agent": "Agents",
+    "budget": "Budgets",
     "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",

@@ -106,6 +106,7 @@ class Attempts:
                 self._rest.begun()
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self._state.status != "paused")
+                await self._turn(address)
                 self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
             if not node.pure and not durable:
                 await self._recorder.durable()
@@ -143,6 +144,7 @@ class Attempts:
                 output, steering = await body(), None
             else:
                 output, steering = await self._call(node, address, attempt)
+            await self._turn(address)
             if self._state.activations[address].status != "skipped":
                 self._complete(node, address, output, steering)
         except (StoreError, Restart):
@@ -152,16 +154,21 @@ class Attempts:
             if self._closing() or (current is not None and current.cancelling()):
                 raise
             # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
-            self._failed(node, address, attempt, "cancelled", shown(error), error)
+            await self._failed(node, address, attempt, "cancelled", shown(error), error)
         except TimeoutError as error:
-            self._failed(node, address, attempt, "timeout", shown(error), error)
+            await self._failed(node, address, attempt, "timeout", shown(error), error)
         except ExceptionGroup as group:
             if group.subgroup(StoreError) is not None:
                 raise
             first = first_of(group)
-            self._failed(node, address, attempt, kind_of_error(first), shown(first), first)
+            await self._failed(node, address, attempt, kind_of_error(first), shown(first), first)
         except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            self._failed(node, address, attempt, kind_of_error(error), shown(error), error)
+            await self._failed(node, address, attempt, kind_of_error(error), shown(error), error)
+
+    async def _turn(self, address: Address, *, closing: bool = False) -> None:
+        """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
+        if self._recorder.paced:
+            await self._recorder.turn(address, closing=closing)
 
     def _complete(
         self, node: Node, address: Address, output: Any, steering: Steering | None
@@ -236,6 +243,7 @@ class Attempts:
         if desk.torn:
             raise Restart
         if strays:
+            await self._turn(address, closing=True)
             self.leaving.leave_all(address, None)
         return plain(output, f"output of node {node.name!r}"), steering
 
@@ -255,9 +263,10 @@ class Attempts:
         if node.timeout is None and node.total_timeout is None and node.idle_timeout is None:
             return await self._result(node, arguments)
         seconds, which = self._time_left(node, activation)
-        if seconds is not None and seconds <= 0:
+        if seconds is not None and seconds <= 0 and not self._recorder.paced:
             raise TimeoutError(which)
-        whole, idle = asyncio.timeout(seconds), asyncio.timeout(node.idle_timeout)
+        whole = self._recorder.deadline(activation.address, seconds)
+        idle = asyncio.timeout(None if self._recorder.paced else node.idle_timeout)
         if desk is not None and node.idle_timeout is not None:
             desk.touched = _postponing(idle, node.idle_timeout)
         try:
@@ -287,7 +296,7 @@ class Attempts:
         made = node.function(*rest, **named) if rest else node.function(**named)
         return await made if inspect.isawaitable(made) else made
 
-    def _failed(
+    async def _failed(
         self,
         node: Node,
         address: Address,
@@ -297,6 +306,7 @@ class Attempts:
         error: BaseException,
     ) -> None:
         """Close what the attempt left open, and record its failure and what the node makes of it."""
+        await self._turn(address, closing=True)
         activation = self._state.activations[address]
         if activation.status == "skipped":
             return  # nobody waits for it any more

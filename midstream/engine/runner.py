@@ -64,6 +64,7 @@ class Runner:
         models: Asks models.
         always_replay: See `Engine`.
         park_after: See `Engine`.
+        recorder: Writes its events; None makes one that does.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Runner:
         models: Models,
         always_replay: bool = False,
         park_after: float = PARK_AFTER,
+        recorder: Recorder | None = None,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -92,7 +94,7 @@ class Runner:
         self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
-        self.recorder = Recorder(
+        self.recorder = recorder or Recorder(
             store,
             run_id,
             state,
@@ -156,7 +158,7 @@ class Runner:
     def _watch_time(self) -> asyncio.Task[None] | None:
         """Have the run fail when its time is up, if it has a limit."""
         seconds = self.state.limits.get("seconds")
-        if seconds is None or self.state.limited is not None:
+        if seconds is None or self.state.limited is not None or self.recorder.paced:
             return None
         return asyncio.create_task(self._time_out(seconds), name="midstream:limit")
 
