@@ -152,10 +152,10 @@ def _spread(
         case "merge":
             values: list[Any] = [outputs]
         case "unpack":
-            kind: type[Any] | None = type(outputs[0]) if len(outputs) == 1 else None
-            if kind is dict:
+            one = outputs[0] if len(outputs) == 1 else None
+            if type(one) is dict:
                 return _by_name(node, outputs[0], named)
-            if kind is not list:
+            if type(one) is not list:
                 raise _unfit(node, f"one list or dict to unpack, not {outputs!r:.200}")
             values = outputs[0]
         case "each":
