@@ -21,11 +21,14 @@ from midstream.events.payloads import (
     NodeCompleted,
     NodeScheduled,
     RunCreated,
+    ToolCompleted,
+    ToolRequested,
     Usage,
 )
 from midstream.events.sqlite import SqliteStore
 
 RUN = RunId("long")
+NODES = 10
 
 JOBS = {
     "state(at=middle)": "s = await run.state(at={middle}); assert s.seq == {middle}",
@@ -42,31 +45,33 @@ from midstream import Engine
 async def main():
     async with Engine.open({db!r}, recover=False) as engine:
         run = engine.run("long")
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         {job}
-        print(time.perf_counter() - began)
+        print(f"{{time.perf_counter() - began:.3f}} s, {{time.process_time() - used:.3f}} s of CPU")
 asyncio.run(main())
 """
 
 
 async def write(db: Path, events: int) -> int:
-    """Write a run of nodes that each ask a model once."""
-    nodes = events // 4
-    definition = {"nodes": {f"n{i}": ({"after": [f"n{i - 1}"]} if i else {}) for i in range(nodes)}}
+    """Write a run of ten nodes, each of which asks a model and calls tools by the thousand."""
+    definition = {"nodes": {f"n{i}": ({"after": [f"n{i - 1}"]} if i else {}) for i in range(NODES)}}
     drafts = [encode(RunCreated(graph="long", definition=definition, graph_digest="0"), at=1)]
-    for i in range(nodes):
-        step, call = Address(f"n{i}#1"), Address(f"n{i}#1/llm:0123456789#1")
-        said = user(f"question {i}: " + "words " * 20)
-        drafts += [
-            encode(NodeScheduled(), at=i, address=step),
-            encode(ModelRequested(model="s:m", messages=(said,)), at=i, address=call),
-            encode(
-                ModelResponded(message=assistant("answer " * 20), usage=Usage(input_tokens=9)),
-                at=i,
-                address=call,
-            ),
-            encode(NodeCompleted(output=i), at=i, address=step),
-        ]
+    for i in range(NODES):
+        step = Address(f"n{i}#1")
+        drafts.append(encode(NodeScheduled(), at=i, address=step))
+        for n in range(events // NODES // 4):
+            asked, used = Address(f"{step}/llm:{n:010x}#1"), Address(f"{step}/tool:look:{n:010x}#1")
+            said = user(f"question {n}: " + "words " * 20)
+            answer = assistant("answer " * 20)
+            drafts += [
+                encode(ModelRequested(model="s:m", messages=(said,)), at=i, address=asked),
+                encode(
+                    ModelResponded(message=answer, usage=Usage(input_tokens=9)), at=i, address=asked
+                ),
+                encode(ToolRequested(name="look", arguments={"n": n}, key="k"), at=i, address=used),
+                encode(ToolCompleted(result="seen " * 20), at=i, address=used),
+            ]
+        drafts.append(encode(NodeCompleted(output=i), at=i, address=step))
     async with await SqliteStore.open(db, synchronous="normal") as store:
         seq = 0
         while seq < len(drafts):
@@ -94,12 +99,12 @@ def main() -> None:
         size = db.stat().st_size
         print(f"{written} events, {size / 1e6:.0f} MB")
         for name, job in JOBS.items():
-            words = job.format(middle=written // 2, node=written // 8)
+            words = job.format(middle=written // 2, node=NODES // 2)
             code = CODE.format(db=str(db), job=words)
             done = subprocess.run(
                 [sys.executable, "-c", code], capture_output=True, text=True, check=False
             )
-            print(f"{name:20} {done.stdout.strip() or done.stderr[-300:]} s")
+            print(f"{name:20} {done.stdout.strip() or done.stderr[-300:]}")
         print(f"{'fork, bytes':20} {db.stat().st_size - size}")
         show = [sys.executable, "-m", "midstream", "--db", str(db), "show", "long"]
         print(f"{'show (whole process)':20} {timed(show):.3f} s")
