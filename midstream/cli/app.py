@@ -310,6 +310,18 @@ def verify(
     carry_out(check(run or (), anchor=anchor, save_anchor=save_anchor))
 
 
+mcp_app = typer.Typer(help="Speak MCP.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(mcp_app, name="mcp")
+
+
+@mcp_app.command("serve")
+def mcp_serve() -> None:
+    """Offer the runs of the store as MCP tools over stdin and stdout: list, show, view, and answer a question."""
+    from midstream.cli import mcp_server
+
+    carry_out(mcp_server.serve())
+
+
 @app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about what is missing."""

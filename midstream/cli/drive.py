@@ -19,8 +19,8 @@ from midstream.cli.output import as_json, put, put_json, say, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
 from midstream.cli.tail import in_words
-from midstream.engine.conversation import NAME as CONVERSATION
-from midstream.engine.conversation import conversation
+from midstream.engine.conversation_graph import NAME as CONVERSATION
+from midstream.engine.conversation_graph import conversation
 from midstream.engine.engine import Engine
 from midstream.engine.graph import Graph
 from midstream.engine.run import Run

@@ -17,7 +17,7 @@ from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
 from midstream.engine.continuing import parked
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.moments import moment_seq
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
-from midstream.engine.conversation import DIALECT, TALK, conversation, facts
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
+from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.limits import Limits

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 from midstream.adapters.anthropic.ask import asked
 from midstream.adapters.anthropic.marks import MARK, MOST, limited, marked
 from midstream.adapters.anthropic.render import closing
 from midstream.adapters.anthropic.returning import DIALECT
-from midstream.adapters.base import ModelRequest, Settings
+from midstream.adapters.base import ModelRequest, Settings, Spoken
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.view import View
@@ -45,4 +47,10 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
         view.size,
         names,
         telling.output_tool,
+        _spoken(view, body, telling.items),
     )
+
+
+def _spoken(view: View, body: Mapping[str, Any], more: list[dict[str, Any]]) -> Spoken | None:
+    """Return the messages as they are encoded already; a short form at home is no list."""
+    return Spoken("messages", view.spoken, more) if isinstance(body.get("messages"), list) else None

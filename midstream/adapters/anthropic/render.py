@@ -9,7 +9,7 @@ Source: platform.claude.com/docs, handle-tool-calls and preserved-thinking; reco
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused, without_unpaired
@@ -51,6 +51,11 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
     return Teller(view, segment.seq, provider, family).segment(segment)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    return Teller(view, 0, provider, family).segments(segments)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:

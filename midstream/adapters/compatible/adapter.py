@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResp
 from midstream.adapters.compatible.body import requested
 from midstream.adapters.compatible.parse import parse
 from midstream.adapters.compatible.profile import Profile
-from midstream.adapters.compatible.render import render
+from midstream.adapters.compatible.render import render, render_all
 from midstream.adapters.failures import Call, made
 from midstream.adapters.openai.adapter import OpenAIAdapter
 from midstream.adapters.openai.translate import translate
@@ -75,6 +75,10 @@ class CompatibleAdapter(OpenAIAdapter):
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
         return render(view, segment, self.profile)
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `BulkAdapter.render_all`."""
+        return render_all(view, segments, self.profile)
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""

@@ -6,7 +6,7 @@ between two messages is said before the second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
@@ -35,6 +35,11 @@ _BESIDE_CALLS: Mapping[str, dict[str, Any]] = {
 def render(view: View, segment: Segment, profile: Profile) -> View:
     """See `Adapter.render`."""
     return ProfiledTeller(view, segment.seq, profile).segment(segment)
+
+
+def render_all(view: View, segments: Iterable[Segment], profile: Profile) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    return ProfiledTeller(view, 0, profile).segments(segments)
 
 
 def closing(view: View, profile: Profile) -> ProfiledTeller:

@@ -161,9 +161,11 @@ def own_parts(
     for part in parts:
         block: dict[str, Any] | None
         match part:
+            case Reasoning(summary=(_, *_)):
+                return None
             case Reasoning(text="", proof=None | ""):
                 continue
-            case Reasoning(redacted=True, proof=str(proof)):
+            case Reasoning(redacted=True, text="", proof=str(proof)):
                 blocks += [{"text": "", **signature}] if signature else []
                 signature = {"thoughtSignature": proof}
                 continue
@@ -174,8 +176,6 @@ def own_parts(
                 block = {"text": part.text}
             case ToolCall():
                 block = _own_call(part, next(told), called(part.name))
-            case Image(data=str(data)) | Audio(data=str(data)):
-                block = {"inlineData": {"mimeType": part.media_type, "data": data}}
             case (
                 ServerTool(dialect=dialect, data=dict(data))
                 | Opaque(dialect=dialect, data=dict(data))
@@ -183,12 +183,18 @@ def own_parts(
                 blocks += [{"text": "", **signature}] if signature else []
                 signature, block = {}, dict(data)
             case _:
-                return None
+                block = _shown(part)
         if block is None:
             return None
         blocks.append({**block, **signature})
         signature = {}
     return [*blocks, {"text": "", **signature}] if signature else blocks
+
+
+def _shown(part: Part) -> dict[str, Any] | None:
+    if isinstance(part, Image | Audio) and part.data is not None:
+        return {"inlineData": {"mimeType": part.media_type, "data": part.data}}
+    return None
 
 
 def _own_call(call: ToolCall, id_: str, name: str) -> dict[str, Any] | None:

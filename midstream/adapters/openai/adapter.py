@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from midstream.adapters.failures import Call, foreign
 from midstream.adapters.native import whole
 from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
-from midstream.adapters.openai.render import render
+from midstream.adapters.openai.render import render, render_all
 from midstream.adapters.openai.translate import translate
 from midstream.adapters.view import Segment, View
 from midstream.errors import AdapterError, AuthenticationError
@@ -80,6 +80,10 @@ class OpenAIAdapter:
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
         return render(view, segment, self._provider, openai_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `BulkAdapter.render_all`."""
+        return render_all(view, segments, self._provider, openai_family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""

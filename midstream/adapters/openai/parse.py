@@ -115,7 +115,8 @@ class Assembly:
         return {**self._about, "choices": [{"message": message, "finish_reason": self._reason}]}
 
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
-        self._reason = choice.get("finish_reason") or self._reason
+        ended = choice.get("finish_reason") or mapping(choice.get("finish_details")).get("type")
+        self._reason = ended or self._reason
         if choice.get("usage"):
             self._about["usage"] = choice["usage"]
         piece = mapping(choice.get("delta"))

@@ -9,7 +9,7 @@ Source: developers.openai.com/api/docs/guides/conversation-state and guides/reas
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
@@ -59,6 +59,11 @@ EMPTY = "Continue."
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
     return Teller(view, segment.seq, provider, family).segment(segment)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    return Teller(view, 0, provider, family).segments(segments)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
