@@ -324,8 +324,8 @@ class Host:
 
         Args:
             run_id: The new run.
-            cut: Where the other one is cut off; its state becomes that of the new one.
-            payloads: `run.forked`, and what is wanted of the new run.
+            cut: Where the other one is cut off; its state becomes the new one's.
+            payloads: `run.forked`, and what else is wanted.
             graph: Its code; None takes the graph that is registered under its name.
             actor: Who wants it.
 
@@ -336,14 +336,11 @@ class Host:
         state, head = cut
         drafts = [self.draft(payload, actor=actor) for payload in payloads]
         for draft in drafts:
-            place = Head(state.seq + 1, 0, b"")
-            apply(state, _placed(run_id, draft, place, 1))
+            apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), 1))
         driven = not state.over and state.status != "paused"
         code = self._code(run_id, state, graph, register=False) if driven else None
-        epoch, holder = (1, self.name) if driven else (None, None)
-        await append_patiently(
-            self.store, run_id, drafts, expected=head.seq, epoch=epoch, holder=holder
-        )
+        lease: Any = {"epoch": 1, "holder": self.name} if driven else {}
+        await append_patiently(self.store, run_id, drafts, expected=head.seq, **lease)
         if code is not None:
             self.drive(run_id, code, state, 1)
 

@@ -244,23 +244,8 @@ def _run_forked(state: RunState, event: Event) -> None:
             call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
     state.overrides = (*state.overrides, *data.get("overrides", ()))
     if data.get("definition") is not None:
-        _new_shape(state, data)
-
-
-def _new_shape(state: RunState, data: Mapping[str, Any]) -> None:
-    """Go on with another graph: what has run stays, what has not is waited for anew."""
-    state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
-    state.topology = shared_topology(state.graph_digest, data["definition"])
-    state.pending, state.ready = {}, {}
-    ended = {name for name, made in state.latest.items() if made.status in ("completed", "skipped")}
-    for name in state.topology.expected:
-        if name not in state.latest:
-            needed = [one for one in state.topology.nodes[name].waits_for if one not in ended]
-            if waits := sum(one in state.topology.expected for one in needed):
-                state.pending[name] = waits
-            else:
-                state.ready[name] = None
-    state.irregular = state.irregular or not state.topology.plain
+        state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
+        rewire.reshape(state, shared_topology(state.graph_digest, data["definition"]))
 
 
 def _run_paused(state: RunState, event: Event) -> None:

@@ -51,6 +51,7 @@ from midstream.errors import (
 )
 from midstream.events.codec import INLINE, encode, references
 from midstream.events.envelope import Draft, Event, genesis, link
+from midstream.events.fork_facts import RunForked
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import (
     NodeCompleted,
@@ -61,7 +62,6 @@ from midstream.events.payloads import (
     RunContinued,
     RunCreated,
     RunFailed,
-    RunForked,
     RunPaused,
 )
 from midstream.events.store import EventStore, Head, RunQuery, Snapshot, Stretch
