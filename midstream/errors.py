@@ -25,10 +25,13 @@ MidstreamError
       ConnectionFailedError  no connection, or it broke before the answer was whole
       CallTimeoutError       the call did not end before its deadline
       MalformedAnswerError   the answer was cut off or is not what the protocol says
+      NoEndpointError        nobody may be asked within the deadline                .target .refused
     PermanentError           the same request cannot succeed
       AuthenticationError    the key is missing, wrong, or not allowed (401, 403)
       BadRequestError        the provider refuses the request (400, 404, 413, 422)
         ContextWindowError   the conversation is too long for the model
+      RefusedError           the model declined to answer, and the group says to ask another one
+      BadOutputError         the answer is not what the caller accepts
       QuotaError             the account has no credit left; waiting does not help
   ToolError                  a tool raised, or could not be called                .tool .address .kind
     ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
@@ -319,6 +322,35 @@ class MalformedAnswerError(TransientError):
     kind = "malformed_answer"
 
 
+class NoEndpointError(TransientError):
+    """Nobody of a group or pool may be asked within the deadline.
+
+    Attributes:
+        target: What was asked for, as `group:fast`.
+        refused: For each candidate, its name and the reason.
+    """
+
+    kind = "no_endpoint"
+
+    def __init__(
+        self,
+        target: str,
+        refused: Sequence[tuple[str, str]],
+        *,
+        waited: float = 0.0,
+        retry_after: float | None = None,
+    ) -> None:
+        said = "; ".join(f"{name}: {why}" for name, why in refused) or "it has no endpoints"
+        super().__init__(
+            f"nobody answers for {target!r} within the deadline (waited {waited:.1f} s): {said}; "
+            "wait longer, raise a limit, or add an endpoint; `midstream models list` shows how they are",
+            provider=target,
+            retry_after=retry_after,
+        )
+        self.target = target
+        self.refused = tuple(refused)
+
+
 class PermanentError(AdapterError):
     """The same request cannot succeed."""
 
@@ -341,6 +373,18 @@ class ContextWindowError(BadRequestError):
     """The conversation is too long for the model."""
 
     kind = "context_window"
+
+
+class RefusedError(PermanentError):
+    """The model declined to answer, or a filter stopped it, and its group says that this counts as a failure."""
+
+    kind = "refused"
+
+
+class BadOutputError(PermanentError):
+    """The answer is not what the caller accepts, such as JSON of a certain shape."""
+
+    kind = "bad_output"
 
 
 class QuotaError(PermanentError):

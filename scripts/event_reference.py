@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from midstream.events.envelope import Event
 from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
+from midstream.events.routing_facts import Refused, Tried
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
@@ -26,10 +27,14 @@ GROUPS = {
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
+    "route": "Routing",
+    "breaker": "Breakers",
+    "endpoint": "Endpoints",
+    "budget": "Budgets",
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Refused, Tried)
 
 HEAD = """# Events
 

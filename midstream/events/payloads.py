@@ -8,27 +8,27 @@ list every `match` that must learn it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from midstream.events.content import Message, ToolSpec
+from midstream.events.fact import Fact as Fact  # exported from here, too
+from midstream.events.routing_facts import (
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerOpened,
+    BudgetExceeded,
+    EndpointDrained,
+    EndpointRestored,
+    RouteDecided,
+    RouteReserved,
+    RouteReset,
+    RouteSettled,
+)
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
-
-
-class Fact(BaseModel):
-    """A frozen payload; unknown fields are refused.
-
-    Attributes:
-        version: The version of the payload's shape, from 1.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
-    )
-    version: ClassVar[int] = 1
 
 
 class Usage(BaseModel):
@@ -473,6 +473,16 @@ Payload = Annotated[
     | TimerSet
     | TimerFired
     | ModelSwitched
+    | RouteDecided
+    | RouteReserved
+    | RouteSettled
+    | RouteReset
+    | BreakerOpened
+    | BreakerHalfOpened
+    | BreakerClosed
+    | EndpointDrained
+    | EndpointRestored
+    | BudgetExceeded
     | NoteAdded,
     Field(discriminator="type"),
 ]

@@ -81,6 +81,14 @@ def _switched(data: Mapping[str, Any]) -> str:
     return f"{data.get('scope', 'run')} goes on with {data['target']}{source}{now}; {len(changes)} changes planned"
 
 
+def _decided(data: Mapping[str, Any]) -> str:
+    refused = ", ".join(f"not {one['endpoint']}: {one['why']}" for one in data.get("refused", ()))
+    kept = ", as before" if data.get("sticky") else ""
+    return f"{data['target']} → {data['endpoint']} ({data['model']}){kept}" + (
+        f"; {refused}" if refused else ""
+    )
+
+
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
@@ -119,5 +127,17 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "timer.set": lambda data: f"until {data['until']:.3f}",
     "timer.fired": lambda data: "",
     "model.switched": _switched,
+    "route.decided": _decided,
+    "route.reserved": lambda data: f"room at {data['endpoint']} for {data['target']}",
+    "route.settled": lambda data: f"{data['endpoint']}: {data['outcome']}",
+    "route.reset": lambda data: f"statistics of {data.get('target') or 'all'} start from zero",
+    "breaker.opened": lambda data: f"{data['name']}: {data['reason']}",
+    "breaker.half_opened": lambda data: f"{data['name']}: {data.get('probes', 1)} probes",
+    "breaker.closed": lambda data: f"{data['name']}: {data.get('reason', 'answered')}",
+    "endpoint.drained": lambda data: f"{data['endpoint']} {data.get('reason', '')}",
+    "endpoint.restored": lambda data: data["endpoint"],
+    "budget.exceeded": lambda data: (
+        f"{data['budget']} has spent ${data['spent']} of ${data['limit']}"
+    ),
     "note.added": lambda data: f"{data.get('data')!r}",
 }
