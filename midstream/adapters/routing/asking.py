@@ -120,9 +120,9 @@ class Asking:
     @staticmethod
     async def _breathe(walk: Walk, leg: Leg) -> None:
         """Wait a moment before the same endpoint is asked again."""
-        rules = leg.candidate.instance.rules
+        due = walk.ask.tried[-1].at + leg.candidate.instance.rules.retry_delay
         try:
-            await asyncio.sleep(min(rules.retry_delay, max(0.0, walk.deadline - walk.now())))
+            await asyncio.sleep(max(0.0, min(due, walk.deadline) - walk.now()))
         except BaseException:
             walk.ended(leg, Ended("abandoned", 0))
             raise

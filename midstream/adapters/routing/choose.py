@@ -155,7 +155,9 @@ def candidates(
         ordered = [by_place[place] for place in route.strategy.order(tuple(by_place), ask.tried)]
     if preferred and route.rules.sticky:
         ordered.sort(key=lambda one: one.endpoint.name != preferred)
-    ordered.sort(key=lambda one: _strikes(one, ask.tried))
+    if ask.tried:
+        last = ask.tried[-1].endpoint
+        ordered.sort(key=lambda one: (_strikes(one, ask.tried), one.endpoint.name != last))
     return ordered
 
 
@@ -167,7 +169,8 @@ def _strikes(candidate: Candidate, tried: Sequence[Tried]) -> int:
 
 def retries(candidate: Candidate) -> int:
     """Return how often an endpoint is asked again at once."""
-    return candidate.stage.manner.over(candidate.endpoint.manner).max_retries or 0
+    own = candidate.stage.manner.max_retries
+    return (candidate.endpoint.manner.max_retries if own is None else own) or 0
 
 
 def _instances(
@@ -264,6 +267,8 @@ def _failed_before(
     candidate: Candidate, tried: Sequence[Tried], now: float, capable: Capable
 ) -> Hurdle | None:
     """Return what follows from the attempts of this request that failed."""
+    if not tried:
+        return None
     name, instance = candidate.endpoint.name, candidate.instance
     for one in tried:
         rule = TABLE[one.kind]  # type: ignore[index]  # only kinds are tried
@@ -342,7 +347,7 @@ def _broken(breaker: Breaker, name: str, candidate: Candidate, now: float) -> Hu
     elif breaker.status == "half_open" and len(breaker.probing) >= breaker.probes:
         until = _next_round(breaker)
         if until > now:
-            return Hurdle(f"{what} half open, being probed", until)
+            return Hurdle(f"{what} half open, being probed", until, sooner=True)
     return None
 
 

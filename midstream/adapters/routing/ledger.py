@@ -20,7 +20,7 @@ from midstream.adapters.routing.state import RoutingState, apply
 from midstream.adapters.routing.statistics import StatisticsState, count
 from midstream.errors import ConcurrencyError, StoreError
 from midstream.events.codec import encode
-from midstream.events.envelope import Draft
+from midstream.events.envelope import Draft, Event
 from midstream.events.fact import Fact
 from midstream.events.ids import RunId
 from midstream.events.patience import append_patiently
@@ -64,7 +64,7 @@ class Ledger:
     Args:
         store: Where to; None keeps the state in this process only.
         clock: Tells the time.
-        changed: Called after something was folded that may make room.
+        changed: Called after something was folded that may make room; taking room makes none.
     """
 
     def __init__(
@@ -124,7 +124,8 @@ class Ledger:
             self._pending.append(entry)
             if self._lazy is None and self._flushing is None:
                 self._lazy = asyncio.get_running_loop().call_later(LAZY, self._flush)
-        self.changed()
+        if any(draft.type != "route.reserved" for draft in drafts):
+            self.changed()
         return entry
 
     async def durable(self, entry: Entry) -> bool:
@@ -221,7 +222,12 @@ class Ledger:
 
     async def _others(self) -> None:
         """Take in what other processes appended; what was chosen without knowing it is chosen again."""
-        await self._catch_up()
+        news = await self._catch_up()
+        if not self._pending:
+            for event in news:
+                apply(self.state, event.type, event.data, event.at, event.seq)
+            self.changed()
+            return
         loose = [entry for entry in self._pending if not entry.firm]
         self._pending = [entry for entry in self._pending if entry.firm]
         self._again()
@@ -234,11 +240,15 @@ class Ledger:
         for entry in self._pending:
             self._fold(self.state, entry)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> Sequence[Event]:
+        """Fold what others appended into what is durable, and return it."""
         assert self._store is not None  # without one nobody else writes
-        async for event in self._store.read(ROUTING, after=self._base.seq):
+        after = self._base.seq
+        news = [event async for event in self._store.read(ROUTING, after=after)]
+        for event in news:
             apply(self._base, event.type, event.data, event.at, event.seq)
             count(self.statistics, event.type, event.data, event.at)
+        return news
 
     def _noticed(self, run_id: RunId, seq: int) -> None:
         if run_id == ROUTING and seq > self._base.seq:

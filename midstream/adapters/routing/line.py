@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -70,6 +70,7 @@ class Line:
         self._waiting: list[Waiter] = []
         self._places = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._wake: float | None = None
         self._looking = False
         self._again = False
 
@@ -104,8 +105,10 @@ class Line:
             asyncio.get_running_loop().create_future()
         )
         waiter = Waiter(priority, place, decide, take, deadline, alike, done)
+        alone = alike is None or all(one.alike != alike for one in self._waiting)
         self._waiting.append(waiter)
-        self.look()
+        if alone or self._is_first(waiter):
+            self.look((waiter,))
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock.now())):
                 return await done
@@ -117,25 +120,32 @@ class Line:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
-    def look(self) -> None:
-        """Serve whoever can be served now."""
+    def _is_first(self, waiter: Waiter) -> bool:
+        return not any(one < waiter for one in self._waiting if one.alike == waiter.alike)
+
+    def look(self, whom: Sequence[Waiter] | None = None) -> None:
+        """Serve whoever can be served now.
+
+        Args:
+            whom: Only these, since nothing has changed for the others; None for all.
+        """
         if self._looking:
-            self._again = True  # serving one has folded something
+            self._again = True  # serving one has made room
             return
         self._looking = True
         try:
-            self._again = True
+            wake = self._serve(self._waiting if whom is None else whom)
             while self._again:
                 self._again = False
-                wake = self._serve()
+                wake = self._serve(self._waiting)
         finally:
             self._looking = False
         self._wake_at(wake)
 
-    def _serve(self) -> float | None:
+    def _serve(self, whom: Sequence[Waiter]) -> float | None:
         blocked: set[object] = set()
-        wakes: list[float] = []
-        for waiter in sorted(self._waiting):
+        wakes: list[float] = [] if self._wake is None or whom is self._waiting else [self._wake]
+        for waiter in sorted(whom):
             if waiter.done.done() or (waiter.alike is not None and waiter.alike in blocked):
                 continue
             at = self._at()
@@ -155,6 +165,7 @@ class Line:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._wake = moment
         if moment is not None:
             delay = max(0.001, moment - self._clock.now())
             self._timer = asyncio.get_running_loop().call_later(delay, self.look)
