@@ -29,12 +29,19 @@ MidstreamError
     PermanentError           the same request cannot succeed
       AuthenticationError    the key is missing, wrong, or not allowed (401, 403)
       BadRequestError        the provider refuses the request (400, 404, 413, 422)
-        ContextWindowError   the conversation is too long for the model
+        ContextWindowError   the conversation is too long for the model         .tokens .window
       RefusedError           the model declined to answer, and the group says to ask another one
       BadOutputError         the answer is not what the caller accepts
       QuotaError             the account has no credit left; waiting does not help
+      OutputError            the answer is not of the form that was asked for     .step .text .problem
   ToolError                  a tool raised, or could not be called                .tool .address .kind
     ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
+  AnswerError                an answer to a question was refused                  .run_id .question
+    QuestionNotFoundError    the run has asked no such question
+    AlreadyAnsweredError     somebody was quicker                                 .by
+    AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
+    WrongAnswerError         it is not what was asked for                         .misfits
+  QuestionExpiredError       nobody answered in time, and there is no default     .question
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -370,9 +377,31 @@ class BadRequestError(PermanentError):
 
 
 class ContextWindowError(BadRequestError):
-    """The conversation is too long for the model."""
+    """The conversation is too long for the model.
+
+    Attributes:
+        tokens: Of the conversation, by estimate; None where the provider refused it.
+        window: What it would have had to fit into, without the answer; None where the provider refused it.
+    """
 
     kind = "context_window"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        tokens: int | None = None,
+        window: int | None = None,
+    ) -> None:
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
+        self.tokens = tokens
+        self.window = window
 
 
 class RefusedError(PermanentError):
@@ -391,6 +420,37 @@ class QuotaError(PermanentError):
     """The account has no credit left; waiting does not help."""
 
     kind = "quota"
+
+
+class OutputError(PermanentError):
+    """The answer is not of the form that was asked for, also after the model was told what is wrong with it.
+
+    Attributes:
+        step: The address of the answer.
+        text: What the model said.
+        problem: What is wrong with it.
+    """
+
+    kind = "bad_output"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        step: str = "",
+        text: str = "",
+        problem: str = "",
+    ) -> None:
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
+        self.step = step
+        self.text = text
+        self.problem = problem
 
 
 class ToolError(MidstreamError):
@@ -417,6 +477,66 @@ class ToolUnknownError(ToolError):
     It is not repeated by itself. Settle it: `run.settle(step, result=…)`, `run.settle(step, retry=True)`, or give the
     tool an `on_unknown` handler that can find out.
     """
+
+
+class AnswerError(MidstreamError):
+    """An answer to a question was refused; nothing was recorded.
+
+    Attributes:
+        run_id: The run.
+        question: The id that was given.
+    """
+
+    def __init__(self, run_id: str, question: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.question = question
+
+
+class QuestionNotFoundError(AnswerError):
+    """The run has asked no such question."""
+
+
+class AlreadyAnsweredError(AnswerError):
+    """The question was answered before.
+
+    Attributes:
+        by: Who answered it, or empty.
+    """
+
+    def __init__(self, run_id: str, question: str, message: str, by: str) -> None:
+        super().__init__(run_id, question, message)
+        self.by = by
+
+
+class AnswerTooLateError(AnswerError):
+    """The question has expired or was withdrawn, or its run has ended."""
+
+
+class WrongAnswerError(AnswerError):
+    """The answer is not what was asked for.
+
+    Attributes:
+        misfits: What is wrong with it, in words.
+    """
+
+    def __init__(
+        self, run_id: str, question: str, message: str, misfits: Sequence[str] = ()
+    ) -> None:
+        super().__init__(run_id, question, message)
+        self.misfits = tuple(misfits)
+
+
+class QuestionExpiredError(MidstreamError):
+    """Nobody answered a question in time, and it has no default; raised in the node that asked.
+
+    Attributes:
+        question: Its id.
+    """
+
+    def __init__(self, message: str, *, question: str) -> None:
+        super().__init__(message)
+        self.question = question
 
 
 class NodeError(MidstreamError):

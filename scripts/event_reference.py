@@ -31,6 +31,9 @@ GROUPS = {
     "breaker": "Breakers",
     "endpoint": "Endpoints",
     "budget": "Budgets",
+    "question": "People",
+    "context": "Conversations that are too long",
+    "message": "Conversations that somebody goes on with",
     "note": "The host",
 }
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
-
-import orjson
 
 from midstream.adapters.answer import text
 from midstream.adapters.convert import Converted, Recorded, recorded, written
 from midstream.adapters.dialect import dialect
 from midstream.adapters.wire import encode, is_array, is_object
 from midstream.errors import ConversionError
+from midstream.events.json_text import read_json
 from midstream.events.payloads import Change
 
 
@@ -56,8 +56,8 @@ def _rows(line: bytes, number: int) -> Iterator[dict[str, Any]]:
 
 def _json(line: bytes, number: int) -> Any:
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        return read_json(line)
+    except json.JSONDecodeError as error:
         raise ConversionError(f"line {number} is not JSON: {error}") from error
 
 

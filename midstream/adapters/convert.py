@@ -5,23 +5,23 @@ To where it came from, and to the same model, a request goes back as it was.
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from midstream.adapters.changes import loss
+from midstream.adapters.changes import loss, repair
 from midstream.adapters.dialect import Dialect, dialect
 from midstream.adapters.imported import Imported
 from midstream.adapters.sse import events
 from midstream.adapters.telling import vendor
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import is_object
+from midstream.adapters.wire import encode, is_object
 from midstream.errors import ConversionError
 from midstream.events.content import Message
+from midstream.events.json_text import read_json
 from midstream.events.payloads import Change
 
 _CARRIED = "stream"
@@ -123,8 +123,17 @@ def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
             {key: body[key] for key in body if key in found.request}, *_sorted(changes)
         )
     made = go.requested(view, read.settings)
-    kept, dropped = _rest(read, home=home)
-    return Converted({**made.body, **kept}, *_sorted([*changes, *made.changes, *dropped]))
+    kept, dropped = _rest(read, home=home, carried=_CARRIED if go.streams else "")
+    return Converted(_joined(made.body, kept), *_sorted([*changes, *made.changes, *dropped]))
+
+
+def _joined(made: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body with the fields that go along; of a field that both have, those of the kept one that it lacks."""
+    body = {**made, **kept}
+    for key in made.keys() & kept.keys():
+        if is_object(made[key]) and is_object(kept[key]):
+            body[key] = {**kept[key], **made[key]}
+    return body
 
 
 def answered(response: Any, come: Dialect, model: str) -> Message:
@@ -152,8 +161,8 @@ def _parsed(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return list(events(text))
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return read_json(text)
+    except json.JSONDecodeError as error:
         raise ConversionError(f"the answer is not JSON ({error}): {text[:80]!r}") from error
 
 
@@ -165,17 +174,21 @@ def _told(go: Dialect, view: View, segments: tuple[Segment, ...]) -> tuple[View,
     return view, changes
 
 
-def _rest(read: Imported, *, home: bool) -> tuple[dict[str, Any], list[Change]]:
+def _rest(read: Imported, *, home: bool, carried: str) -> tuple[dict[str, Any], list[Change]]:
     """Return the fields of the request that go along, and what is said of those that do not."""
     kept: dict[str, Any] = {}
     dropped: list[Change] = []
-    for key, value in read.rest.items():
-        if key in read.said or value is None:
+    left = {key: value for key, value in read.rest.items() if key not in read.said}
+    for key, value in {**left, **read.besides}.items():
+        if value is None:
             continue
-        if home or key == _CARRIED:
+        if home or key == carried:
             kept[key] = value
+        elif key == _CARRIED:
+            detail = f"{key}={value}: the address says whether the answer is streamed"
+            dropped.append(repair("setting_mapped", 0, detail))
         else:
-            shown = orjson.dumps(value).decode()
+            shown = encode(value).decode()
             detail = (
                 f"{key}={shown[:60]}{'…' if len(shown) > 60 else ''}: a field of its own provider"
             )

@@ -5,14 +5,16 @@ Source: html.spec.whatwg.org, Server-sent events, 9.2.6.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from midstream.errors import ConversionError
+from midstream.events.json_text import read_json
 
 _END = "[DONE]"
+_LINE_END = re.compile(r"\r\n|\n|\r")  # and no other: JSON may hold a U+2028 as it is
 
 
 def events(text: str) -> Iterator[Any]:
@@ -22,7 +24,7 @@ def events(text: str) -> Iterator[Any]:
         ConversionError: The data of an event is not JSON.
     """
     data: list[str] = []
-    for line in (*text.splitlines(), ""):
+    for line in (*_LINE_END.split(text), ""):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
@@ -36,8 +38,8 @@ def events(text: str) -> Iterator[Any]:
 
 def _json(data: str) -> Any:
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        return read_json(data)
+    except json.JSONDecodeError as error:
         raise ConversionError(
             f"an event of the stream is not JSON ({error}): {data[:80]!r}; give the stream as it came"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from midstream.adapters.convert import convert
 from midstream.cli.exits import OK
 from midstream.cli.output import say
 from midstream.errors import ConfigError, ConversionError
+from midstream.events.json_text import read_json
 
 
 async def one(
@@ -99,10 +101,13 @@ def _writing(name: str) -> Generator[IO[bytes]]:
 
 def _json(text: bytes, name: str) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return read_json(text)
+    except json.JSONDecodeError as error:
         raise ConversionError(f"{name} is not JSON: {error}") from error
 
 
 def _shown(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # an integer above 64 bits
+        return json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n"

@@ -66,6 +66,10 @@ class Claims:
         _LANE.set(lane)
         return lane
 
+    def live(self) -> dict[asyncio.Task[Any], str]:
+        """Return the branches that have not ended, by their tasks."""
+        return {task: lane for task, lane in self._lanes.items() if task and not task.done()}
+
     async def end(self) -> bool:
         """End the branches that were begun and not waited for, refuse what comes of later ones, and say if there were any.
 

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar, overload
 
 from pydantic import JsonValue
 
+from midstream.adapters.output import SETTING
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
-from midstream.engine.model_calls import DEADLINE, Models, Question, Reply
+from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
+from midstream.engine.people import (
+    MISSING,
+    Answered,
+    Form,
+    claim,
+    confirm,
+    question_id,
+    value,
+    wish,
+)
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
 from midstream.errors import ConfigError
@@ -20,6 +34,8 @@ from midstream.events.content import Message, user
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Effect, NoteAdded, TimerFired, TimerSet, ValueRecorded
 from midstream.events.values import plain
+
+Value = TypeVar("Value")
 
 
 class Context:
@@ -36,29 +52,85 @@ class Context:
 
     def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
         self._desk = desk
+        desk.context = self
         self._models = models
         self._model = model
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt
 
+    @overload
     async def llm(
         self,
         prompt: str | Message | Sequence[Message],
         *,
+        output: type[Value],
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> TypedReply[Value]: ...
+
+    @overload
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: None = None,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> Reply: ...
+
+    @overload
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: Any,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> TypedReply[Any]: ...
+
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: Any = None,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> Reply:
         """Ask a model; where it calls tools, call them and ask on until it answers.
 
         Args:
             prompt: What is said.
+            output: What the answer must be: a pydantic model, a dataclass, a TypedDict or any other type that pydantic
+                knows. The reply has it as `output`. A model that answers otherwise is told what is wrong, once.
             model: `provider:model`; empty for the node's, the run's or the engine's. A migration overrides it.
             system: The instruction; None for the one in force in this conversation.
             tools: What the model may call. Parallel calls run in parallel.
@@ -67,11 +139,15 @@ class Context:
             max_turns: How often the model may be asked.
             timeout: Seconds for one attempt of one turn.
             retry: How often a turn is tried.
+            context: What is done where the conversation is too long for the model: `fail`, `trim`, `summarise`, or a
+                `ContextPolicy`. None for what the run says.
             **settings: `temperature`, `max_tokens` and so on; see `midstream.adapters.base.Settings`.
 
         Raises:
             AdapterError: The provider refused or failed for good.
+            ContextWindowError: The conversation is too long, and nothing is to be done about it.
             LimitError: The model still calls tools after `max_turns`.
+            OutputError: The answer is not of the form that was asked for.
             NotRecordableError: The prompt or a setting is not JSON.
         """
         messages = _messages(prompt)
@@ -85,6 +161,9 @@ class Context:
                 f"step {self.step}: two tools are named {twice[0]!r}; give one another name"
             )
         recorded = {name: plain(value, f"setting {name!r}") for name, value in settings.items()}
+        wanted = None if output is None else output_of(output)
+        if wanted is not None:
+            recorded[SETTING] = wanted.setting
         question = Question(
             messages,
             model or self._model,
@@ -95,6 +174,8 @@ class Context:
             max_turns,
             timeout,
             retry,
+            wanted,
+            context_policy(context),
         )
         return await self._models.ask(self._desk, question)
 
@@ -158,9 +239,85 @@ class Context:
         if call is None:
             desk.recorder.add(TimerSet(until=desk.clock.now() + seconds, lane=lane), address)
             call = desk.state.calls[address]
-        await desk.effect(desk.clock.sleep_until(call.request["until"]))
+        await desk.effect(desk.wait(call.request["until"], unless=None))
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
+
+    async def confirm(
+        self,
+        question: str,
+        *,
+        show: Any = None,
+        timeout: float | None = None,
+        deadline: float | datetime | None = None,
+        default: bool | None = None,
+    ) -> Answered:
+        """Ask a person for yes or no, and wait for it, however long that takes; a wait survives restarts.
+
+        Args:
+            question: What is asked.
+            show: What it is about; JSON.
+            timeout: Seconds after which nobody can answer any more.
+            deadline: The moment, in seconds since 1970 or with a time zone, after which nobody can.
+            default: What holds then; None means no.
+
+        Raises:
+            ConfigError: An option is wrong.
+            NotRecordableError: What is shown is not JSON.
+        """
+        asked = wish(
+            "confirm",
+            question,
+            show=show,
+            timeout=timeout,
+            deadline=deadline,
+            default=MISSING if default is None else default,
+        )
+        return await confirm(self._desk, asked, *claim(self._desk, asked))
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        schema: Any = None,
+        show: Any = None,
+        timeout: float | None = None,
+        deadline: float | datetime | None = None,
+        default: Any = MISSING,
+    ) -> Any:
+        """Ask a person for a value, and wait for it; a wait survives restarts.
+
+        Args:
+            question: What is asked.
+            schema: What the answer must be: a pydantic model, any type that pydantic knows, or JSON Schema. None takes
+                any JSON. An answer that does not fit is refused before it is recorded.
+            show: What it is about; JSON.
+            timeout: See `confirm`.
+            deadline: See `confirm`.
+            default: What holds when nobody answers in time.
+
+        Returns:
+            The answer, as the type that was asked for.
+
+        Raises:
+            QuestionExpiredError: Nobody answered in time, and there is no default.
+            WrongAnswerError: The type refuses what its JSON Schema could not.
+            ConfigError: An option is wrong.
+            NotRecordableError: What is shown, or the default, is not JSON.
+        """
+        form = Form(schema)
+        asked = wish(
+            "free",
+            question,
+            show=show,
+            timeout=timeout,
+            deadline=deadline,
+            default=default,
+            answer_schema=form.schema,
+        )
+        address, lane = claim(self._desk, asked)
+        answer = await value(self._desk, asked, address, lane)
+        return form.made(self.run_id, question_id(self.run_id, address), answer)
 
     async def now(self) -> float:
         """Return the time in seconds since 1970, as it was read the first time."""

@@ -11,10 +11,13 @@ from typing import Any, Literal, Self
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import Script
+from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.clock import Clock
+from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.model_calls import Pricing
+from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
 from midstream.errors import (
@@ -29,7 +32,7 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, RunCreated, Usage
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery
+from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
@@ -47,6 +50,9 @@ class Engine:
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
+            no state in memory then, and is read again when something happens to it.
+        context: What is done where a conversation is too long for its model; see `ContextPolicy`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -63,6 +69,8 @@ class Engine:
         recover: bool = True,
         clock: Clock | None = None,
         pricing: Pricing | None = None,
+        park_after: float = PARK_AFTER,
+        context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -75,6 +83,8 @@ class Engine:
         self._recover = recover
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
+        self._park_after = park_after
+        self._context = context_policy(context)
         self._always_replay = always_replay
         self._opened: EventStore | None = None
         self._host: Host | None = None
@@ -123,6 +133,7 @@ class Engine:
             self._clock,
             model=self._model,
             lease=self._lease,
+            park_after=self._park_after,
             always_replay=self._always_replay,
         )
         try:
@@ -168,6 +179,7 @@ class Engine:
         run_id: str | None = None,
         model: str = "",
         tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
         inputs: Mapping[str, Any] | None = None,
         **named: Any,
     ) -> Run:
@@ -178,6 +190,7 @@ class Engine:
             run_id: Its id; the same id with the same graph and inputs is the same run. None makes a UUIDv7.
             model: The model of its calls that name none.
             tags: For finding it again.
+            context: What is done where a conversation is too long for its model; None for what the graph says, or the engine.
             inputs: Inputs by name, for those whose names are options here.
             **named: Inputs by name.
 
@@ -187,14 +200,17 @@ class Engine:
             RunExistsError: The id is taken by another run.
         """
         host = self._here()
-        payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named})
+        policy = context_policy(context) or context_policy(graph.context) or self._context
+        given = {**(inputs or {}), **named}
+        prepared = {"definition": graph.prepared}
+        payload = self._created(host, graph, model, tags or {}, given, policy)
         chosen = RunId(run_id) if run_id is not None else new_run_id()
         if not RUN_ID.fullmatch(chosen):
             raise ConfigError(
                 f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
             )
         host.register(graph)
-        draft = host.draft(payload, actor="engine")
+        draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
@@ -212,18 +228,19 @@ class Engine:
         model: str,
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
+        policy: ContextPolicy | None,
     ) -> RunCreated:
-        definition = graph.definition
         graph.check_inputs(inputs)
         return RunCreated(
             graph=graph.name,
-            definition=definition,
+            definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`
             graph_digest=graph.digest,
             code=graph.version,
             inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            context={} if policy is None else policy.data(),
         )
 
     async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:
@@ -286,6 +303,14 @@ class Engine:
             limit=limit,
         )
         return await self._here().store.runs(query)
+
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return every question that waits for an answer, in all runs that have not ended."""
+        host = self._here()
+        found: list[OpenQuestion] = []
+        for info in await host.store.runs(RunQuery(status=OPEN)):
+            found += open_questions(info.run_id, await host.load(info.run_id))
+        return tuple(found)
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""

@@ -16,10 +16,13 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, overload
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.context_policy import ContextOption
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import annotations_of, is_async
 from midstream.errors import GraphError
+from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
+from midstream.events.values import plain
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -90,10 +93,12 @@ class Graph:
     Args:
         name: The name by which a resumed run finds its code again.
         version: Of the code, recorded with each run.
+        context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
     """
 
     name: str
     version: str = ""
+    context: ContextOption | None = None
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
     def __post_init__(self) -> None:
@@ -189,7 +194,7 @@ class Graph:
             any(not parameter.source for parameter in parameters),
         )
         self.nodes[name] = made
-        for cached in ("definition", "digest", "input_names"):
+        for cached in ("definition", "prepared", "digest", "input_names"):
             self.__dict__.pop(cached, None)
         return made
 
@@ -207,6 +212,15 @@ class Graph:
             raise GraphError(f"graph {self.name!r} has no node; add one with @{self.name}.node")
         self._check_cycles()
         return {"nodes": nodes}
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The definition as it is stored, made once for all runs.
+
+        Raises:
+            NotRecordableError: A value in it is not JSON.
+        """
+        return prepare(plain(self.definition, f"the definition of graph {self.name!r}"))
 
     @cached_property
     def digest(self) -> str:
@@ -354,10 +368,16 @@ def _parameter(node: str, parameter: inspect.Parameter, annotation: Any) -> Para
         for extra in get_args(annotation)[1:]:
             if isinstance(extra, From):
                 return Parameter(
-                    parameter.name, extra.node, annotation, parameter.default, named=True
+                    parameter.name, extra.node, _without(annotation), parameter.default, named=True
                 )
     if parameter.name == node:
         raise GraphError(
             f"node {node!r} has a parameter of its own name: it would wait for itself; rename it"
         )
     return Parameter(parameter.name, parameter.name, annotation, parameter.default)
+
+
+def _without(annotation: Any) -> Any:
+    """Return the annotation without `From`, which says nothing about the value."""
+    kept = [extra for extra in get_args(annotation)[1:] if not isinstance(extra, From)]
+    return Annotated[(get_args(annotation)[0], *kept)] if kept else get_args(annotation)[0]

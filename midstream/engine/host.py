@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
+from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
@@ -28,7 +29,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import encode
+from midstream.events.codec import Prepared, encode
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -60,6 +61,7 @@ class Host:
         model: The model of runs that name none, or empty.
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
+        park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         name: This driver's, unique among live ones.
         graphs: The code of graphs, by name.
         live: The runs that are driven here.
@@ -73,6 +75,7 @@ class Host:
     model: str = ""
     lease: float = 15.0
     always_replay: bool = False
+    park_after: float = PARK_AFTER
     name: str = field(default_factory=lambda: _driver_name())
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     live: dict[RunId, Live] = field(default_factory=dict[RunId, Live])
@@ -81,6 +84,8 @@ class Host:
     def __post_init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
+        self.lot = Lot(self.clock, self._wake_soon)
+        self._waking: set[asyncio.Task[None]] = set()
         self._unwatch: Callable[[], None] = lambda: None
 
     @cached_property
@@ -104,18 +109,20 @@ class Host:
     async def close(self) -> None:
         """Stop driving; every run can be resumed at once by whoever wants to. No task is left."""
         self._unwatch()
-        for task in self._tasks:
+        await self.lot.close()
+        own = (*self._tasks, *self._waking)
+        for task in own:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if own:
+            await asyncio.wait(own)
         driven = dict(self.live)
         for live in driven.values():
             live.task.cancel()
         if driven:
             await asyncio.wait([live.task for live in driven.values()])
-        for run_id, live in driven.items():
-            with suppress(StoreError):
-                await self.store.release(run_id, epoch=live.runner.recorder.epoch)
+        held = {run_id: live.runner.recorder.epoch for run_id, live in driven.items()}
+        held |= {run_id: place.epoch for run_id, place in self.lot.all().items()}
+        await asyncio.gather(*(self._give_up(run_id, epoch) for run_id, epoch in held.items()))
         await self.providers.close()
 
     def register(self, graph: Graph) -> None:
@@ -131,12 +138,18 @@ class Host:
             )
         self.graphs[graph.name] = graph
 
-    def draft(self, payload: Fact, address: str | None = None, *, actor: str) -> Draft:
+    def draft(
+        self,
+        payload: Fact,
+        address: str | None = None,
+        *,
+        actor: str,
+        prepared: Mapping[str, Prepared] | None = None,
+    ) -> Draft:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
-        return encode(
-            payload, at=at, actor=actor, address=None if address is None else Address(address)
-        )
+        step = None if address is None else Address(address)
+        return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
 
     def drive(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process."""
@@ -155,13 +168,15 @@ class Host:
             clock=self.clock,
             models=models,
             always_replay=self.always_replay,
+            park_after=self.park_after,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
 
     async def _driven(self, run_id: RunId, runner: Runner) -> None:
+        parked: Parked | None = None
         try:
-            await runner.drive()
+            parked = await runner.drive()
         except LeaseLostError as error:
             self._log.warning("run taken over by another driver", run_id=run_id, error=str(error))
         except MidstreamError as error:
@@ -171,6 +186,39 @@ class Host:
             raise
         finally:
             self.live.pop(run_id, None)
+        if parked is not None:
+            await self._park(run_id, parked, runner.recorder.epoch, runner.state.seq)
+
+    async def _park(self, run_id: RunId, parked: Parked, epoch: int, seq: int) -> None:
+        """Put a run aside; what was appended since its driver looked wakes it again at once."""
+        self.lot.park(run_id, Place(parked.until, epoch))
+        head = await self.store.head(run_id)
+        if head is not None and head.seq > seq:
+            self._wake_soon(run_id)
+
+    def _wake_soon(self, run_id: RunId) -> None:
+        task = asyncio.create_task(self._wake(run_id))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+    async def _wake(self, run_id: RunId) -> None:
+        async with self._taking:
+            await self._wake_now(run_id)
+
+    async def _wake_now(self, run_id: RunId) -> None:
+        """Drive a parked run on, with the epoch that it has."""
+        place = self.lot.take(run_id)
+        if place is None:
+            return
+        try:
+            state = await self.load(run_id)
+            code = self._code(run_id, state, None)
+        except MidstreamError as error:  # it can be taken over like any other
+            self._log.error("cannot go on", run_id=run_id, error=str(error))
+            await self._give_up(run_id, place.epoch)
+            return
+        if state.epoch == place.epoch:
+            self.drive(run_id, code, state, place.epoch)
 
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
         """Let somebody else, or this driver later, take a run over that could not be driven on."""
@@ -198,7 +246,9 @@ class Host:
             RunNotFoundError: There is no such run.
         """
         async with self._taking:  # the scanner and a caller may want the same run at the same time
-            if run_id not in self.live:
+            if run_id in self.lot:
+                await self._wake_now(run_id)
+            elif run_id not in self.live:
                 await self._take_over(run_id, graph)
 
     async def _take_over(self, run_id: RunId, graph: Graph | None) -> None:
@@ -289,6 +339,35 @@ class Host:
                 continue
             return
 
+    async def append_checked(
+        self,
+        run_id: RunId,
+        make: Callable[[RunState], tuple[str, Fact]],
+        *,
+        actor: str,
+    ) -> None:
+        """Append what depends on where the run stands, after nothing else than what was looked at.
+
+        Never through the driver: its state is ahead of the log, and somebody elsewhere may be quicker.
+
+        Args:
+            run_id: The run.
+            make: Returns an address and a fact for a state, or raises; asked again whenever the run has moved on.
+            actor: Who wants it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        state = RunState()
+        while True:
+            async for event in self.store.read(run_id, after=state.seq):
+                apply(state, event)
+            address, payload = make(state)
+            draft = self.draft(payload, address, actor=actor)
+            with suppress(ConcurrencyError):
+                await append_patiently(self.store, run_id, [draft], expected=state.seq)
+                return
+
     def _show(self, run_id: RunId, address: str, piece: Delta) -> None:
         for listener in self.listeners.get(run_id, ()):
             listener(address, piece)
@@ -297,6 +376,8 @@ class Host:
         live = self.live.get(run_id)
         if live is not None:
             live.runner.recorder.noticed(seq)
+        elif run_id in self.lot:
+            self._wake_soon(run_id)
 
     async def _every(self, seconds: float, job: Callable[[], object]) -> None:
         while True:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
-from midstream.adapters.view import View
+from midstream.engine.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.host import Host
-from midstream.engine.migrate import MigrationPlan, When, plan_migration
+from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
+from midstream.engine.people import MISSING
+from midstream.engine.run_view import RunView, conversation_head, model_meant, run_view
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -27,6 +29,7 @@ from midstream.events.content import Message
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
+    Fact,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -39,7 +42,7 @@ from midstream.events.payloads import (
 from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
-from midstream.projections.conversation import messages, segments
+from midstream.projections.conversation import messages
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import Line, line
@@ -49,7 +52,6 @@ ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 """The types of events that end a run; others may still follow, such as notes."""
 
 _BUFFER = 1024
-_MISSING: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,35 +210,64 @@ class Run:
         return tuple([line(event) async for event in self._host.store.read(self.id, after=after)])
 
     async def messages(
-        self, *, step: str | None = None, at: int | None = None
+        self,
+        *,
+        step: str | None = None,
+        thread: str | None = None,
+        node: str | None = None,
+        at: int | None = None,
     ) -> tuple[Message, ...]:
-        """Return a conversation of the run, neutral.
+        """Return a conversation of the run, neutral and whole; empty where no model was asked yet.
 
         Args:
             step: A model call, or an activation whose newest conversation is meant; None takes the run's newest.
+            thread: The conversation of this name.
+            node: The newest conversation of this node.
             at: As it was after this event.
 
         Raises:
             ConfigError: No model was asked there.
         """
         state = await self.state(at=at)
-        return messages(state, _conversation(state, step))
+        head = conversation_head(state, step, thread, node)
+        return messages(state, head) if head else ()
 
-    async def view(self, model: str, *, step: str | None = None, at: int | None = None) -> View:
-        """Return a conversation of the run as a model would be told it; see `messages`.
+    async def view(
+        self,
+        model: str,
+        *,
+        step: str | None = None,
+        thread: str | None = None,
+        node: str | None = None,
+        at: int | None = None,
+    ) -> RunView:
+        """Return a conversation of the run as a model would be told it, at any event; nothing is recorded or sent.
 
         Args:
-            model: `provider:model`.
+            model: `provider:model`, or a provider, whose model is the one that the run asked last, or the usual one.
             step: See `messages`.
+            thread: See `messages`.
+            node: See `messages`.
             at: See `messages`.
+
+        Raises:
+            ConfigError: No model was asked there, or nobody answers for the model.
         """
-        await self._host.providers.ready(model)
-        adapter, name = self._host.providers.adapter(model)
         state = await self.state(at=at)
-        view = adapter.begin(name)
-        for segment in segments(state, _conversation(state, step)):
-            view = adapter.render(view, segment)
-        return view
+        head = conversation_head(state, step, thread, node)
+        providers = self._host.providers
+        wanted = model_meant(model, state, providers)
+        await providers.ready(wanted)
+        adapter, name = providers.adapter(wanted)
+        return run_view(
+            state,
+            adapter,
+            name,
+            head,
+            run_id=self.id,
+            pricing=self._host.pricing,
+            now=self._host.clock.now(),
+        )
 
     async def migrate(
         self,
@@ -245,6 +276,7 @@ class Run:
         scope: str = "run",
         source: str = "",
         when: When = "next",
+        handoff: Handoff = "none",
         dry_run: bool = False,
         by: str = "",
     ) -> MigrationPlan:
@@ -255,6 +287,7 @@ class Run:
             scope: `run`, `node:NAME` or `thread:NAME`.
             source: Only calls that would go to this model; empty for all in the scope.
             when: `next` waits for the call in flight; `now` abandons it, and its late answer is not recorded.
+            handoff: `brief` tells the target where the run stands, after the conversation and before what comes next.
             dry_run: Only say what it means; `apply()` the plan to do it.
             by: Who wants it.
 
@@ -267,6 +300,8 @@ class Run:
         """
         if when not in ("next", "now"):
             raise ConfigError(f"when must be 'next' or 'now', not {when!r}")
+        if handoff not in ("none", "brief"):
+            raise ConfigError(f"handoff must be 'none' or 'brief', not {handoff!r}")
         switch = uuid.uuid4().hex
 
         async def apply_plan(plan: MigrationPlan) -> None:
@@ -284,18 +319,19 @@ class Run:
             when=when,
             now=self._host.clock.now(),
             apply=apply_plan,
+            handoff=handoff,
         )
         if not dry_run:
             await plan.apply()
         return plan
 
     async def _apply(self, plan: MigrationPlan, switch: str, by: str) -> None:
-        if not plan.fits:
+        if not plan.fits and not plan.cuts:
             raise MigrationError(
                 self.id,
                 plan.target,
                 f"its conversation of about {plan.tokens} tokens does not fit the context window of "
-                f"{plan.context_window}; choose a model with a larger one",
+                f"{plan.context_window}; choose a model with a larger one, or start runs with context='trim' or 'summarise'",
             )
         state = await self.state()
         if state.over:
@@ -308,6 +344,7 @@ class Run:
             when=plan.when,
             reason="user",
             changes=plan.changes,
+            brief=plan.brief,
         )
         await self._host.append(self.id, payload, actor=_actor(by))
 
@@ -367,11 +404,49 @@ class Run:
         payload = NoteAdded(id=uuid.uuid4().hex, data=plain(data, "note"))
         await self._host.append(self.id, payload, actor=_actor(by))
 
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return what the run asks people and has not been told, in the order in which it was asked.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        return open_questions(self.id, await self.state())
+
+    async def answer(
+        self,
+        question: str,
+        *,
+        approved: bool | None = None,
+        value: Any = MISSING,
+        arguments: Mapping[str, Any] | None = None,
+        by: str = "",
+    ) -> None:
+        """Answer a question, from any process; once, durable when this returns.
+
+        Args:
+            question: Its id, or its address.
+            approved: Yes or no, where that is asked.
+            value: The value that is asked for; beside yes or no, a remark.
+            arguments: Arguments of the tool call that are to be other ones.
+            by: Who answers.
+
+        Raises:
+            AnswerError: It is refused, and nothing was recorded: there is no such question, somebody was quicker, its time
+                is over, or it is not what was asked for.
+            RunNotFoundError: There is no such run.
+        """
+        given = Given(approved, value, arguments, by)
+
+        def make(state: RunState) -> tuple[str, Fact]:
+            return check(self.id, state, question, given, now=self._host.clock.now())
+
+        await self._host.append_checked(self.id, make, actor=_actor(by))
+
     async def settle(
         self,
         step: str,
         *,
-        result: Any = _MISSING,
+        result: Any = MISSING,
         error: str = "",
         retry: bool = False,
         by: str = "",
@@ -389,7 +464,7 @@ class Run:
             ConfigError: Not exactly one of the three is given.
             ToolError: There is no such call, or its outcome is known.
         """
-        if (result is not _MISSING) + bool(error) + retry != 1:
+        if (result is not MISSING) + bool(error) + retry != 1:
             raise ConfigError("settle takes exactly one of result=, error= and retry=True")
         call = (await self.state()).calls.get(step)
         if call is None or call.status != "unknown":
@@ -412,23 +487,3 @@ class Run:
 
 def _actor(by: str) -> str:
     return f"user:{by}" if by else "user"
-
-
-def _conversation(state: RunState, step: str | None) -> str:
-    """Return the model call that a step means.
-
-    Raises:
-        ConfigError: No model was asked there.
-    """
-    if step is not None and step in state.calls and state.calls[step].kind == "model":
-        return step
-    if step is None:
-        asked = [call for call in state.calls.values() if call.kind == "model"]
-        if asked:
-            return max(asked, key=lambda call: call.first_seq).address
-    elif heads := state.heads.get(step):
-        return max(heads.values(), key=lambda address: state.calls[address].first_seq)
-    asked_at = (
-        ", ".join(dict.fromkeys(name.partition("/")[0] for name in state.heads)) or "no step yet"
-    )
-    raise ConfigError(f"step {step!r} asked no model; models were asked at {asked_at}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
+from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
 
@@ -20,23 +21,23 @@ from midstream.engine.context import Context
 from midstream.engine.decide import Cancel, Command, Complete, Fail, Schedule, decide
 from midstream.engine.graph import Graph, Node
 from midstream.engine.model_calls import Models
+from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recorder import Recorder
 from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
     ModelAborted,
-    NodeCompleted,
     NodeFailed,
-    NodeScheduled,
     NodeStarted,
     RunCancelled,
     RunCompleted,
     RunFailed,
-    TimerFired,
+    TimerCancelled,
     ToolFailed,
     ToolUnknown,
 )
+from midstream.events.people_facts import QuestionWithdrawn
 from midstream.events.store import EventStore
 from midstream.events.values import plain
 from midstream.projections.run_state import Activation, Call, RunState
@@ -57,6 +58,7 @@ class Runner:
         clock: Tells the time.
         models: Asks models.
         always_replay: See `Engine`.
+        park_after: See `Engine`.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Runner:
         clock: Clock,
         models: Models,
         always_replay: bool = False,
+        park_after: float = PARK_AFTER,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -78,7 +81,9 @@ class Runner:
         self._changed = Signal()
         self._cancelling: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._desks: dict[str, Desk] = {}
+        self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._end)
+        self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
         self.recorder = Recorder(
@@ -96,8 +101,11 @@ class Runner:
         """The run as it stands."""
         return self.recorder.state
 
-    async def drive(self) -> None:
-        """Drive the run until it has ended; when this returns or raises, no task of it is left.
+    async def drive(self) -> Parked | None:
+        """Drive the run until it has ended or only waits; when this returns or raises, no task of it is left.
+
+        Returns:
+            Until when it waits, or None where it has ended.
 
         Raises:
             StoreError: The log could not be written, or another driver took the run over.
@@ -109,9 +117,14 @@ class Runner:
             self._advance()
             for address in begun if not self._closing else ():
                 self._begin(self.state.activations[address])
-            await self._ended
-            await self.recorder.durable()
+            outcome = await self._ended
+            if outcome is None:
+                await self.recorder.durable()
+            return outcome
         finally:
+            # Before anything else is waited for: nothing may begin any more.
+            self._rest.stop()
+            self._closing = True  # what was to begin once it is durable does not
             await self._stop_tasks()
             await self.recorder.settle()
             await self.recorder.let_go()
@@ -124,6 +137,8 @@ class Runner:
         self._abandon_migrated()
         self._changed.notify()
         self._advance()
+        if self.state.status == "paused":
+            self._rest.begun()
 
     def record(self, payload: Fact, address: str | None = None, *, actor: str) -> None:
         """Record what somebody wants of this run, in line with what the driver records."""
@@ -170,7 +185,9 @@ class Runner:
         """Carry a command out, and return the activation that it scheduled and that is to be begun."""
         match command:
             case Schedule(_, address, inputs):
-                self.recorder.add(NodeScheduled(inputs=inputs), address)
+                self.recorder.add_plain(
+                    "node.scheduled", {"inputs": inputs} if inputs else {}, address
+                )
                 return self.state.activations[address]
             case Complete(output):
                 self.recorder.add(RunCompleted(output=output))
@@ -205,32 +222,72 @@ class Runner:
                 if _doubtful(call):
                     message += "; it may have had its effect"
                 self.recorder.add(ToolFailed(kind=kind, message=message), call.address, cause=cause)
+            case "question":
+                self.recorder.add(QuestionWithdrawn(reason=kind), call.address, cause=cause)
             case _:
-                self.recorder.add(TimerFired(), call.address, cause=cause)
+                self.recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 
     def _begin(self, activation: Activation) -> None:
-        address = activation.address
-        task = asyncio.create_task(self._activate(Address(address)), name=f"midstream:{address}")
-        self._tasks[address] = task
-        task.add_done_callback(lambda done: self._task_done(address, done))
-
-    def _task_done(self, address: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(address) is task:
-            del self._tasks[address]
-        if task.cancelled():
+        address = Address(activation.address)
+        if self.graph.nodes[activation.node].pure or activation.status == "waiting":
+            self._spawn(address)
             return
-        error = task.exception()
-        if error is not None:
-            self._end(error)
+        context = copy_context()
 
-    def _end(self, error: BaseException | None) -> None:
+        def spawn(error: BaseException | None) -> None:
+            if error is not None:
+                self._end(error)
+            elif not self._closing:
+                self._spawn(address, context, durable=True)
+
+        # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+        self.recorder.when_durable(spawn)
+
+    def _spawn(
+        self, address: Address, context: ContextVars | None = None, *, durable: bool = False
+    ) -> None:
+        self._tasks[address] = asyncio.get_running_loop().create_task(
+            self._task(address, durable=durable), name=f"midstream:{address}", context=context
+        )
+
+    async def _task(self, address: Address, *, durable: bool) -> None:
+        try:
+            await self._activate(address, durable=durable)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # nobody else awaits this: it ends the driving
+            self._end(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            if self._tasks.get(address) is asyncio.current_task():
+                del self._tasks[address]
+
+    def _end(self, outcome: BaseException | Parked | None) -> None:
         if self._ended.done():
             return
         self._closing = True
-        if error is None:
-            self._ended.set_result(None)
+        if isinstance(outcome, BaseException):
+            self._ended.set_exception(outcome)
         else:
-            self._ended.set_exception(error)
+            self._ended.set_result(outcome)
+
+    def _moments(self) -> Moments | None:
+        """Return what all activations that are under way wait for, or None while one of them does something else."""
+        if self.models.flights or self._cancelling is not None:
+            return None
+        paused = self.state.status == "paused"
+        waiting = [self.state.activations[address].retry_at for address in self.state.waiting]
+        found: list[float | None] = [None if paused else due for due in waiting]
+        for address in self.state.running:
+            desk = self._desks.get(address)
+            node = self.graph.nodes[self.state.activations[address].node]
+            # A node's own time limit runs in this process.
+            moments = None if desk is None or node.timeout else desk.branches.moments()
+            if moments is None:
+                return None
+            found += moments
+        return found if found or paused else None
 
     async def _stop_tasks(self) -> None:
         current = asyncio.current_task()
@@ -240,8 +297,8 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _activate(self, address: Address) -> None:
-        """Run an activation, and whatever is left to its task after it."""
+    async def _activate(self, address: Address, *, durable: bool) -> None:
+        """Run an activation, of which `durable` says whether its beginning is, and what is left to its task after it."""
         following: Address | None = address
         run = 0
         on_own_branch()
@@ -251,21 +308,24 @@ class Runner:
             if run % _BREATH == 0:
                 await asyncio.sleep(0)
             node = self.graph.nodes[self.state.activations[following].node]
-            await self._attempts(node, following)
+            await self._attempts(node, following, durable=durable)
+            durable = False
             # What a node has left in its context is not for the next one to find.
             kept = self._next(keep=copy_context() == found)
             following = None if kept is None else Address(kept.address)
 
-    async def _attempts(self, node: Node, address: Address) -> None:
+    async def _attempts(self, node: Node, address: Address, *, durable: bool) -> None:
         """Run an activation's attempts until it has ended."""
         while True:
             activation = self.state.activations[address]
             if activation.status == "waiting":
+                self._rest.begun()
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self.state.status != "paused")
                 self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
-            if not node.pure:
+            if not node.pure and not durable:
                 await self.recorder.durable()
+            durable = False
             try:
                 await self._attempt(node, address)
             except Restart:
@@ -281,7 +341,8 @@ class Runner:
         attempt = self.state.activations[address].attempt
         try:
             output = await self._call(node, address, attempt)
-            self.recorder.add(NodeCompleted(output=output), address)
+            data = {} if output is None else {"output": output}
+            self.recorder.add_plain("node.completed", data, address)
         except StoreError:
             raise
         except asyncio.CancelledError as error:
@@ -307,11 +368,17 @@ class Runner:
             output = await self._invoke(node, bind(node, self.state, activation, None))
             return plain(output, f"output of node {node.name!r}")
         desk = Desk(
-            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
+            self.recorder,
+            address,
+            self._clock,
+            self._changed,
+            always_replay=self._always_replay,
+            rest=self._rest,
         )
         context = Context(desk, self.models, attempt=attempt, model=node.model)
         arguments = bind(node, self.state, activation, context)
         desk.claims.begin()
+        self._desks[address] = desk
         strays = False
         try:
             output = await self._invoke(node, arguments)
@@ -320,6 +387,7 @@ class Runner:
                 raise Restart from None
             raise
         finally:
+            del self._desks[address]
             strays = await desk.claims.end()
         if desk.torn:
             raise Restart
@@ -372,8 +440,9 @@ class Runner:
 
     def _leave(self, call: Call, retry_at: float | None) -> None:
         """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
-        if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
-            return  # its time comes all the same, and the next attempt waits for it
+        waits = call.kind in ("timer", "question") or call.status == "waiting"
+        if retry_at is not None and waits:
+            return  # its time or its answer comes all the same, and the next attempt waits for it
         if call.status == "unknown":
             return  # that is said already
         if _doubtful(call):

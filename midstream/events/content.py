@@ -7,11 +7,11 @@ came, with its origin.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,6 +20,8 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
+
+from midstream.events.json_text import read_json
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -190,8 +192,8 @@ class ToolCall(Block):
         if self.form == "text":
             return {"input": self.arguments}
         try:
-            value: JsonValue = orjson.loads(self.arguments or "{}")
-        except orjson.JSONDecodeError:
+            value: JsonValue = read_json(self.arguments or "{}")
+        except json.JSONDecodeError:
             return None
         return value if isinstance(value, dict) else None
 
@@ -367,6 +369,11 @@ class Segment:
     messages: tuple[Message, ...] = ()
     system: str | None = None
     tools: tuple[ToolSpec, ...] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """It adds nothing."""
+        return not self.messages and self.system is None and self.tools is None
 
 
 def system(text: str) -> Message:

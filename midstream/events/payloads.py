@@ -12,8 +12,14 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from midstream.events.content import Message, ToolSpec
+from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
+from midstream.events.people_facts import (
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    QuestionWithdrawn,
+)
 from midstream.events.routing_facts import (
     BreakerClosed,
     BreakerHalfOpened,
@@ -103,6 +109,7 @@ class RunCreated(Fact):
         tags: For finding it again.
         parent: The run that started this one, or None.
         id: Of this start; a start whose answer was lost is recognised by it.
+        context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
     """
 
     type: Literal["run.created"] = "run.created"
@@ -115,6 +122,7 @@ class RunCreated(Fact):
     tags: Mapping[str, str] = Field(default_factory=dict)
     parent: str | None = None
     id: str = ""
+    context: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
 class RunResumed(Fact):
@@ -251,6 +259,8 @@ class ModelRequested(Fact):
         view: Digest of what the provider is told, in hex.
         changes: What the rendering lost or repaired, that no earlier request of this lineage has listed.
         attempt: Which attempt of this call, from 1.
+        handoff: The `model.switched` whose brief the model is told before what is new, or empty.
+        purpose: What the call is for, where it is no part of a conversation: `summary`. Else empty.
     """
 
     type: Literal["model.requested"] = "model.requested"
@@ -265,6 +275,8 @@ class ModelRequested(Fact):
     view: str = ""
     changes: tuple[Change, ...] = ()
     attempt: int = 1
+    handoff: str = ""
+    purpose: str = ""
 
 
 FinishReason = Literal[
@@ -340,6 +352,7 @@ class ToolRequested(Fact):
         call_id: The model's id of the call, or empty where the node called it.
         lane: Which of the node's parallel branches called it.
         attempt: Which attempt, from 1.
+        edited: The arguments that a person has changed; the model is told so with the result.
     """
 
     type: Literal["tool.requested"] = "tool.requested"
@@ -350,20 +363,28 @@ class ToolRequested(Fact):
     call_id: str = ""
     lane: str = ""
     attempt: int = 1
+    edited: tuple[str, ...] = ()
 
 
 class ToolCompleted(Fact):
-    """A tool returned."""
+    """A tool returned.
+
+    Attributes:
+        result: What it returned, as JSON.
+        parts: What it returned, where that was text, images or documents as content.
+    """
 
     type: Literal["tool.completed"] = "tool.completed"
     result: JsonValue = None
+    parts: tuple[ResultPart, ...] = ()
 
 
 class ToolFailed(Fact):
     """A tool raised, or could not be called.
 
     Attributes:
-        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`.
+        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`,
+            `refused` (by a person).
         message: What the caller or the model is told.
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         attempt: Which attempt, from 1.
@@ -415,6 +436,17 @@ class TimerFired(Fact):
     type: Literal["timer.fired"] = "timer.fired"
 
 
+class TimerCancelled(Fact):
+    """Nobody waits for a timer any more; it has not fired.
+
+    Attributes:
+        reason: `cancelled`, or `failed` (the node that slept has ended).
+    """
+
+    type: Literal["timer.cancelled"] = "timer.cancelled"
+    reason: str
+
+
 class ModelSwitched(Fact):
     """From the next model call on, another model is asked.
 
@@ -426,6 +458,7 @@ class ModelSwitched(Fact):
         when: `next` waits for the call in flight; `now` abandons it.
         reason: Who or what wanted it: `user`, a policy, a failover.
         changes: What the target's first view loses or repairs, as planned.
+        brief: Where the run stands, for the target to read before it goes on; empty where it is not told.
     """
 
     type: Literal["model.switched"] = "model.switched"
@@ -436,6 +469,70 @@ class ModelSwitched(Fact):
     when: Literal["next", "now"] = "next"
     reason: str = "user"
     changes: tuple[Change, ...] = ()
+    brief: str = ""
+
+
+class ContextTrimmed(Fact):
+    """From this call on, some outputs of tools are told as a short notice: the conversation was too long for its model.
+
+    Attributes:
+        model: `provider:model` that it was too long for.
+        lasting: Every model is told it like this from here on, and not only this one.
+        results: The outputs that are left out, as `SEQ/ID`: the event that they are told with, and the model's id of the call.
+        tokens: Of the conversation before, by estimate.
+        left: Of the conversation after, by estimate.
+        window: Tokens that it had to fit into, without those for the answer.
+        refused: The provider had refused the conversation; it was not only an estimate.
+    """
+
+    type: Literal["context.trimmed"] = "context.trimmed"
+    model: str
+    lasting: bool = False
+    results: tuple[str, ...] = ()
+    tokens: int
+    left: int
+    window: int
+    refused: bool = False
+
+
+class ContextSummarised(Fact):
+    """From this call on, the beginning of the conversation is told as a summary: it was too long for its model.
+
+    Attributes:
+        model: `provider:model` that it was too long for.
+        lasting: Every model is told it like this from here on, and not only this one.
+        by: The model call whose answer is the summary.
+        since: The first model call of the conversation that is told as it was.
+        tokens: Of the conversation before, by estimate.
+        left: Of the conversation after, by estimate.
+        window: Tokens that it had to fit into, without those for the answer.
+        refused: The provider had refused the conversation; it was not only an estimate.
+    """
+
+    type: Literal["context.summarised"] = "context.summarised"
+    model: str
+    lasting: bool = False
+    by: str
+    since: str
+    tokens: int
+    left: int
+    window: int
+    refused: bool = False
+
+
+class MessageAdded(Fact):
+    """Somebody said something in a conversation that goes on; its node passes it to the model.
+
+    Attributes:
+        id: Of this message; one that is appended twice is said once.
+        message: What was said; None where there is nothing more to say.
+        last: The conversation ends with the answer to it.
+    """
+
+    type: Literal["message.added"] = "message.added"
+    id: str
+    message: Message | None = None
+    last: bool = False
 
 
 class NoteAdded(Fact):
@@ -472,6 +569,11 @@ Payload = Annotated[
     | ValueRecorded
     | TimerSet
     | TimerFired
+    | TimerCancelled
+    | QuestionAsked
+    | QuestionAnswered
+    | QuestionExpired
+    | QuestionWithdrawn
     | ModelSwitched
     | RouteDecided
     | RouteReserved
@@ -483,6 +585,9 @@ Payload = Annotated[
     | EndpointDrained
     | EndpointRestored
     | BudgetExceeded
+    | ContextTrimmed
+    | ContextSummarised
+    | MessageAdded
     | NoteAdded,
     Field(discriminator="type"),
 ]

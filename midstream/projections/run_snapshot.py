@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from midstream.events.ids import activation_of
-from midstream.projections.run_state import Activation, Call, RunState, Switch
+from midstream.events.payloads import PAYLOADS
+from midstream.projections.run_state import Activation, Call, RunState, Said, Switch
 from midstream.projections.topology import Topology, shared_topology
 
 NAME = "run"
@@ -32,6 +33,7 @@ _PLAIN = (
     "inputs",
     "model",
     "tags",
+    "context",
     "pending",
     "failures",
     "failed_data",
@@ -43,6 +45,29 @@ _PLAIN = (
 
 _NAMES = ("ready", "running", "waiting", "open_calls")
 """Fields that are dicts of names in order."""
+
+
+CALLS = frozenset(
+    type_ for type_ in PAYLOADS if type_.partition(".")[0] in ("tool", "value", "timer")
+)
+"""The facts about calls that a completed activation takes with it, unless it asked a model."""
+
+
+def with_calls(state: RunState) -> list[str]:
+    """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
+
+    Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
+    said.
+    """
+    asked = {activation_of(address): None for address in state.calls}
+    return list({**state.running, **state.waiting, **asked})
+
+
+def in_order(state: RunState) -> None:
+    """Put the calls of a state in the order in which they were first requested."""
+    calls = sorted(state.calls.values(), key=lambda call: call.first_seq)
+    state.calls = {call.address: call for call in calls}
+    state.open_calls = {call.address: None for call in calls if call.address in state.open_calls}
 
 
 def dump(state: RunState) -> bytes | None:
@@ -57,6 +82,7 @@ def dump(state: RunState) -> bytes | None:
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
         "switches": [astuple(switch) for switch in state.switches],
+        "said": [astuple(said) for said in state.said],
         "nodes": _nodes(state.topology),
         "latest": [made.address for made in state.latest.values()],
         "activations": [
@@ -88,6 +114,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
         **fields,
         notes=set(data["notes"]),
         switches=[Switch(*values) for values in data["switches"]],
+        said=[Said(*values) for values in data["said"]],
         topology=shared_topology(data["graph_digest"], {"nodes": data["nodes"]}),
     )
     for address, status, attempt, inputs, sources, since, output, retry_at in data["activations"]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
 from midstream.events.ids import Address, activation, activation_of
+from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
 from midstream.projections.fold import Handler
@@ -51,7 +52,7 @@ class Call:
 
     Attributes:
         address: `plan#2/tool:search:3fa9c2d1#1`.
-        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`.
+        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`.
         status: `waiting` between two attempts.
         lane: Which of the node's parallel branches made it.
         request: The data of the first request, with what later attempts changed.
@@ -83,6 +84,46 @@ class Switch:
     source: str
     target: str
     now: bool
+    id: str = ""
+    brief: str = ""
+
+
+@dataclass(slots=True)
+class Cut:
+    """What a model is no longer told from a call on, because the conversation was too long for it.
+
+    Attributes:
+        seq: The event that says so.
+        model: `provider:model` that it was too long for.
+        lasting: It holds for every model.
+        results: The outputs of tools that are left out, as `SEQ/ID`.
+        by: The model call whose answer stands for the beginning, or empty.
+        since: The first model call after that beginning, or empty.
+        refused: The provider had refused the conversation.
+    """
+
+    seq: int
+    model: str
+    lasting: bool
+    results: frozenset[str] = frozenset()
+    by: str = ""
+    since: str = ""
+    refused: bool = False
+
+
+@dataclass(slots=True)
+class Said:
+    """A message that somebody added to a conversation.
+
+    Attributes:
+        id: Of the message.
+        message: As it was recorded, or None.
+        last: The conversation ends with the answer to it.
+    """
+
+    id: str
+    message: Any
+    last: bool
 
 
 @dataclass(slots=True)
@@ -117,6 +158,9 @@ class RunState:
         threads: For each named thread, the newest model call that was answered.
         open_calls: Addresses of calls that have not ended: open, of unknown outcome, or between two attempts.
         notes: The ids of the notes that were added.
+        context: What is done where a conversation is too long for its model.
+        cuts: By the model call from which on they hold.
+        said: Messages that were added, in order.
     """
 
     seq: int = 0
@@ -147,6 +191,9 @@ class RunState:
     threads: dict[str, str] = field(default_factory=dict[str, str])
     open_calls: dict[str, None] = field(default_factory=dict[str, None])
     notes: set[str] = field(default_factory=set[str])
+    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
+    said: list[Said] = field(default_factory=list[Said])
 
     @property
     def over(self) -> bool:
@@ -184,6 +231,7 @@ def _run_created(state: RunState, event: Event) -> None:
     state.inputs = data.get("inputs", {})
     state.model = data.get("model", "")
     state.tags = data.get("tags", {})
+    state.context = data.get("context", {})
     state.topology = shared_topology(state.graph_digest, data["definition"])
     state.epoch = event.epoch or 0
     for name, node in state.topology.nodes.items():
@@ -313,6 +361,17 @@ def _outcome(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
+def _question_ended(status: CallStatus) -> Handler[RunState]:
+    """Only the first end counts: a person and the clock may both have been in time, each for itself."""
+    end = _outcome(status)
+
+    def apply(state: RunState, event: Event) -> None:
+        if state.calls[event.address or ""].status == "open":
+            end(state, event)
+
+    return apply
+
+
 def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
@@ -324,6 +383,8 @@ def _attempt_failed(state: RunState, event: Event) -> None:
 def _model_responded(state: RunState, event: Event) -> None:
     _outcome("completed")(state, event)
     call = state.calls[event.address or ""]
+    if call.request.get("purpose"):
+        return  # it is no part of a conversation
     lanes = state.heads.setdefault(activation_of(call.address), {})
     parents = call.request.get("parents", ())
     for lane in [lane for lane, head in lanes.items() if head in parents]:
@@ -363,8 +424,30 @@ def _model_switched(state: RunState, event: Event) -> None:
             data.get("source", ""),
             data["target"],
             data.get("when", "next") == "now",
+            data["id"],
+            data.get("brief", ""),
         )
     )
+
+
+def _context_cut(state: RunState, event: Event) -> None:
+    data = event.data
+    cut = Cut(
+        event.seq,
+        data["model"],
+        data.get("lasting", False),
+        frozenset(data.get("results", ())),
+        data.get("by", ""),
+        data.get("since", ""),
+        data.get("refused", False),
+    )
+    state.cuts.setdefault(event.address or "", []).append(cut)
+
+
+def _message_added(state: RunState, event: Event) -> None:
+    data = event.data
+    if all(said.id != data["id"] for said in state.said):
+        state.said.append(Said(data["id"], data.get("message"), data.get("last", False)))
 
 
 def _note_added(state: RunState, event: Event) -> None:
@@ -397,7 +480,15 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "value.recorded": _value_recorded,
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
+    "timer.cancelled": _outcome("aborted"),
+    "question.asked": _requested,
+    "question.answered": _question_ended("completed"),
+    "question.expired": _question_ended("failed"),
+    "question.withdrawn": _question_ended("aborted"),
     "model.switched": _model_switched,
+    "context.trimmed": _context_cut,
+    "context.summarised": _context_cut,
+    "message.added": _message_added,
     "note.added": _note_added,
 }
 
@@ -419,8 +510,9 @@ def apply(state: RunState, event: Event) -> None:
 def fold_run(events: Iterable[Event], state: RunState | None = None) -> RunState:
     """Return the state after the events of one run; a given state is changed and goes on from where it is."""
     state = RunState() if state is None else state
-    for event in events:
-        apply(state, event)
+    with no_collecting():
+        for event in events:
+            apply(state, event)
     return state
 
 

@@ -78,7 +78,20 @@ def _switched(data: Mapping[str, Any]) -> str:
     changes = data.get("changes", ())
     source = f" instead of {data['source']}" if data.get("source") else ""
     now = ", abandoning the call in flight" if data.get("when") == "now" else ""
-    return f"{data.get('scope', 'run')} goes on with {data['target']}{source}{now}; {len(changes)} changes planned"
+    brief = ", with a brief" if data.get("brief") else ""
+    return f"{data.get('scope', 'run')} goes on with {data['target']}{source}{now}{brief}; {len(changes)} changes planned"
+
+
+def _cut(data: Mapping[str, Any], what: str) -> str:
+    whose = "every model" if data.get("lasting") else data["model"]
+    why = "refused by the provider" if data.get("refused") else f"more than {data['window']}"
+    return f"{whose} is told less: {what}; {data['tokens']} tokens become {data['left']} ({why})"
+
+
+def _message_added(data: Mapping[str, Any]) -> str:
+    parts: Any = (data.get("message") or {}).get("parts", ())
+    said = " ".join(part.get("text", part["type"]) for part in parts)
+    return f"{said} (the last one)" if data.get("last") else said
 
 
 def _decided(data: Mapping[str, Any]) -> str:
@@ -94,6 +107,18 @@ def _run_failed(data: Mapping[str, Any]) -> str:
     return "; ".join(
         f"{failure['address']}: {failure['kind']}: {failure['message']}" for failure in failures
     )
+
+
+def _asked(data: Mapping[str, Any]) -> str:
+    until = f", until {data['deadline']:.3f}" if data.get("deadline") is not None else ""
+    return f"{data['id']}, {data['kind']}{until}: {data['text']}"
+
+
+def _answered(data: Mapping[str, Any]) -> str:
+    said = {None: "", True: "yes", False: "no"}[data.get("approved")]
+    changed = f"{data['arguments']}" if data.get("arguments") else ""
+    value = f"{data['value']!r}" if data.get("value") is not None else ""
+    return ", ".join(part for part in (said, value, changed, data.get("by", "")) if part)
 
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -126,6 +151,11 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "value.recorded": lambda data: repr(data.get("value")),
     "timer.set": lambda data: f"until {data['until']:.3f}",
     "timer.fired": lambda data: "",
+    "timer.cancelled": lambda data: data["reason"],
+    "question.asked": _asked,
+    "question.answered": _answered,
+    "question.expired": lambda data: "nobody answered in time",
+    "question.withdrawn": lambda data: data["reason"],
     "model.switched": _switched,
     "route.decided": _decided,
     "route.reserved": lambda data: f"room at {data['endpoint']} for {data['target']}",
@@ -139,5 +169,8 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "budget.exceeded": lambda data: (
         f"{data['budget']} has spent ${data['spent']} of ${data['limit']}"
     ),
+    "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
+    "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
+    "message.added": _message_added,
     "note.added": lambda data: f"{data.get('data')!r}",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,20 @@ def test_what_is_missing_or_wrong_is_said(tmp_path: Path) -> None:
     assert wrong.exit_code in (BAD, USAGE)
     unknown = run("--from", "openai-chat", "--to", "smoke", str(tmp_path / "in.json"))
     assert unknown.exit_code == USAGE or unknown.exit_code == BAD
+
+
+def test_an_integer_of_any_length_keeps_its_digits(tmp_path: Path) -> None:
+    call = {"type": "tool_use", "id": "call_1", "name": "f", "input": {"n": 10**29 + 1}}
+    talk = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1"}]},
+    ]
+    request = {"model": "claude-sonnet-4-5", "max_tokens": 99, "messages": talk}
+    (tmp_path / "in.json").write_text(json.dumps(request))
+    line = {"id": 1, "source": "anthropic", "request": request, "targets": ["anthropic"]}
+    (tmp_path / "in.jsonl").write_text(json.dumps(line))
+    one = run("--from", "anthropic", "--to", "anthropic", str(tmp_path / "in.json"))
+    many = run("--batch", str(tmp_path / "in.jsonl"))
+    assert json.loads(one.stdout) == request
+    assert json.loads(many.stdout)["request"] == request

@@ -16,6 +16,7 @@ from midstream.errors import (
     ConnectionFailedError,
     ContextWindowError,
     MalformedAnswerError,
+    OutputError,
     OverloadedError,
     PermanentError,
     QuotaError,
@@ -93,6 +94,7 @@ _KIND_OF: tuple[tuple[type[AdapterError], Kind], ...] = (
     (ContextWindowError, "context_too_long"),
     (RefusedError, "refused"),
     (BadOutputError, "bad_output"),
+    (OutputError, "bad_output"),
     (BadRequestError, "bad_request"),
 )
 
