@@ -341,17 +341,22 @@ class NoEndpointError(TransientError):
 
     def __init__(
         self,
-        target: str,
-        refused: Sequence[tuple[str, str]],
+        message: str,
         *,
-        waited: float = 0.0,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
         retry_after: float | None = None,
+        target: str = "",
+        refused: Sequence[tuple[str, str]] = (),
     ) -> None:
-        said = "; ".join(f"{name}: {why}" for name, why in refused) or "it has no endpoints"
         super().__init__(
-            f"nobody answers for {target!r} within the deadline (waited {waited:.1f} s): {said}; "
-            "wait longer, raise a limit, or add an endpoint; `midstream models list` shows how they are",
-            provider=target,
+            message,
+            provider=provider,
+            model=model,
+            status=status,
+            request_id=request_id,
             retry_after=retry_after,
         )
         self.target = target

@@ -343,6 +343,8 @@ class Runner:
             output = await self._call(node, address, attempt)
             data = {} if output is None else {"output": output}
             self.recorder.add_plain("node.completed", data, address)
+            if self.models.policing is not None:
+                self.models.policing.after_node(self.recorder, address)
         except StoreError:
             raise
         except asyncio.CancelledError as error:

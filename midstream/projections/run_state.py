@@ -86,6 +86,7 @@ class Switch:
     now: bool
     id: str = ""
     brief: str = ""
+    actor: str = ""
 
 
 @dataclass(slots=True)
@@ -426,6 +427,7 @@ def _model_switched(state: RunState, event: Event) -> None:
             data.get("when", "next") == "now",
             data["id"],
             data.get("brief", ""),
+            event.actor,
         )
     )
 

@@ -91,11 +91,11 @@ class Asking:
                 await _stopped(racer)
                 walk.abandoned(racer.leg, racer.notes)
                 raise
-            unwanted = self._unwanted(walk, racer.leg, response, accept)
-            if unwanted is None:
+            problem = unwanted(walk, racer.leg, response, accept)
+            if problem is None:
                 walk.answered(racer.leg, response, racer.notes)
                 return racer.leg, response, racer.changes
-            walk.failed(racer.leg, unwanted, racer.notes)
+            walk.failed(racer.leg, problem, racer.notes)
             if racer.notes.shown and show is not None:
                 show(Delta(restart=True))
 
@@ -134,19 +134,6 @@ class Asking:
             raise error
         if show is not None:
             show(Delta(restart=True))
-
-    @staticmethod
-    def _unwanted(
-        walk: Walk, leg: Leg, response: ModelResponse, accept: Accept | None
-    ) -> AdapterError | None:
-        endpoint = leg.candidate.endpoint
-        about = {"provider": endpoint.provider, "model": endpoint.model}
-        if refuses(response) and walk.falls("refused"):
-            return RefusedError(f"{endpoint.name} declined to answer: {response.finish}", **about)
-        if accept is not None and not accept(response):
-            said = f"{endpoint.name} answered what the caller does not accept: {response.message.text:.200}"
-            return BadOutputError(said, **about)
-        return None
 
     async def _raced(
         self, walk: Walk, first: _Racer, conversation: Conversation, show: Show | None
@@ -218,6 +205,20 @@ class Asking:
         config = racer.leg.candidate.instance.rules.hedge
         state = self._ledger.state
         return config is not None and state.hedges + 1 <= config.extra_calls * state.calls
+
+
+def unwanted(
+    walk: Walk, leg: Leg, response: ModelResponse, accept: Accept | None
+) -> AdapterError | None:
+    """Return why an answer counts as a failure, or None."""
+    endpoint = leg.candidate.endpoint
+    about = {"provider": endpoint.provider, "model": endpoint.model}
+    if refuses(response) and walk.falls("refused"):
+        return RefusedError(f"{endpoint.name} declined to answer: {response.finish}", **about)
+    if accept is not None and not accept(response):
+        said = f"{endpoint.name} answered what the caller does not accept: {response.message.text:.200}"
+        return BadOutputError(said, **about)
+    return None
 
 
 def _good(racer: _Racer) -> bool:

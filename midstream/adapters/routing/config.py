@@ -115,7 +115,11 @@ class Strict(BaseModel):
     """A frozen section; keys that are not known are refused, with the ones that are."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        protected_namespaces=(),
+        defer_build=True,
     )
 
     @model_validator(mode="before")

@@ -71,7 +71,7 @@ class Ledger:
         self, store: EventStore | None, clock: Time, changed: Callable[[], None] = lambda: None
     ) -> None:
         self.state = RoutingState()
-        self.statistics = StatisticsState()
+        self._counts = StatisticsState()  # of what is durable
         self.error: StoreError | None = None
         """Why the newest append failed, or None."""
         self.appends = 0
@@ -81,11 +81,23 @@ class Ledger:
         self._clock = clock
         self._base = RoutingState()  # what is durable
         self._pending: list[Entry] = []
+        self._sent: Sequence[Entry] = ()
         self._flushing: asyncio.Task[None] | None = None
         self._lazy: asyncio.TimerHandle | None = None
         self._newest = 0
         self._saved = 0
         self._unwatch: Callable[[], None] = lambda: None
+
+    @property
+    def statistics(self) -> StatisticsState:
+        """What was counted, with what is on its way; only to be looked at."""
+        if not self._pending and not self._sent:
+            return self._counts
+        ahead = deepcopy(self._counts)
+        for entry in (*self._sent, *self._pending):
+            for draft in entry.drafts:
+                count(ahead, draft.type, draft.data, draft.at)
+        return ahead
 
     async def open(self) -> None:
         """Begin the stream where there is none, read it, and hear of what others append."""
@@ -189,6 +201,7 @@ class Ledger:
 
     async def _append(self, store: EventStore) -> None:
         batch, self._pending = self._pending, []
+        self._sent = batch
         drafts = [draft for entry in batch for draft in entry.drafts]
         try:
             self.appends += 1
@@ -201,6 +214,8 @@ class Ledger:
             self._failed(error)
         else:
             self._acknowledged(batch, head)
+        finally:
+            self._sent = ()
 
     def _acknowledged(self, batch: Sequence[Entry], head: Head) -> None:
         for entry in batch:
@@ -247,7 +262,7 @@ class Ledger:
         news = [event async for event in self._store.read(ROUTING, after=after)]
         for event in news:
             apply(self._base, event.type, event.data, event.at, event.seq)
-            count(self.statistics, event.type, event.data, event.at)
+            count(self._counts, event.type, event.data, event.at)
         return news
 
     def _noticed(self, run_id: RunId, seq: int) -> None:
@@ -262,7 +277,7 @@ class Ledger:
 
     def _counted(self, entry: Entry) -> None:
         for draft in entry.drafts:
-            count(self.statistics, draft.type, draft.data, draft.at)
+            count(self._counts, draft.type, draft.data, draft.at)
 
     async def _load(self, store: EventStore) -> None:
         """Begin with a snapshot, where there is one of this history and this release."""
@@ -278,13 +293,13 @@ class Ledger:
             statistics = _STATISTICS.validate_json(counted.body)
         except ValidationError:
             return  # of another release; the stream has it all
-        self._base, self.statistics, self._saved = base, statistics, found.seq
+        self._base, self._counts, self._saved = base, statistics, found.seq
 
     async def _save(self, store: EventStore) -> None:
         seq = self._base.seq
         bodies = {
             "routing": _STATE.dump_json(self._base),
-            "statistics": _STATISTICS.dump_json(self.statistics),
+            "statistics": _STATISTICS.dump_json(self._counts),
         }
         digest = b""
         async for event in store.read(ROUTING, after=seq - 1, to=seq):

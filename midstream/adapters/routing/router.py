@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from midstream.adapters.base import Adapter, Capabilities, Delta, ModelRequest, ModelResponse
 from midstream.adapters.routing.answers import Accept, Answer, messages_of
 from midstream.adapters.routing.asking import Asking, Conversation
-from midstream.adapters.routing.choose import Ask
+from midstream.adapters.routing.choose import Ask, candidates, choose
 from midstream.adapters.routing.config import RoutingConfig, TimeoutConfig
 from midstream.adapters.routing.connecting import Connections
 from midstream.adapters.routing.health import look_after
@@ -295,6 +295,19 @@ class Router(Oversight):
     def adapter(self, endpoint: Endpoint) -> Adapter:
         """Return who speaks to an endpoint; made once, and shared."""
         return self._connections.adapter(endpoint)
+
+    def likely(self, target: str) -> tuple[Adapter, str]:
+        """Return who would be chosen now, and its model without the provider; nothing is reserved.
+
+        Raises:
+            ConfigError: There is no such target.
+        """
+        route = self.table.route(target)
+        now = self._ledger.at() / 1_000_000
+        found = candidates(self._ledger.state, route, Ask(target), "", now)[0].endpoint
+        chosen = choose(self._ledger.state, route, Ask(target), now, self.capable).candidate
+        endpoint = chosen.endpoint if chosen is not None else found
+        return self.adapter(endpoint), endpoint.model
 
     async def answer(
         self, target: str, request: ModelRequest, show: Callable[[Delta], None] | None

@@ -209,15 +209,29 @@ def fallback(name: str) -> Fallback:
     return found
 
 
+def class_at(name: str) -> Any:
+    """Return what stands at `package.module:name`, as it is.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except Exception as error:  # the user's module may raise anything when it is imported
+        raise ConfigError(
+            f"strategy {name!r} cannot be had: {type(error).__name__}: {error}; write it as 'package.module:name'"
+        ) from error
+
+
 def brought(name: str, method: str) -> Any:
     """Return what stands at `package.module:name`, made without arguments where it is a class.
 
     Raises:
         ConfigError: It is not there, cannot be made, or has no such method.
     """
-    module, _, attribute = name.partition(":")
+    found = class_at(name)
     try:
-        found: Any = getattr(import_module(module), attribute)
         made = found() if isinstance(found, type) else found
     except Exception as error:  # the user's module may raise anything when it is imported or made
         raise ConfigError(

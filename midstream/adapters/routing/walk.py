@@ -193,9 +193,14 @@ class Walk:
         if self.error is not None and choice.wake is None:
             return self.error
         now = self.now()
-        later = None if choice.wake is None else max(0.0, choice.wake - now)
+        said = "; ".join(f"{name}: {reason}" for name, reason in why) or "it has no endpoints"
         made = NoEndpointError(
-            self.ask.target, why, waited=max(0.0, now - began), retry_after=later
+            f"nobody answers for {self.ask.target!r} within the deadline (waited {now - began:.1f} s): {said}; "
+            "wait longer, raise a limit, or add an endpoint; `midstream models list` shows how they are",
+            provider=self.ask.target,
+            target=self.ask.target,
+            refused=why,
+            retry_after=None if choice.wake is None else max(0.0, choice.wake - now),
         )
         made.__cause__ = self.error
         return made
