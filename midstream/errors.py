@@ -2,6 +2,7 @@
 
 MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
+    TopologyError            a running graph cannot be changed like this, or control not go there .node
   ConfigError                an option or a setting is wrong
   ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
@@ -64,6 +65,18 @@ class MidstreamError(Exception):
 
 class GraphError(MidstreamError):
     """The graph is wrong: unknown names, a cycle, a missing input. Nothing was recorded."""
+
+
+class TopologyError(GraphError):
+    """A running graph cannot be changed like this, or control cannot go there. The change was not recorded.
+
+    Attributes:
+        node: The node that it is about.
+    """
+
+    def __init__(self, node: str, message: str) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class ConfigError(MidstreamError):
@@ -570,12 +583,16 @@ class RunFailedError(RunError):
     """The run failed.
 
     Attributes:
-        failures: One `NodeError` for each node that failed, in the order they failed in.
+        failures: One `NodeError` for each node that failed, in the order they failed in; a limit and a deadlock have no
+            node.
+        group: The same as one `ExceptionGroup`, for `except*` (`raise error.group`), or None where there are none.
     """
 
     def __init__(self, run_id: str, message: str, failures: Sequence[Exception] = ()) -> None:
         super().__init__(run_id, message)
         self.failures = tuple(failures)
+        self.group = ExceptionGroup(message, self.failures) if self.failures else None
+        self.__cause__ = self.group
 
 
 class RunCancelledError(RunError):

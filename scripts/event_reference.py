@@ -15,14 +15,16 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.events.envelope import Event
-from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
+from midstream.events.payloads import PAYLOADS, Call, Change, Cost, Failure, Usage
 from midstream.events.routing_facts import Refused, Tried
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
 GROUPS = {
     "run": "The run",
+    "limit": "Limits",
     "node": "Nodes",
+    "edge": "Edges",
     "model": "Models",
     "tool": "Tools",
     "value": "Values",
@@ -32,12 +34,14 @@ GROUPS = {
     "endpoint": "Endpoints",
     "budget": "Budgets",
     "question": "People",
+    "agent": "Agents",
+    "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Refused, Tried)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call, Refused, Tried)
 
 HEAD = """# Events
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from midstream.adapters.base import ModelResponse
 from midstream.adapters.changes import loss, repair
 from midstream.adapters.dialect import Dialect, dialect
 from midstream.adapters.imported import Imported
@@ -80,6 +81,7 @@ class Recorded:
     """A request that was read, with its answer at the end where there is one.
 
     Attributes:
+        name: Of its wire format.
         come: Its wire format.
         request: As it came.
         read: What it says.
@@ -87,6 +89,7 @@ class Recorded:
         answered: The answer is at its end.
     """
 
+    name: str
     come: Dialect
     request: Mapping[str, Any]
     read: Imported
@@ -101,10 +104,10 @@ def recorded(request: Any, *, source: str, response: Any = None) -> Recorded:
         raise ConversionError(f"the request is {type(request).__name__}, not a JSON object")
     read = come.read(request)
     if response is None:
-        return Recorded(come, request, read, read.segments, answered=False)
+        return Recorded(source, come, request, read, read.segments, answered=False)
     seq = 1 + sum(len(segment.messages) for segment in read.segments)
     answer = Segment(seq, (answered(response, come, read.model),))
-    return Recorded(come, request, read, (*read.segments, answer), answered=True)
+    return Recorded(source, come, request, read, (*read.segments, answer), answered=True)
 
 
 def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
@@ -137,7 +140,12 @@ def _joined(made: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answered(response: Any, come: Dialect, model: str) -> Message:
-    """Return what a recorded answer says, streamed or not.
+    """Return what a recorded answer says; see `read_answer`."""
+    return read_answer(response, come, model).message
+
+
+def read_answer(response: Any, come: Dialect, model: str) -> ModelResponse:
+    """Return a recorded answer, streamed or not.
 
     Raises:
         ConversionError: It is neither JSON nor a stream of events.
@@ -152,7 +160,7 @@ def answered(response: Any, come: Dialect, model: str) -> Message:
         for event in response:  # pyright: ignore[reportUnknownVariableType]  # JSON
             assembly.add(event)
         response = assembly.whole()
-    return come.parse(response, model).message
+    return come.parse(response, model)
 
 
 def _parsed(text: str) -> Any:

@@ -15,7 +15,7 @@ from midstream.engine.retry import MODEL_RETRY, Retry
 from midstream.engine.structured import Output
 from midstream.engine.tools import Tool
 from midstream.errors import NotRecordableError
-from midstream.events.content import Message
+from midstream.events.content import Message, ToolCall
 from midstream.events.payloads import Cost, FinishReason, Usage
 from midstream.projections.run_state import Call
 
@@ -41,6 +41,7 @@ class Reply:
         finish: Why it stopped.
         step: The address of the last turn.
         turns: How many turns it took.
+        run_id: The run that it was asked in.
     """
 
     text: str
@@ -51,6 +52,12 @@ class Reply:
     finish: FinishReason
     step: str
     turns: int
+    run_id: str
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model wants to have made, where they are not made here."""
+        return self.message.tool_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class Question:
         retry: How often a turn is tried.
         output: What the answer must be, or None.
         context: What is done where the conversation is too long; None for what the run says.
+        execute: The tools that the model calls are called; else its calls are handed back.
     """
 
     messages: tuple[Message, ...]
@@ -93,6 +101,7 @@ class Question:
     retry: Retry = MODEL_RETRY
     output: Output[Any] | None = None
     context: ContextPolicy | None = None
+    execute: bool = True
 
     def digest(self) -> str:
         """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
@@ -112,7 +121,7 @@ class Question:
             ) from error
 
 
-def reply_of(answered: Sequence[Call]) -> Reply:
+def reply_of(run_id: str, answered: Sequence[Call]) -> Reply:
     """Return what the recorded turns of a question come to."""
     outcomes = [call.outcome or {} for call in answered]
     message = Message.model_validate(outcomes[-1]["message"])
@@ -133,6 +142,7 @@ def reply_of(answered: Sequence[Call]) -> Reply:
         outcomes[-1].get("finish", "stop"),
         answered[-1].address,
         len(answered),
+        run_id,
     )
 
 
@@ -147,5 +157,6 @@ def typed(reply: Reply, output: Value) -> TypedReply[Value]:
         reply.finish,
         reply.step,
         reply.turns,
+        reply.run_id,
         output,
     )

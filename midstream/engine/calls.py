@@ -77,6 +77,8 @@ class Desk:
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.touched: Callable[[], None] = _nothing
+        """Called at each sign of life of the activation."""
         self.context: Any = None
         """The `Context` that stands at this desk."""
         self.torn = False
@@ -132,6 +134,7 @@ class Desk:
 
     async def intent(self) -> None:
         """Wait until everything recorded so far is durable: only then may an effect begin."""
+        self.touched()
         await self.recorder.durable()
 
     async def effect(self, effect: Awaitable[T]) -> T:
@@ -144,6 +147,7 @@ class Desk:
 
     async def recorded(self) -> None:
         """Let an outcome be known; in always-replay mode, go through the log for it."""
+        self.touched()
         if self._always_replay and self._flying == 0:
             await self.recorder.durable()
             await self.recorder.settle()
@@ -166,6 +170,10 @@ class Desk:
         return call.kind == "model" or (
             call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def shown(error: BaseException) -> str:

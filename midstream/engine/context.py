@@ -5,27 +5,21 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
 
 from midstream.adapters.output import SETTING
+from midstream.engine.agent_context import AgentContext
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.conversing import Conversing
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
-from midstream.engine.people import (
-    MISSING,
-    Answered,
-    Form,
-    claim,
-    confirm,
-    question_id,
-    value,
-    wish,
-)
+from midstream.engine.node import NodeOptions
+from midstream.engine.people_context import PeopleContext
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.steering import Steering
 from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
@@ -38,7 +32,7 @@ from midstream.events.values import plain
 Value = TypeVar("Value")
 
 
-class Context:
+class Context(Conversing, PeopleContext, AgentContext):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
@@ -50,11 +44,12 @@ class Context:
         attempt: Which attempt of it, from 1.
     """
 
-    def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
-        self._desk = desk
+    def __init__(
+        self, desk: Desk, models: Models, steering: Steering, *, attempt: int, model: str
+    ) -> None:
+        super().__init__(desk, models, model)
+        self._steering = steering
         desk.context = self
-        self._models = models
-        self._model = model
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt
@@ -228,6 +223,81 @@ class Context:
         )
         return await self.tool(made, **arguments)
 
+    def goto(self, node: str | Callable[..., Any], /, **args: Any) -> None:
+        """Send control to a node instead of to this node's ordinary successors, when this activation completes.
+
+        It runs next, whatever it waits for, with these arguments; other parameters take what there is of the nodes and
+        inputs they are named after. Several calls start several activations, also of one node.
+
+        Args:
+            node: The node, by name or function.
+            **args: Values for its parameters.
+
+        Raises:
+            TopologyError: There is no such node, or a parameter is unknown or would have no value.
+            NotRecordableError: An argument is not JSON.
+        """
+        self._steering.goto(node, args)
+
+    def trigger(self, node: str | Callable[..., Any], /, **args: Any) -> None:
+        """Start a node in addition to this node's ordinary successors, when this activation completes; see `goto`."""
+        self._steering.trigger(node, args)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """What this node keeps between its activations in this run: JSON data, recorded when this one completes."""
+        return self._steering.local
+
+    def add_node(
+        self, name: str, function: str | Callable[..., Any], **options: Unpack[NodeOptions]
+    ) -> None:
+        """Add a node to this run, when this activation completes.
+
+        Args:
+            name: Its name, new in this run.
+            function: A function that the graph registers, by name or itself: the run may be resumed in another process.
+            **options: As for `Graph.add_node`; `args` are its constant arguments, `when` is a registered function.
+
+        Raises:
+            TopologyError: It cannot be added; nothing was changed.
+            GraphError: An option is wrong, or the function is not registered.
+        """
+        code = function if isinstance(function, str) else self._steering.registered(function)
+        self._steering.changes.add_node(name, code, options)
+
+    def remove_node(self, name: str) -> None:
+        """Take a node that has not begun out of this run, when this activation completes.
+
+        Raises:
+            TopologyError: There is no such node, it runs or has run, another one takes its output, or no output is left.
+        """
+        self._steering.changes.remove_node(name)
+
+    def add_edge(self, source: str, target: str, *, to: str = "") -> None:
+        """Have a node that has not begun wait for another one, when this activation completes.
+
+        Args:
+            source: The node that is waited for.
+            target: The node that waits.
+            to: The parameter that takes the output; empty for order alone.
+
+        Raises:
+            TopologyError: There is no such node or parameter, the target has begun, or it would close a cycle.
+        """
+        self._steering.changes.add_edge(source, target, to)
+
+    def remove_edge(self, source: str, target: str) -> None:
+        """Have a node that has not begun no longer wait for another one, when this activation completes.
+
+        Raises:
+            TopologyError: There is no such edge, it carries a value, or the target has begun.
+        """
+        self._steering.changes.remove_edge(source, target)
+
+    def heartbeat(self) -> None:
+        """Give a sign of life, for a node with `idle_timeout`; whatever is recorded is one by itself."""
+        self._desk.touched()
+
     async def sleep(self, seconds: float) -> None:
         """Wait; the time that has passed while no process was running counts."""
         desk = self._desk
@@ -242,82 +312,6 @@ class Context:
         await desk.effect(desk.wait(call.request["until"], unless=None))
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
-
-    async def confirm(
-        self,
-        question: str,
-        *,
-        show: Any = None,
-        timeout: float | None = None,
-        deadline: float | datetime | None = None,
-        default: bool | None = None,
-    ) -> Answered:
-        """Ask a person for yes or no, and wait for it, however long that takes; a wait survives restarts.
-
-        Args:
-            question: What is asked.
-            show: What it is about; JSON.
-            timeout: Seconds after which nobody can answer any more.
-            deadline: The moment, in seconds since 1970 or with a time zone, after which nobody can.
-            default: What holds then; None means no.
-
-        Raises:
-            ConfigError: An option is wrong.
-            NotRecordableError: What is shown is not JSON.
-        """
-        asked = wish(
-            "confirm",
-            question,
-            show=show,
-            timeout=timeout,
-            deadline=deadline,
-            default=MISSING if default is None else default,
-        )
-        return await confirm(self._desk, asked, *claim(self._desk, asked))
-
-    async def ask(
-        self,
-        question: str,
-        *,
-        schema: Any = None,
-        show: Any = None,
-        timeout: float | None = None,
-        deadline: float | datetime | None = None,
-        default: Any = MISSING,
-    ) -> Any:
-        """Ask a person for a value, and wait for it; a wait survives restarts.
-
-        Args:
-            question: What is asked.
-            schema: What the answer must be: a pydantic model, any type that pydantic knows, or JSON Schema. None takes
-                any JSON. An answer that does not fit is refused before it is recorded.
-            show: What it is about; JSON.
-            timeout: See `confirm`.
-            deadline: See `confirm`.
-            default: What holds when nobody answers in time.
-
-        Returns:
-            The answer, as the type that was asked for.
-
-        Raises:
-            QuestionExpiredError: Nobody answered in time, and there is no default.
-            WrongAnswerError: The type refuses what its JSON Schema could not.
-            ConfigError: An option is wrong.
-            NotRecordableError: What is shown, or the default, is not JSON.
-        """
-        form = Form(schema)
-        asked = wish(
-            "free",
-            question,
-            show=show,
-            timeout=timeout,
-            deadline=deadline,
-            default=default,
-            answer_schema=form.schema,
-        )
-        address, lane = claim(self._desk, asked)
-        answer = await value(self._desk, asked, address, lane)
-        return form.made(self.run_id, question_id(self.run_id, address), answer)
 
     async def now(self) -> float:
         """Return the time in seconds since 1970, as it was read the first time."""

@@ -10,17 +10,26 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from midstream.adapters.base import Adapter
+from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
+from midstream.engine.agent import Agent
+from midstream.engine.agent_engine import AgentEngine
+from midstream.engine.agent_runs import Casts
 from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
+from midstream.engine.conversation import DIALECT, TALK, conversation, facts
+from midstream.engine.conversation import NAME as CONVERSATION
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
+from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.policies import Policy
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
+from midstream.engine.toolbox import Toolbox
+from midstream.engine.tools import Tool
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -32,7 +41,7 @@ from midstream.errors import (
 from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
-from midstream.events.payloads import Cost, RunCreated, Usage
+from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.system import runs_of
 from midstream.events.values import plain
@@ -43,12 +52,14 @@ if TYPE_CHECKING:
     from midstream.engine.configured import RouterConfig
 
 
-class Engine:
+class Engine(AgentEngine):
     """Starts, drives and resumes runs over one store; an asynchronous context manager.
 
     Args:
         store: Where the runs are, or how to open it; an engine closes what it opened.
         graphs: The code of graphs whose runs may be resumed here.
+        agents: Kinds of agents by name, so that runs of them may be resumed here.
+        tools: Tools of agents that were begun elsewhere without such a name.
         adapters: Adapters by provider, in place of the ones that are made from the environment.
         models: Scripted answers by model's name; with any, no provider is ever called.
         model: The model of runs that name none, as `provider:model`.
@@ -71,6 +82,8 @@ class Engine:
         store: EventStore | Callable[[], Awaitable[EventStore]],
         *,
         graphs: Iterable[Graph] = (),
+        agents: Iterable[Agent] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         adapters: Mapping[str, Adapter] | None = None,
         models: Mapping[str, Script] | None = None,
         model: str = "",
@@ -88,6 +101,7 @@ class Engine:
             raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
         self._given = store
         self._graphs = tuple(graphs)
+        self._casts = Casts(agents, Toolbox(tools, name="the engine's tools"))
         self._providers = Providers(adapters, scripts=models)
         self._model = model
         self._lease = lease
@@ -155,6 +169,7 @@ class Engine:
             policies=policies,
         )
         try:
+            self._know(self._host)
             for graph in self._graphs:
                 self._host.register(graph)
             await self._host.open(scan=self._recover)
@@ -213,6 +228,7 @@ class Engine:
         context: ContextOption | None = None,
         policies: Iterable[Policy] = (),
         inputs: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -226,6 +242,7 @@ class Engine:
             policies: When it goes on with another model, beside the engine's; while this process drives it. Another one that
                 takes it over has its own engine's.
             inputs: Inputs by name, for those whose names are options here.
+            limits: What it may not exceed; None takes the graph's.
             **named: Inputs by name.
 
         Raises:
@@ -233,16 +250,37 @@ class Engine:
             NotRecordableError: An input is not JSON; nothing was recorded.
             RunExistsError: The id is taken by another run.
         """
-        host = self._here()
-        policy = context_policy(context) or context_policy(graph.context) or self._context
         given = {**(inputs or {}), **named}
+        return await self._start(
+            self._here(),
+            graph,
+            run_id=run_id,
+            model=model,
+            tags=tags,
+            context=context,
+            limits=limits,
+            policies=policies,
+            inputs=given,
+        )
+
+    async def _start(
+        self,
+        host: Host,
+        graph: Graph,
+        *,
+        inputs: Mapping[str, Any],
+        run_id: str | None = None,
+        model: str = "",
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+        limits: Limits | None = None,
+        policies: Iterable[Policy] = (),
+    ) -> Run:
+        policy = context_policy(context) or context_policy(graph.context) or self._context
+        bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
-        payload = self._created(host, graph, model, tags or {}, given, policy)
-        chosen = RunId(run_id) if run_id is not None else new_run_id()
-        if not RUN_ID.fullmatch(chosen):
-            raise ConfigError(
-                f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
-            )
+        payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
+        chosen = _chosen(run_id)
         host.register(graph)
         host.police(chosen, policies)
         draft = host.draft(payload, actor="engine", prepared=prepared)
@@ -256,6 +294,64 @@ class Engine:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
 
+    async def import_conversation(
+        self,
+        request: Mapping[str, Any],
+        *,
+        source: str,
+        response: Any = None,
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+    ) -> Run:
+        """Make a run of a recorded conversation, so that it can be looked at, moved to another model, and continued.
+
+        Nobody drives it yet: `await run.resume()` goes on where the recording ends, `run.say` says more. Its graph is
+        `midstream.conversation()`, which takes the code of its tools; give that to the engine, or nothing for none.
+
+        Args:
+            request: A provider's request body.
+            source: Its wire format, see `midstream.convert`.
+            response: The answer to it; see `midstream.convert`.
+            run_id: The run's id; None makes a UUIDv7.
+            tags: For finding it again.
+            context: See `start`.
+
+        Raises:
+            ConversionError: The request or the answer is not what its wire format says; nothing was recorded.
+            RunExistsError: The id is taken.
+        """
+        host = self._here()
+        found = recorded(request, source=source)
+        model = f"{found.come.provider}:{found.read.model or found.come.model}"
+        answer = None if response is None else read_answer(response, found.come, found.read.model)
+        price: Cost | None = None
+        if answer is not None:
+            asked = found.read.model or found.come.model
+            price = host.pricing(found.come.provider, asked, answer.usage, host.clock.now())
+        graph = host.graphs.get(CONVERSATION) or conversation()
+        marks = {DIALECT: source, **(tags or {})}
+        policy = context_policy(context) or self._context
+        payload = self._created(host, graph, model, marks, {}, policy, graph.limits.data())
+        chosen = _chosen(run_id)
+        drafts = [
+            host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),
+            host.draft(NodeScheduled(), f"{TALK}#1", actor="engine"),
+            *(
+                host.draft(fact, at, actor="engine")
+                for fact, at in facts(found, model, answer, price)
+            ),
+        ]
+        host.register(graph)
+        try:
+            await append_patiently(
+                host.store, chosen, drafts, expected=0, epoch=1, holder=host.name
+            )
+        except ConcurrencyError as error:
+            raise RunExistsError(chosen, "other events") from error
+        await host.store.release(chosen, epoch=1)
+        return Run(host, chosen)
+
     def _created(
         self,
         host: Host,
@@ -264,6 +360,7 @@ class Engine:
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
         policy: ContextPolicy | None,
+        limits: Mapping[str, float],
     ) -> RunCreated:
         graph.check_inputs(inputs)
         return RunCreated(
@@ -275,6 +372,7 @@ class Engine:
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            limits=limits,
             context={} if policy is None else policy.data(),
         )
 
@@ -350,6 +448,20 @@ class Engine:
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""
         return await verify(self._here().store, RunId(run_id), anchor=anchor)
+
+
+def _chosen(run_id: str | None) -> RunId:
+    """Return the id of a new run.
+
+    Raises:
+        ConfigError: It is not one.
+    """
+    chosen = RunId(run_id) if run_id is not None else new_run_id()
+    if not RUN_ID.fullmatch(chosen):
+        raise ConfigError(
+            f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
+        )
+    return chosen
 
 
 def _list_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:

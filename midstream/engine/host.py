@@ -43,6 +43,9 @@ from midstream.projections.run_state import RunState, apply, fold_run
 Listener = Callable[[str, Delta], None]
 """Is given the address of a model call and a piece of its answer."""
 
+Check = Callable[[RunId, Mapping[str, Any]], object]
+"""Is given a run and its inputs."""
+
 
 @dataclass(slots=True)
 class Live:
@@ -66,6 +69,8 @@ class Host:
         always_replay: Drop all state after each append; see `Engine`.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         policies: When runs go on with another model.
+        checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
+        forget: Called with each run that has ended here.
         name: This driver's, unique among live ones.
         graphs: The code of graphs, by name.
         live: The runs that are driven here.
@@ -81,6 +86,8 @@ class Host:
     always_replay: bool = False
     park_after: float = PARK_AFTER
     policies: Sequence[Policy] = ()
+    checks: dict[str, Check] = field(default_factory=dict[str, Check])
+    forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     live: dict[RunId, Live] = field(default_factory=dict[RunId, Live])
@@ -90,6 +97,8 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.woken = 0
+        """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
         self._own_policies: dict[RunId, tuple[Policy, ...]] = {}
         self._spending: Spending | None = None
@@ -113,8 +122,12 @@ class Host:
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
 
-    async def close(self) -> None:
-        """Stop driving; every run can be resumed at once by whoever wants to. No task is left."""
+    async def close(self, *, providers: bool = True) -> None:
+        """Stop driving; every run can be resumed at once by whoever wants to. No task is left.
+
+        Args:
+            providers: Close them, too.
+        """
         self._unwatch()
         await self.lot.close()
         own = (*self._tasks, *self._waking)
@@ -130,7 +143,8 @@ class Host:
         held = {run_id: live.runner.recorder.epoch for run_id, live in driven.items()}
         held |= {run_id: place.epoch for run_id, place in self.lot.all().items()}
         await asyncio.gather(*(self._give_up(run_id, epoch) for run_id, epoch in held.items()))
-        await self.providers.close()
+        if providers:
+            await self.providers.close()
 
     def register(self, graph: Graph) -> None:
         """Let runs of this graph be resumed here.
@@ -224,14 +238,18 @@ class Host:
             raise
         finally:
             self.live.pop(run_id, None)
+            if runner.state.over:
+                self._own_policies.pop(run_id, None)
+        if runner.state.over:
+            self.forget(run_id)
         if parked is not None:
-            await self._park(run_id, parked, runner.recorder.epoch, runner.state.seq)
+            await self._park(run_id, parked, runner.recorder.epoch)
 
-    async def _park(self, run_id: RunId, parked: Parked, epoch: int, seq: int) -> None:
+    async def _park(self, run_id: RunId, parked: Parked, epoch: int) -> None:
         """Put a run aside; what was appended since its driver looked wakes it again at once."""
         self.lot.park(run_id, Place(parked.until, epoch))
         head = await self.store.head(run_id)
-        if head is not None and head.seq > seq:
+        if head is not None and head.seq > parked.seq:
             self._wake_soon(run_id)
 
     def _wake_soon(self, run_id: RunId) -> None:
@@ -256,6 +274,7 @@ class Host:
             await self._give_up(run_id, place.epoch)
             return
         if state.epoch == place.epoch:
+            self.woken += 1
             self.drive(run_id, code, state, place.epoch)
 
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
@@ -333,6 +352,9 @@ class Host:
                 f"run {run_id!r} was started with another shape of graph {state.graph!r} (digest "
                 f"{state.graph_digest[:12]}, now {code.digest[:12]}): resume it with the code it was started with"
             )
+        check = self.checks.get(code.name)
+        if check is not None and state.cancelling is None:
+            check(run_id, state.inputs)
         return code
 
     async def recover(self) -> tuple[RunId, ...]:

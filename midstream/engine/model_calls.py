@@ -88,12 +88,14 @@ class Models:
         while len(answered) < most:
             answered.append(call := await self._turns.take(desk, question, turn))
             wanted, said = _tool_calls(call), tuple[Message, ...]()
+            if wanted and question.tools and not question.execute:
+                return reply_of(desk.recorder.run_id, answered)
             if wanted and question.tools:
                 await self._use_tools(desk, question, wanted, lane)
             elif question.output is None:
-                return reply_of(answered)
+                return reply_of(desk.recorder.run_id, answered)
             else:
-                reply = reply_of(answered)
+                reply = reply_of(desk.recorder.run_id, answered)
                 try:
                     return typed(reply, question.output.read(reply.message))
                 except Unfit as unfit:

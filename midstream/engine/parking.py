@@ -24,6 +24,7 @@ PARK_AFTER = 1.0
 DISTANT = 30.0
 """Seconds from now for which it is worth it to park a run."""
 
+_SHORTEST_LOOK = 0.01
 _LONGEST_LOOK = 60.0
 
 Moments = Sequence[float | None]
@@ -36,9 +37,11 @@ class Parked:
 
     Attributes:
         until: The moment that wakes it, in seconds since 1970; None where only an event does.
+        seq: Where the run stood when that was seen; what came after it may be what it waits for.
     """
 
     until: float | None
+    seq: int
 
 
 class Branches:
@@ -109,7 +112,7 @@ class Rest:
         clock: Tells the time of the moments.
         after: Seconds of rest after which the run is parked.
         moments: Returns what the whole run waits for, or None while something is going on.
-        park: Called with the moment that is to wake it, or None.
+        park: Called with the moment that is to wake it, or None for none.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class Rest:
         *,
         after: float,
         moments: Callable[[], Moments | None],
-        park: Callable[[Parked], None],
+        park: Callable[[float | None], None],
     ) -> None:
         self._clock = clock
         self._after = after
@@ -144,10 +147,10 @@ class Rest:
         near = self._clock.now() + DISTANT
         if moments is None or any(moment is not None and moment < near for moment in moments):
             # While something is going on, looking costs nothing that matters, and ever less.
-            self._look_in(min(2 * waited, _LONGEST_LOOK))
+            self._look_in(min(max(2 * waited, _SHORTEST_LOOK), _LONGEST_LOOK))
             return
         self._timer = None
-        self._park(Parked(min((one for one in moments if one is not None), default=None)))
+        self._park(min((one for one in moments if one is not None), default=None))
 
 
 @dataclass(frozen=True, slots=True)

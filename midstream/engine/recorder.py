@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from midstream.engine.snapshots import Keeper, load_run
@@ -21,7 +22,7 @@ from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES
 from midstream.events.payloads import Fact
-from midstream.events.store import EventStore, Head
+from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
 _LARGEST = 512
@@ -98,6 +99,11 @@ class Recorder:
         self._keeping: set[asyncio.Task[None]] = set()
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
+
+    @property
+    def store(self) -> EventStore:
+        """Where the run is."""
+        return self._store
 
     def add(
         self,
@@ -227,7 +233,11 @@ class Recorder:
             self._store.append(self.run_id, group.drafts, expected=group.expected, epoch=self.epoch)
         )
         group.sent = sent
-        sent.add_done_callback(lambda future: self._answered(group, future))
+        answered = partial(self._answered, group)
+        if isinstance(sent, Answer):
+            sent.hear = answered
+        else:
+            sent.add_done_callback(answered)
 
     def _answered(self, group: _Group, future: asyncio.Future[Head]) -> None:
         if self._mending is not None or self.error is not None:

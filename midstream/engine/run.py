@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.agent_events import AgentEvent
+from midstream.engine.agent_stream import follow
 from midstream.engine.answers import Given, OpenQuestion, check, open_questions
+from midstream.engine.continuing import parked
 from midstream.engine.host import Host
 from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
 from midstream.engine.people import MISSING
@@ -25,11 +28,12 @@ from midstream.errors import (
     StoreError,
     ToolError,
 )
-from midstream.events.content import Message
+from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
     Fact,
+    MessageAdded,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -119,7 +123,9 @@ class Run:
             case _:
                 failures = [
                     NodeError(
-                        f"{failure['address']}: {failure['kind']}: {failure['message']}",
+                        ": ".join(
+                            filter(None, (failure["address"], failure["kind"], failure["message"]))
+                        ),
                         node=node_of(failure["address"]),
                         kind=failure["kind"],
                     )
@@ -189,6 +195,21 @@ class Run:
                 del self._host.listeners[self.id]
             following.cancel()
             await asyncio.wait([following])
+
+    async def agent_events(self, *, after: int = 0) -> AsyncGenerator[AgentEvent, None]:
+        """Iterate over what agents and models do in this run, as typed events, until it has ended.
+
+        The text of an answer comes in pieces while it is written, where that is in this process, and whole where it is
+        not: the pieces of one attempt, one after the other, are always the text that is recorded.
+
+        Args:
+            after: What was told from events up to this one is not told again; an answer that is being written is, from
+                its `ModelStarted` on.
+        """
+        events = follow(self._host, self.id, self.events(), after=after)
+        async with aclosing(events) as told:
+            async for event in told:
+                yield event
 
     async def state(self, *, at: int | None = None) -> RunState:
         """Fold the run, up to event number `at` or as far as it is durable.
@@ -394,6 +415,40 @@ class Run:
             if not paused:
                 raise
         return self
+
+    async def say(self, message: str | Message | None, *, by: str = "") -> None:
+        """Say something in a conversation that goes on; its node hears it with `Context.listen`.
+
+        Args:
+            message: What is said; None says that nobody will say more.
+            by: Who says it.
+
+        Raises:
+            ConfigError: The run has ended, so nobody would hear it.
+        """
+        state = await self.state()
+        if state.over:
+            raise ConfigError(
+                f"run {self.id!r} has ended ({state.status}); nobody hears it any more"
+            )
+        said = user(message) if isinstance(message, str) else message
+        payload = MessageAdded(id=uuid.uuid4().hex, message=said)
+        await self._host.append(self.id, payload, actor=_actor(by))
+
+    async def parked(self) -> RunState:
+        """Wait until a conversation waits for somebody: for a message, for a call to be settled; or until the run has ended.
+
+        Returns:
+            The run as it stands then.
+        """
+        state = await self.state()
+        if not parked(state):
+            async with aclosing(subscribe(self._host.store, self.id, after=state.seq)) as events:
+                async for event in events:
+                    apply(state, event)
+                    if parked(state):
+                        break
+        return state
 
     async def note(self, data: Any, *, by: str = "") -> None:
         """Record data of the host's own in the run's log, also after the run has ended.

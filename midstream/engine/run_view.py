@@ -14,10 +14,28 @@ from midstream.adapters.view import View
 from midstream.engine.asking import Pricing
 from midstream.engine.providers import Providers
 from midstream.errors import ConfigError
+from midstream.events.content import Message, Segment, Text
 from midstream.events.payloads import Change, Usage
 from midstream.projections.conversation import results
 from midstream.projections.run_state import Call, RunState
 from midstream.projections.told import told
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one event adds to a view.
+
+    Attributes:
+        seq: The event; 0 for what a request adds at its end.
+        said: What is added, in neutral form.
+        items: The same in wire form, as far as it is told there as messages.
+        changes: What is not told, or told otherwise.
+    """
+
+    seq: int
+    said: tuple[Message, ...]
+    items: tuple[Any, ...]
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,7 @@ class RunView:
         cost: Estimated price of reading it once, in US dollars, without a cache; None where no price is known.
         digest: Of the request, in hex.
         view: The rendered conversation.
+        steps: What it is made of, in order.
     """
 
     run_id: str
@@ -49,6 +68,7 @@ class RunView:
     cost: Decimal | None
     digest: str
     view: View
+    steps: tuple[Step, ...] = ()
 
     @property
     def losses(self) -> tuple[Change, ...]:
@@ -89,14 +109,20 @@ def run_view(
     """
     model = f"{adapter.provider}:{name}"
     view = adapter.begin(name)
-    changes: list[Change] = []
+    steps: list[Step] = []
     call = state.calls.get(head)
     if call is not None:
         for segment in (*told(state, head, model), results(state, call, state.seq + 1)):
+            before = len(view.tape)
             view = adapter.render(view, segment)
-            changes += view.changes
+            if not segment.empty:
+                items = tuple(view.tape.list()[before:])
+                said = _said(segment)
+                steps.append(Step(segment.seq, said, items, view.changes))
     request = adapter.request(view, {} if call is None else call.request.get("settings", {}))
-    changes += request.changes
+    if request.changes:
+        steps.append(Step(0, (), (), request.changes))
+    changes = [change for step in steps for change in step.changes]
     size = tokens(view)
     cost = pricing(adapter.provider, name, Usage(input_tokens=size), now)
     return RunView(
@@ -111,7 +137,14 @@ def run_view(
         None if cost is None else Decimal(cost.amount),
         request.digest,
         view,
+        tuple(steps),
     )
+
+
+def _said(segment: Segment) -> tuple[Message, ...]:
+    if segment.system is None:
+        return segment.messages
+    return (Message(role="system", parts=(Text(text=segment.system),)), *segment.messages)
 
 
 def _placed(change: Change, call: Call | None) -> Change:

@@ -107,15 +107,13 @@ class Keeper:
         self._store = store
         self._run_id = run_id
         self._last = seq
-        self._every = EVERY
 
     def due(self, state: RunState) -> bytes | None:
         """Return a snapshot of the state, if it is time for one; it may be kept once event `state.seq` is durable."""
-        if state.seq - self._last < self._every:
+        # Writing one costs what is in it: of a run with many activations, more rarely.
+        if state.seq - self._last < max(EVERY, 2 * len(state.activations)):
             return None
         self._last = state.seq
-        # Writing one costs what is in it: of a run with many activations, more rarely.
-        self._every = max(EVERY, 2 * len(state.activations))
         return dump(state)
 
     async def keep(self, head: Head, body: bytes) -> None:

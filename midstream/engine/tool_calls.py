@@ -130,6 +130,9 @@ async def _once(
         await desk.gate()
         attempt = request_tool(desk, tool, verdict, address, lane=lane, call_id=call_id)
     await desk.intent()
+    if tool.elsewhere:
+        desk.recorder.add(ToolUnknown(reason="there is no code for it here"), address)
+        return
     # What was recorded, not what was asked for: a person may have changed it, in another process.
     arguments = desk.state.calls[address].request.get("arguments", {})
     await _attempt(desk, tool, arguments, address, attempt)

@@ -94,6 +94,8 @@ class Tool:
         confirm_timeout: Seconds after which a call that nobody approved counts as refused; None for never.
         on_error: What an exception is where a model made the call.
         concurrency: At most so many calls at once in this process; None for any number.
+        given: What a model was told of it elsewhere, where it is to be told the same; None for what the function says.
+        elsewhere: There is no code for it here: somebody has to say what its calls returned.
     """
 
     name: str
@@ -112,6 +114,8 @@ class Tool:
     confirm_timeout: float | None = None
     on_error: OnError = "tell"
     concurrency: int | None = None
+    given: ToolSpec | None = None
+    elsewhere: bool = False
     _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = field(
         default_factory=WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore],
         repr=False,
@@ -136,6 +140,8 @@ class Tool:
     @property
     def spec(self) -> ToolSpec:
         """What a model is told of it."""
+        if self.given is not None:
+            return self.given
         return ToolSpec(name=self.name, description=self.description, parameters=dict(self.schema))
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,6 +302,27 @@ def _check(made: Tool) -> None:
                 f"{where}: editable names {parameter!r}, but there is no such parameter; there are: "
                 f"{', '.join(known) or 'none'}"
             )
+
+
+def tool_elsewhere(spec: ToolSpec) -> Tool:
+    """Return a tool that a model is told of and that nobody here can call: what it returns has to be settled."""
+    return Tool(
+        spec.name,
+        _nothing,
+        spec.description,
+        "unsafe",
+        None,
+        NEVER,
+        None,
+        create_model("Anything", __config__=ConfigDict(extra="allow")),
+        schema=spec.parameters,
+        given=spec,
+        elsewhere=True,
+    )
+
+
+def _nothing(**_arguments: Any) -> None:
+    raise AssertionError("a tool without code is never called")
 
 
 def _arguments(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str]:

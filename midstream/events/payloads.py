@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
 from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.people_facts import (
@@ -109,6 +110,7 @@ class RunCreated(Fact):
         tags: For finding it again.
         parent: The run that started this one, or None.
         id: Of this start; a start whose answer was lost is recognised by it.
+        limits: What the run may not exceed: `activations`, `seconds`, `depth`.
         context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
     """
 
@@ -122,6 +124,7 @@ class RunCreated(Fact):
     tags: Mapping[str, str] = Field(default_factory=dict)
     parent: str | None = None
     id: str = ""
+    limits: Mapping[str, float] = Field(default_factory=dict)
     context: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -188,16 +191,36 @@ class RunCancelled(Fact):
     reason: str = ""
 
 
+class LimitReached(Fact):
+    """The run came up against one of its limits: what runs is ended, and the run fails.
+
+    Attributes:
+        limit: Its name: `activations`, `seconds` or `depth`.
+        message: What was reached, and what may be done.
+    """
+
+    type: Literal["limit.reached"] = "limit.reached"
+    limit: str
+    message: str
+
+
 class NodeScheduled(Fact):
     """Everything an activation needs is there, and its first attempt starts.
 
     Attributes:
         inputs: For each parameter that takes the output of a node, the address of the activation it comes from. Parameters
             that take an input of the run are not listed: the graph says which they are.
+        called: The activation that went to this node or triggered it, or whose effects it undoes; empty where it
+            runs because of what it waited for. The arguments are in the `edge.decided` of that activation.
+        index: The place of its item, for an activation of a map; None otherwise.
+        item: Its item, where the log has it nowhere else.
     """
 
     type: Literal["node.scheduled"] = "node.scheduled"
     inputs: Mapping[str, str] = Field(default_factory=dict)
+    called: str = ""
+    index: int | None = None
+    item: JsonValue = None
 
 
 class NodeStarted(Fact):
@@ -208,10 +231,16 @@ class NodeStarted(Fact):
 
 
 class NodeCompleted(Fact):
-    """An activation returned."""
+    """An activation returned.
+
+    Attributes:
+        output: What it returned; of a map, nothing: its output is what its items have returned.
+        local: What the node keeps for its later activations, where it changed.
+    """
 
     type: Literal["node.completed"] = "node.completed"
     output: JsonValue = None
+    local: Mapping[str, JsonValue] | None = None
 
 
 class NodeFailed(Fact):
@@ -223,6 +252,8 @@ class NodeFailed(Fact):
         attempt: Which attempt, from 1.
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         traceback: Where it was raised, innermost last; empty where that says nothing.
+        handled: What the node's `on_failure` makes of it, so that the run goes on: `skip`, `continue` or `goto`; the
+            fact that does so follows in the same append. Empty where the run fails of it.
     """
 
     type: Literal["node.failed"] = "node.failed"
@@ -231,13 +262,85 @@ class NodeFailed(Fact):
     attempt: int = 1
     retry_at: float | None = None
     traceback: str = ""
+    handled: str = ""
 
 
 class NodeSkipped(Fact):
-    """An activation will not run."""
+    """An activation will not run, or will not be waited for: the node's turn has passed without an output."""
 
     type: Literal["node.skipped"] = "node.skipped"
     reason: str = ""
+
+
+class Call(BaseModel):
+    """A node that an activation sends control to, and what it gives it.
+
+    Attributes:
+        node: Its name.
+        args: Values for its parameters.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
+    node: str
+    args: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class EdgeDecided(Fact):
+    """Where control goes from an activation; recorded with its end.
+
+    Attributes:
+        goto: The nodes that run instead of its ordinary successors, in order.
+        trigger: The nodes that run in addition, in order.
+    """
+
+    type: Literal["edge.decided"] = "edge.decided"
+    goto: tuple[Call, ...] = ()
+    trigger: tuple[Call, ...] = ()
+
+
+class NodeAdded(Fact):
+    """A node was added to the graph of this run, by the activation in the address; recorded with its end.
+
+    Attributes:
+        name: The node.
+        definition: The node as data, as in `run.created`; `function` names a function that the graph's code registers.
+    """
+
+    type: Literal["node.added"] = "node.added"
+    name: str
+    definition: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class NodeRemoved(Fact):
+    """A node that had not begun was taken out of the graph of this run, with its edges."""
+
+    type: Literal["node.removed"] = "node.removed"
+    name: str
+
+
+class EdgeAdded(Fact):
+    """A node of this run waits for another one from now on.
+
+    Attributes:
+        source: The node that is waited for.
+        target: The node that waits.
+        to: The parameter that takes the output; empty for order alone.
+    """
+
+    type: Literal["edge.added"] = "edge.added"
+    source: str
+    target: str
+    to: str = ""
+
+
+class EdgeRemoved(Fact):
+    """A node of this run no longer waits for another one."""
+
+    type: Literal["edge.removed"] = "edge.removed"
+    source: str
+    target: str
 
 
 class ModelRequested(Fact):
@@ -531,14 +634,12 @@ class MessageAdded(Fact):
 
     Attributes:
         id: Of this message; one that is appended twice is said once.
-        message: What was said; None where there is nothing more to say.
-        last: The conversation ends with the answer to it.
+        message: What was said; None where nobody will say more.
     """
 
     type: Literal["message.added"] = "message.added"
     id: str
     message: Message | None = None
-    last: bool = False
 
 
 class NoteAdded(Fact):
@@ -558,11 +659,17 @@ Payload = Annotated[
     | RunFailed
     | RunCancelRequested
     | RunCancelled
+    | LimitReached
     | NodeScheduled
     | NodeStarted
     | NodeCompleted
     | NodeFailed
     | NodeSkipped
+    | EdgeDecided
+    | NodeAdded
+    | NodeRemoved
+    | EdgeAdded
+    | EdgeRemoved
     | ModelRequested
     | ModelResponded
     | ModelFailed
@@ -580,6 +687,10 @@ Payload = Annotated[
     | QuestionAnswered
     | QuestionExpired
     | QuestionWithdrawn
+    | AgentStarted
+    | AgentConcluded
+    | MemoryRead
+    | MemoryWritten
     | ModelSwitched
     | RouteDecided
     | RouteReserved

@@ -32,7 +32,7 @@ from midstream.events.sqlite_schema import MIGRATIONS
 from midstream.events.sqlite_transaction import Stats, Transactions
 from midstream.events.sqlite_watch import Watch
 from midstream.events.sqlite_writer import Writer
-from midstream.events.store import Head, RunInfo, RunQuery, Snapshot, Watcher
+from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Watcher
 
 
 class SqliteStore:
@@ -141,7 +141,7 @@ class SqliteStore:
         holder: str | None = None,
     ) -> Awaitable[Head]:
         """See `EventStore.append`."""
-        future: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+        future = Answer(loop=asyncio.get_running_loop())
         self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None))
         return future
 

@@ -6,6 +6,7 @@ The stores of midstream stand beside it (`memory`, `sqlite`). Whoever writes ano
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -93,6 +94,16 @@ class Snapshot(NamedTuple):
     seq: int
     digest: bytes
     body: bytes
+
+
+class Answer(asyncio.Future[Head]):
+    """The outcome of an append, as a store may return it: whoever set `hear` is told at once, not a turn of the loop later.
+
+    Attributes:
+        hear: Called with this future once it has its outcome; must be quick and must not raise.
+    """
+
+    hear: Callable[[asyncio.Future[Head]], None] | None = None
 
 
 Watcher = Callable[[RunId, int], None]

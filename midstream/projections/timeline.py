@@ -90,8 +90,33 @@ def _cut(data: Mapping[str, Any], what: str) -> str:
 
 def _message_added(data: Mapping[str, Any]) -> str:
     parts: Any = (data.get("message") or {}).get("parts", ())
-    said = " ".join(part.get("text", part["type"]) for part in parts)
-    return f"{said} (the last one)" if data.get("last") else said
+    return " ".join(part.get("text", part["type"]) for part in parts) or "nobody will say more"
+
+
+def _decided(data: Mapping[str, Any]) -> str:
+    said: list[str] = []
+    for verb in ("goto", "trigger"):
+        said += [
+            f"{verb} {call['node']}({_named(call.get('args', {}))})" for call in data.get(verb, ())
+        ]
+    return ", ".join(said)
+
+
+def _named(args: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in args.items())
+
+
+def _node_added(data: Mapping[str, Any]) -> str:
+    definition = data.get("definition", {})
+    needs = (*definition.get("values", {}).values(), *definition.get("after", ()))
+    after = f" after {', '.join(dict.fromkeys(needs))}" if needs else ""
+    args = _named(definition.get("args", {}))
+    return f"{data['name']}: {definition.get('function', '')}({args}){after}"
+
+
+def _scheduled(data: Mapping[str, Any]) -> str:
+    inputs = ", ".join(f"{name}={origin}" for name, origin in data.get("inputs", {}).items())
+    return f"{inputs} (called by {data['called']})" if data.get("called") else inputs
 
 
 def _decided(data: Mapping[str, Any]) -> str:
@@ -105,7 +130,8 @@ def _decided(data: Mapping[str, Any]) -> str:
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
-        f"{failure['address']}: {failure['kind']}: {failure['message']}" for failure in failures
+        ": ".join(filter(None, (failure["address"], failure["kind"], failure["message"])))
+        for failure in failures
     )
 
 
@@ -132,11 +158,19 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.failed": _run_failed,
     "run.cancel_requested": lambda data: data.get("reason", ""),
     "run.cancelled": lambda data: data.get("reason", ""),
-    "node.scheduled": lambda data: ", ".join(f"{k}={v}" for k, v in data.get("inputs", {}).items()),
+    "limit.reached": lambda data: f"{data['limit']}: {data['message']}",
+    "node.scheduled": _scheduled,
     "node.started": lambda data: f"attempt {data['attempt']}",
     "node.completed": lambda data: f"output {data.get('output')!r}",
     "node.failed": _failed,
     "node.skipped": lambda data: data.get("reason", ""),
+    "edge.decided": _decided,
+    "node.added": _node_added,
+    "node.removed": lambda data: str(data["name"]),
+    "edge.added": lambda data: (
+        f"{data['source']} → {data['target']}{'.' + data['to'] if data.get('to') else ''}"
+    ),
+    "edge.removed": lambda data: f"{data['source']} → {data['target']}",
     "model.requested": _model_requested,
     "model.responded": _model_responded,
     "model.failed": _failed,
@@ -156,6 +190,10 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "question.answered": _answered,
     "question.expired": lambda data: "nobody answered in time",
     "question.withdrawn": lambda data: data["reason"],
+    "agent.started": lambda data: data.get("task", ""),
+    "agent.concluded": lambda data: data.get("text", ""),
+    "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
+    "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
     "route.decided": _decided,
     "route.reserved": lambda data: f"room at {data['endpoint']} for {data['target']}",

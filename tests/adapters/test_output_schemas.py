@@ -140,7 +140,10 @@ ADAPTERS: dict[str, Any] = {
     "responses": ResponsesAdapter(api_key="k"),
     "anthropic": AnthropicAdapter(api_key="k"),
 }
-DIALECTS = {"openai": "openai-chat", "anthropic": "anthropic"}
+DIALECTS: dict[str, Literal["openai-chat", "anthropic"]] = {
+    "openai": "openai-chat",
+    "anthropic": "anthropic",
+}
 
 
 def asked(provider: str, model: str, kind: Any, **settings: Any) -> Any:

