@@ -13,6 +13,7 @@ import midstream
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 LAST = {
+    "cost_limit.py": "4 requests, 0 refused",
     "crash_and_resume.py": "in the world outside: ['charged otter-7', 'sent otter-7']",
     "in_a_service.py": "Otters hold hands.",
     "migrate_midstream.py": (
