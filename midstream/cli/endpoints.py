@@ -62,7 +62,7 @@ async def show(target: str, *, prometheus: bool) -> int:
 
 
 def _line(health: Health, tally: Tally | None) -> str:
-    state = "drained" if health.drained else health.status
+    state: str = "drained" if health.drained else health.status
     if health.reason:
         state += f": {health.reason}"
     numbers = _numbers(tally) if tally is not None else "never asked"

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from midstream.adapters.routing.config import guess
+from midstream.adapters.routing.guessing import guess
 from midstream.adapters.routing.reading import mapping_in
 from midstream.adapters.routing.strategies import class_at
 from midstream.engine.policies import Policy, Terms

@@ -28,7 +28,8 @@ from midstream.engine.recorder import Recorder
 from midstream.engine.spending import Spending
 from midstream.errors import ConfigError
 from midstream.events.ids import Address
-from midstream.events.payloads import BudgetExceeded, Change, ModelSwitched, Usage
+from midstream.events.payloads import Change, ModelSwitched, Usage
+from midstream.events.routing_facts import BudgetExceeded
 from midstream.projections.run_state import RunState
 
 _CHARACTERS_PER_TOKEN = 4

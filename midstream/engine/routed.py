@@ -110,6 +110,7 @@ class Routing:
             AdapterError: Nobody is left, or nobody may be asked within the deadline.
             ConfigError: There is no such target.
         """
+        await self.router.ready(target)
         known, walk = self._walks.get(address, ("", None))
         if walk is None or known != target:
             timeout = None if question.deadline == DEADLINE else question.deadline

@@ -34,9 +34,13 @@ class Spending:
                         self._tags[event.run_id] = tags
                     continue
                 cost = event.data.get("cost")
-                for name, value in self._tags.get(event.run_id, {}).items() if cost else ():
-                    key = f"{name}={value}"
-                    self._spent[key] = self._spent.get(key, Decimal(0)) + Decimal(cost["amount"])
+                if cost is not None:
+                    self._add(self._tags.get(event.run_id, {}), Decimal(cost["amount"]))
+
+    def _add(self, tags: Mapping[str, str], amount: Decimal) -> None:
+        for name, value in tags.items():
+            key = f"{name}={value}"
+            self._spent[key] = self._spent.get(key, Decimal(0)) + amount
 
     def by_tag(self, tags: Mapping[str, str]) -> dict[str, Decimal]:
         """Return what all runs with these tags have spent, in US dollars, by `name=value`."""

@@ -119,7 +119,7 @@ def _scheduled(data: Mapping[str, Any]) -> str:
     return f"{inputs} (called by {data['called']})" if data.get("called") else inputs
 
 
-def _decided(data: Mapping[str, Any]) -> str:
+def _route_decided(data: Mapping[str, Any]) -> str:
     refused = ", ".join(f"not {one['endpoint']}: {one['why']}" for one in data.get("refused", ()))
     kept = ", as before" if data.get("sticky") else ""
     return f"{data['target']} → {data['endpoint']} ({data['model']}){kept}" + (
@@ -195,7 +195,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
-    "route.decided": _decided,
+    "route.decided": _route_decided,
     "route.reserved": lambda data: f"room at {data['endpoint']} for {data['target']}",
     "route.settled": lambda data: f"{data['endpoint']}: {data['outcome']}",
     "route.reset": lambda data: f"statistics of {data.get('target') or 'all'} start from zero",

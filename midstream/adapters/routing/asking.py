@@ -212,12 +212,13 @@ def unwanted(
 ) -> AdapterError | None:
     """Return why an answer counts as a failure, or None."""
     endpoint = leg.candidate.endpoint
-    about = {"provider": endpoint.provider, "model": endpoint.model}
+    provider, model = endpoint.provider, endpoint.model
     if refuses(response) and walk.falls("refused"):
-        return RefusedError(f"{endpoint.name} declined to answer: {response.finish}", **about)
+        said = f"{endpoint.name} declined to answer: {response.finish}"
+        return RefusedError(said, provider=provider, model=model)
     if accept is not None and not accept(response):
         said = f"{endpoint.name} answered what the caller does not accept: {response.message.text:.200}"
-        return BadOutputError(said, **about)
+        return BadOutputError(said, provider=provider, model=model)
     return None
 
 

@@ -13,8 +13,8 @@ from midstream.adapters.routing.state import Breaker, RoutingState
 from midstream.adapters.routing.strategies import Member, Place
 from midstream.events.routing_facts import Refused, Tried
 
-Capable = Callable[[Endpoint], Capabilities]
-"""What the model of an endpoint can be told and asked."""
+Capable = Callable[[Endpoint], Capabilities | str]
+"""What the model of an endpoint can be told and asked; or why it cannot be asked at all, such as a key that is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +232,11 @@ def _hurdle(
 ) -> Hurdle | None:
     """Return what keeps an endpoint from being asked now, the most lasting first, or None."""
     habit = state.habit(candidate.endpoint.name)
+    can = capable(candidate.endpoint)
+    if isinstance(can, str):
+        return Hurdle(can)
     lasting = _failed_before(candidate, ask.tried, now, capable) or _incapable(
-        candidate.endpoint, capable(candidate.endpoint), ask
+        candidate.endpoint, can, ask
     )
     if lasting is not None:
         return lasting
@@ -299,11 +302,14 @@ def _bigger(candidate: Candidate, other: str, capable: Capable) -> bool:
     for stage in candidate.instance.stages:
         for endpoint in stage.endpoints:
             if endpoint.name == other:
-                small = endpoint.context_window or capable(endpoint).context_window
-                own = candidate.endpoint
-                large = own.context_window or capable(own).context_window
+                small, large = _window(endpoint, capable), _window(candidate.endpoint, capable)
                 return small is None or large is None or large > small
     return True
+
+
+def _window(endpoint: Endpoint, capable: Capable) -> int | None:
+    can = capable(endpoint)
+    return endpoint.context_window or (None if isinstance(can, str) else can.context_window)
 
 
 def _incapable(endpoint: Endpoint, can: Capabilities, ask: Ask) -> Hurdle | None:

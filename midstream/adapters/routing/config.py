@@ -6,7 +6,6 @@ not known is refused, with the nearest name that is.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -23,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from midstream.adapters.routing.guessing import guess
 from midstream.adapters.routing.kinds import Kind
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -34,13 +34,6 @@ _ECHELON = re.compile(r"echelon[_-]?(\d+)")
 ROTATIONS = ("round_robin", "least_loaded", "weighted", "fastest")
 GROUP_FALLBACKS = ("echelon_down", "task_group_switch", "provider_failover")
 POOL_FALLBACKS = ("instance_rotation", "simple_retry")
-
-
-def guess(name: str, known: tuple[str, ...]) -> str:
-    """Return what to say of a name that is not known: the nearest one, and all."""
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    meant = f"did you mean {near[0]!r}? " if near else ""
-    return f"{meant}known: {', '.join(sorted(known)) or 'none'}"
 
 
 def _seconds(value: object) -> object:
@@ -193,6 +186,8 @@ class EndpointConfig(Asking):
     """A key, a model and a place: what fails, is limited and is priced as one.
 
     Attributes:
+        name: Its name; where it is a section, the section's name.
+        description: For people.
         model: As `openai:gpt-4o`.
         key_env: The name of the environment variable that holds the key; None takes the provider's usual one.
         base_url: The server; None takes the provider's own.
@@ -203,6 +198,8 @@ class EndpointConfig(Asking):
         context_window: In tokens, where it is not the model's.
     """
 
+    name: str | None = None
+    description: str = ""
     model: str
     key_env: Annotated[str, AfterValidator(_key_name)] | None = None
     base_url: str | None = None

@@ -47,6 +47,11 @@ class Connections:
             found = self._made[place] = self._make(endpoint)
         return found
 
+    def made(self, endpoint: Endpoint) -> bool:
+        """Say whether there is one already."""
+        given = endpoint.name in self._given or endpoint.provider in self._given
+        return given or _place(endpoint) in self._made
+
     def _make(self, endpoint: Endpoint) -> Adapter:
         env = os.environ if self._env is None else self._env
         options: dict[str, object] = {}
@@ -63,7 +68,7 @@ class Connections:
         if endpoint.manner.timeout.connect is not None:
             options["connect"] = endpoint.manner.timeout.connect
         factory, _ = resolve(endpoint.full_model)
-        return factory(**options)  # type: ignore[call-arg]  # what adapters of providers take
+        return factory(**options)
 
     async def keep(self, endpoints: Collection[Endpoint]) -> None:
         """Close what none of these needs any more."""

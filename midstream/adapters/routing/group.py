@@ -35,7 +35,8 @@ class GroupAdapter:
         """Return what one or another of its endpoints can; the largest window of them."""
         route = self._router.table.route(f"{self._kind}:{model}")
         stages = [stage for instance in route.instances for stage in instance.stages]
-        found = [self._router.capable(one) for stage in stages for one in stage.endpoints]
+        members = [self._router.capable(one) for stage in stages for one in stage.endpoints]
+        found = [one for one in members if not isinstance(one, str)] or [Capabilities()]
         windows = [one.context_window for one in found]
         known = [window for window in windows if window is not None]
         return replace(

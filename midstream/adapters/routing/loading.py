@@ -16,7 +16,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from midstream.adapters.routing.config import ALIASES, RoutingConfig, guess
+from midstream.adapters.routing.config import ALIASES, RoutingConfig
+from midstream.adapters.routing.guessing import guess
 from midstream.adapters.routing.reading import MAIN, SECTIONS, Path_, Raw, leaves, read, shown
 from midstream.errors import ConfigError
 
@@ -162,15 +163,15 @@ def check_names(config: RoutingConfig, raw: Raw) -> None:
     for group, section in config.groups.items():
         for place, other in enumerate(section.fallback_config.fallback_groups):
             check(("groups", group, "fallback_config", "fallback_groups", place), other)
-    for pool, section in config.pools.items():
-        for place, other in enumerate(section.task_groups):
+    for pool, said in config.pools.items():
+        for place, other in enumerate(said.task_groups):
             check(("pools", pool, "task_groups", place), other)
-        for name in section.weights:
-            if name not in section.task_groups:
+        for name in said.weights:
+            if name not in said.task_groups:
                 path = ("pools", pool, "weights", name)
                 wrong.append(
                     f"{_file_of(path, raw)}{shown(path)}: no instance of this pool; "
-                    f"{guess(name, section.task_groups)}"
+                    f"{guess(name, said.task_groups)}"
                 )
     if wrong:
         raise ConfigError("the configuration is wrong: " + "; ".join(wrong))

@@ -123,12 +123,15 @@ class ConfigMigrator:
             ConfigError: A file says something that has no place in the present form, such as a key itself.
         """
         models = dict(self._in(MODEL_FOLDERS))
+        members = {path: _named(data) for path, data in self._in(_GROUPS)}
         for path, data in models.items():
             self._to_endpoint(path, data)
         for path, data in models.items():
             fallbacks = [str(one) for one in data.get("fallback_models") or ()]
             if fallbacks:
-                self._fall_back(str(data.get("name") or path.stem), fallbacks, path)
+                name = str(data.get("name") or path.stem)
+                groups = [group for group, named in members.items() if name in named]
+                self._fall_back(name, fallbacks, groups, path)
 
     def migrate_polling_pools(self) -> None:
         """Give groups and pools without a fallback section the one that says what they did until now."""
@@ -157,9 +160,6 @@ class ConfigMigrator:
         for key, value in data.items():
             if key in ("fallback_models", "provider", "name"):
                 continue
-            if key == "description":
-                self.report.steps.append(Step(path.as_posix(), "its description is left out"))
-                continue
             made[_KEYS.get(key, key)] = value
         name = str(data.get("name") or path.stem)
         model = str(made.get("model") or name)
@@ -169,29 +169,26 @@ class ConfigMigrator:
         self._put(target, {"name": name, **made}, f"endpoint {name!r}, from {path.as_posix()}")
         self._put(path, None, "is now an endpoint")
 
-    def _fall_back(self, model: str, fallbacks: list[str], origin: Path) -> None:
+    def _fall_back(
+        self, model: str, fallbacks: list[str], groups: list[Path], origin: Path
+    ) -> None:
         """Let each group that names a model go on with its fallbacks; make a group where there is none."""
-        found = False
-        for path, data in self._in(_GROUPS):
-            echelons = _echelons(data)
-            named = [str(one) for echelon in echelons.values() for one in _models(echelon)]
-            if model not in named:
-                continue
-            found = True
-            new = [one for one in fallbacks if one not in named]
+        for path in groups:
+            data = self._files[path] or {}
+            new = [one for one in fallbacks if one not in _named(data)]
             if new:
-                place = f"echelon{len(echelons) + 1}"
+                place = f"echelon{len(_echelons(data)) + 1}"
                 added = _added(data, place, {"models": new})
                 self._put(path, added, f"gets {place} with {', '.join(new)}, fallbacks of {model}")
-        if not found:
+        if not groups:
             path = origin.parent.parent / "groups" / f"{origin.stem}.yaml"
-            data = {
+            made = {
                 "name": model,
                 "echelon1": {"models": [model]},
                 "echelon2": {"models": fallbacks},
                 "fallback_config": {"strategy": "echelon_down"},
             }
-            self._put(path, data, f"group {model!r}: no group named it, and it had fallbacks")
+            self._put(path, made, f"group {model!r}: no group named it, and it had fallbacks")
 
     def _write(self, new: Path) -> None:
         import yaml
@@ -224,6 +221,11 @@ class ConfigMigrator:
         except OSError:
             old.rename(self.folder)
             raise
+
+
+def _named(data: Mapping[str, Any]) -> list[str]:
+    """Return the models that a group names."""
+    return [str(one) for echelon in _echelons(data).values() for one in _models(echelon)]
 
 
 def _echelons(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,6 +182,7 @@ class Router(Oversight):
             AdapterError: Whoever was asked last failed, and nobody is left, or nobody else is to be asked.
             ConfigError: There is no such target.
         """
+        await self.ready(target)
         messages = messages_of(prompt)
         view = told(View(target), Segment(0, messages, system, tuple(tools) or None))
         conversation = Conversation(view, settings)
@@ -288,9 +289,23 @@ class Router(Oversight):
             price=self._price,
         )
 
-    def capable(self, endpoint: Endpoint) -> Capabilities:
-        """Return what the model of an endpoint can be told and asked."""
-        return self.adapter(endpoint).capabilities(endpoint.model)
+    def capable(self, endpoint: Endpoint) -> Capabilities | str:
+        """Return what the model of an endpoint can be told and asked, or why it cannot be asked."""
+        try:
+            return self.adapter(endpoint).capabilities(endpoint.model)
+        except ConfigError as error:  # its key is not set: the others can be asked
+            return str(error)
+
+    async def ready(self, target: str) -> None:
+        """Make the adapters of a target in a thread, where that has not been done: loading a vendor's SDK takes its time.
+
+        Raises:
+            ConfigError: There is no such target.
+        """
+        for endpoint in self._endpoints(target):
+            if not self._connections.made(endpoint):
+                with suppress(ConfigError):  # whoever chooses is told
+                    await asyncio.to_thread(self.adapter, endpoint)  # not in the loop
 
     def adapter(self, endpoint: Endpoint) -> Adapter:
         """Return who speaks to an endpoint; made once, and shared."""
@@ -313,6 +328,7 @@ class Router(Oversight):
         self, target: str, request: ModelRequest, show: Callable[[Delta], None] | None
     ) -> ModelResponse:
         """Answer a request of `GroupAdapter`."""
+        await self.ready(target)
         conversation = Conversation(request.body["conversation"], request.body["settings"])
         walk = self.walk(target, conversation)
         _, response, _ = await self._asking.ask(walk, conversation, None, show)

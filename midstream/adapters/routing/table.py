@@ -14,8 +14,8 @@ from midstream.adapters.routing.config import (
     GroupConfig,
     PoolConfig,
     RoutingConfig,
-    guess,
 )
+from midstream.adapters.routing.guessing import guess
 from midstream.adapters.routing.loading import echelon_names
 from midstream.adapters.routing.route import (
     Checking,
@@ -105,7 +105,7 @@ class Table:
                 raise ConfigError(
                     f"no endpoint is named {name!r}; {guess(name, tuple(self.endpoints))}"
                 )
-            members = (self.endpoints[name],)
+            members: tuple[Endpoint, ...] = (self.endpoints[name],)
         else:
             members = self._of_model(target)
         rules = Rules(breaker=self.config.breaker)
@@ -258,7 +258,7 @@ class Table:
             said.weight,
             said.context_window,
             manner(said),
-            sha256(said.model_dump_json().encode()).hexdigest()[:16],
+            sha256(said.model_dump_json(exclude={"name", "description"}).encode()).hexdigest()[:16],
         )
 
     def _with_vendor(self, said: EndpointConfig, place: str) -> EndpointConfig:

@@ -662,3 +662,21 @@ def test_an_endpoint_alone_is_asked_by_its_model(tmp_path: Path) -> None:
         return (await router.call("p_a:m-a", "hi")).endpoint
 
     assert play(scene, one("a"), {"a": FakeEndpoint()}) == "a"
+
+
+def test_an_endpoint_whose_key_is_not_set_is_passed_over_and_said_so() -> None:
+    endpoints = {
+        "no_key": {"model": "openai:gpt-4o", "key_env": "NO_SUCH_KEY"},
+        "b": {"model": "fake:b"},
+    }
+    groups = {"g": {"echelon1": {"models": ["no_key", "b"]}}}
+
+    async def scene() -> None:
+        made = {"fake": FakeEndpoint()}
+        config = {"endpoints": endpoints, "groups": groups}
+        async with Router(config, adapters=made, clock=LoopClock(), env={}) as router:
+            assert (await router.call("group:g", "hi")).endpoint == "b"
+            with pytest.raises(NoEndpointError, match="NO_SUCH_KEY is not set"):
+                await router.call("endpoint:no_key", "hi")
+
+    asyncio.run(scene())
