@@ -18,10 +18,13 @@ QUESTIONS = (
     "commits",
     "chain",
     "fan_out",
+    "graphs_dynamic",
     "many_runs",
+    "waiting",
     "conversation",
     "resume",
     "rebuild",
+    "views",
 )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.events.envelope import Event
-from midstream.events.payloads import PAYLOADS, Call, Change, Cost, Failure, Usage
+from midstream.events.flow_facts import Call
+from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
 from midstream.events.routing_facts import Refused, Tried
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
@@ -32,9 +33,9 @@ GROUPS = {
     "route": "Routing",
     "breaker": "Breakers",
     "endpoint": "Endpoints",
-    "budget": "Budgets",
     "question": "People",
     "agent": "Agents",
+    "budget": "Budgets",
     "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",

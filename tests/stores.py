@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Watcher
+from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Stretch, Watcher
 
 
 class StoreAround:
@@ -39,6 +39,9 @@ class StoreAround:
 
     async def head(self, run_id: RunId) -> Head | None:
         return await self.inner.head(run_id)
+
+    async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
+        return await self.inner.lineage(run_id)
 
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         return await self.inner.runs(query)

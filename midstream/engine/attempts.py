@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from pydantic import JsonValue
 
 from midstream.engine.binding import LeftOutError, bind
 from midstream.engine.calls import Desk, Restart, Signal, shown
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.graph import Graph
+from midstream.engine.leaving import Leaving
 from midstream.engine.model_calls import Models
 from midstream.engine.node import Continue, Node
 from midstream.engine.parking import Rest
+from midstream.engine.raised import first_of, kind_of_error, traceback_of
 from midstream.engine.recorder import Recorder
 from midstream.engine.steering import Steering
-from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
+from midstream.errors import NodeError, StoreError
+from midstream.events.flow_facts import Call as NodeCall
+from midstream.events.flow_facts import EdgeDecided
 from midstream.events.ids import Address
-from midstream.events.payloads import Call as NodeCall
 from midstream.events.payloads import (
-    EdgeDecided,
-    ModelAborted,
     NodeCompleted,
     NodeFailed,
     NodeSkipped,
     NodeStarted,
-    TimerCancelled,
-    ToolFailed,
-    ToolUnknown,
 )
-from midstream.events.people_facts import QuestionWithdrawn
 from midstream.events.values import plain
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, Call, RunState
-
-_FRAMES = 5
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import RunState
 
 
 class Attempts:
@@ -80,6 +76,7 @@ class Attempts:
         self._recall = recall
         self._rest = rest
         self._always_replay = always_replay
+        self.leaving = Leaving(recorder)
         self.desks: dict[str, Desk] = {}
         """Where the activations that take a context are, by address."""
 
@@ -111,6 +108,7 @@ class Attempts:
                 self._rest.begun()
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self._state.status != "paused")
+                await self._turn(address)
                 self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
             if not node.pure and not durable:
                 await self._recorder.durable()
@@ -137,7 +135,7 @@ class Attempts:
         desk = self.desks.get(address)
         if desk is not None:
             desk.claims.close()
-        self.leave_all(address, None)
+        self.leaving.leave_all(address, None)
 
     async def _attempt(
         self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
@@ -148,6 +146,7 @@ class Attempts:
                 output, steering = await body(), None
             else:
                 output, steering = await self._call(node, address, attempt)
+            await self._turn(address)
             if self._state.activations[address].status != "skipped":
                 self._complete(node, address, output, steering)
                 self._looked_at(address)
@@ -158,16 +157,21 @@ class Attempts:
             if self._closing() or (current is not None and current.cancelling()):
                 raise
             # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
-            self._failed(node, address, attempt, "cancelled", shown(error), error)
+            await self._failed(node, address, attempt, "cancelled", shown(error), error)
         except TimeoutError as error:
-            self._failed(node, address, attempt, "timeout", shown(error), error)
+            await self._failed(node, address, attempt, "timeout", shown(error), error)
         except ExceptionGroup as group:
             if group.subgroup(StoreError) is not None:
                 raise
-            first = _first(group)
-            self._failed(node, address, attempt, _kind(first), shown(first), first)
+            first = first_of(group)
+            await self._failed(node, address, attempt, kind_of_error(first), shown(first), first)
         except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            self._failed(node, address, attempt, _kind(error), shown(error), error)
+            await self._failed(node, address, attempt, kind_of_error(error), shown(error), error)
+
+    async def _turn(self, address: Address, *, closing: bool = False) -> None:
+        """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
+        if self._recorder.paced:
+            await self._recorder.turn(address, closing=closing)
 
     def _looked_at(self, address: Address) -> None:
         """Let policies look at the run after an activation has ended."""
@@ -242,7 +246,8 @@ class Attempts:
         if desk.torn:
             raise Restart
         if strays:
-            self.leave_all(address, None)
+            await self._turn(address, closing=True)
+            self.leaving.leave_all(address, None)
         return plain(output, f"output of node {node.name!r}"), steering
 
     async def _bound_again(
@@ -261,9 +266,10 @@ class Attempts:
         if node.timeout is None and node.total_timeout is None and node.idle_timeout is None:
             return await self._result(node, arguments)
         seconds, which = self._time_left(node, activation)
-        if seconds is not None and seconds <= 0:
+        if seconds is not None and seconds <= 0 and not self._recorder.paced:
             raise TimeoutError(which)
-        whole, idle = asyncio.timeout(seconds), asyncio.timeout(node.idle_timeout)
+        whole = self._recorder.deadline(activation.address, seconds)
+        idle = asyncio.timeout(None if self._recorder.paced else node.idle_timeout)
         if desk is not None and node.idle_timeout is not None:
             desk.touched = _postponing(idle, node.idle_timeout)
         try:
@@ -293,7 +299,7 @@ class Attempts:
         made = node.function(*rest, **named) if rest else node.function(**named)
         return await made if inspect.isawaitable(made) else made
 
-    def _failed(
+    async def _failed(
         self,
         node: Node,
         address: Address,
@@ -303,19 +309,20 @@ class Attempts:
         error: BaseException,
     ) -> None:
         """Close what the attempt left open, and record its failure and what the node makes of it."""
+        await self._turn(address, closing=True)
         activation = self._state.activations[address]
         if activation.status == "skipped":
             return  # nobody waits for it any more
         is_map = node.over is not None and address[-1] != "]"  # its options are those of its items
         retry_at = None if is_map else self._again_at(node, activation, kind, attempt)
-        self.leave_all(address, retry_at)
+        self.leaving.leave_all(address, retry_at)
         policy = "fail" if is_map or retry_at is not None else node.on_failure
         failed = NodeFailed(
             kind=kind,
             message=message,
             attempt=attempt,
             retry_at=retry_at,
-            traceback=_traceback(error),
+            traceback=traceback_of(error),
             handled=_handled(policy),
         )
         self._recorder.add(failed, address)
@@ -342,53 +349,13 @@ class Attempts:
     def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
         handler = self._find(name)
         takes = handler is not None and any(p.name == "error" for p in handler.free)
-        story = {
+        story: dict[str, JsonValue] = {
             "step": str(address),
             "kind": failed.kind,
             "message": failed.message,
             "attempt": failed.attempt,
         }
         return EdgeDecided(goto=(NodeCall(node=name, args={"error": story} if takes else {}),))
-
-    def leave_all(self, address: Address, retry_at: float | None) -> None:
-        """Record what is known of the calls that an attempt left behind."""
-        for name in tuple(self._state.open_calls):
-            if name.startswith((f"{address}/", f"{address}[")):
-                self._leave(self._state.calls[name], retry_at)
-
-    def _leave(self, call: Call, retry_at: float | None) -> None:
-        """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
-        waits = call.kind in ("timer", "question") or call.status == "waiting"
-        if retry_at is not None and waits:
-            return  # its time or its answer comes all the same, and the next attempt waits for it
-        if call.status == "unknown":
-            return  # that is said already
-        if _doubtful(call):
-            self._recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
-        elif call.kind == "tool" and retry_at is not None:
-            failed = ToolFailed(
-                kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
-            )
-            self._recorder.add(failed, call.address)
-        else:
-            self.close(call, "failed", "its node ended")
-
-    def close(self, call: Call, kind: str, reason: str, cause: int | None = None) -> None:
-        """Record the end of a call that will get no other one, so that every provider accepts the conversation."""
-        match call.kind:
-            case "model":
-                self._recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
-            case "tool":
-                message = f"{kind}: {reason}" if reason else kind
-                if _doubtful(call):
-                    message += "; it may have had its effect"
-                self._recorder.add(
-                    ToolFailed(kind=kind, message=message), call.address, cause=cause
-                )
-            case "question":
-                self._recorder.add(QuestionWithdrawn(reason=kind), call.address, cause=cause)
-            case _:
-                self._recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 
 
 def _postponing(idle: asyncio.Timeout, seconds: float) -> Callable[[], None]:
@@ -406,41 +373,3 @@ def _handled(policy: str | Continue) -> str:
     if isinstance(policy, Continue):
         return "continue"
     return {"fail": "", "skip": "skip"}.get(policy, "goto")
-
-
-def _doubtful(call: Call) -> bool:
-    """Say whether nobody knows what a call did that is to be ended now."""
-    unsafe = call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe"
-    return unsafe and call.status in ("open", "unknown")
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    first: Any = group.exceptions[0]
-    # Not isinstance(): the checkers would take the group's type parameter for unknown.
-    found: BaseException = _first(first) if issubclass(type(first), BaseExceptionGroup) else first
-    return found
-
-
-def _kind(error: BaseException) -> str:
-    match error:
-        case AdapterError():
-            return error.kind
-        case NodeError():
-            return error.kind
-        case ToolError():
-            return f"tool_{error.kind}"
-        case NotRecordableError():
-            return "not_recordable"
-        case TimeoutError():
-            return "timeout"
-        case _:
-            return type(error).__name__
-
-
-def _traceback(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    own = [
-        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\", "/")
-    ]
-    return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()

@@ -16,10 +16,11 @@ from midstream.engine.agent import Agent
 from midstream.engine.agent_engine import AgentEngine
 from midstream.engine.agent_runs import Casts
 from midstream.engine.answers import OpenQuestion, open_questions
+from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
-from midstream.engine.conversation import DIALECT, TALK, conversation, facts
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
+from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.limits import Limits
@@ -67,6 +68,7 @@ class Engine(AgentEngine):
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        budgets: What each run, or all runs with a tag, may spend.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
@@ -92,6 +94,7 @@ class Engine(AgentEngine):
         clock: Clock | None = None,
         pricing: Pricing | None = None,
         park_after: float = PARK_AFTER,
+        budgets: Iterable[Budget] = (),
         context: ContextOption | None = None,
         config: RouterConfig | None = None,
         policies: Iterable[Policy] = (),
@@ -109,6 +112,7 @@ class Engine(AgentEngine):
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
         self._park_after = park_after
+        self._budgets = tuple(budgets)
         self._context = context_policy(context)
         self._config = config
         self._policies = tuple(policies)
@@ -165,6 +169,7 @@ class Engine(AgentEngine):
             model=self._model or self._providers.default_model,
             lease=self._lease,
             park_after=self._park_after,
+            budgets=self._budgets,
             always_replay=self._always_replay,
             policies=policies,
         )
@@ -194,6 +199,19 @@ class Engine(AgentEngine):
         trace: TracebackType | None,
     ) -> None:
         """Stop driving, close what was opened; runs that have not ended can be resumed."""
+        await self.close()
+
+    async def close(self, *, drain: float = 0.0) -> None:
+        """Stop driving, and close what was opened; the end of `async with` does it, too.
+
+        What has not ended is handed over: another engine can take it over at once.
+
+        Args:
+            drain: First start nothing new, and give what is being driven so many seconds to end, or to wait for people
+                or distant moments.
+        """
+        if self._host is not None and drain > 0:
+            await self._host.drain(drain)
         host, self._host = self._host, None
         if host is not None:
             await host.close()
@@ -276,6 +294,10 @@ class Engine(AgentEngine):
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
     ) -> Run:
+        if host.draining:
+            raise StoreError(
+                "the engine is being closed and starts nothing new; start the run elsewhere"
+            )
         policy = context_policy(context) or context_policy(graph.context) or self._context
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}

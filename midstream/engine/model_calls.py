@@ -12,13 +12,16 @@ from midstream.engine.asking import (
     Question,
     Reply,
     TypedReply,
+    overridden,
     reply_of,
     typed,
 )
+from midstream.engine.budget import Guard
 from midstream.engine.calls import Desk
 from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.sending import Flight
+from midstream.engine.spending import Amounts
 from midstream.engine.structured import Unfit, mending, refused
 from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
 from midstream.engine.turn import Turn
@@ -52,6 +55,8 @@ class Models:
         listening: Callable[[], bool],
         policing: Policing | None = None,
     ) -> None:
+        self.guard: Guard | None = None
+        """Stands before the calls of the run, where there are budgets."""
         self.policing = policing
         self._turns = Turns(
             providers, pricing=pricing, show=show, listening=listening, policing=policing
@@ -72,7 +77,7 @@ class Models:
         """
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
-        return await self.go_on(desk, question, first, lane)
+        return await self.go_on(desk, overridden(question, desk.state, first), first, lane)
 
     async def go_on(self, desk: Desk, question: Question, first: Address, lane: str) -> Reply:
         """Take the turns of a question, from those that are recorded to its last answer; see `ask`.
@@ -114,6 +119,11 @@ class Models:
         self, desk: Desk, question: Question, calls: Mapping[Address, ToolCall], lane: str
     ) -> None:
         await desk.gate()
+        new = {address: Amounts(tool_calls=1) for address in calls if desk.call(address) is None}
+        while desk.guard is not None and new and not await desk.guard.passes(desk, new):
+            pass
+        if (fresh := next((one for one in calls if desk.call(one) is None), None)) is not None:
+            await desk.turn(fresh)
         request_all(desk, question.tools, calls, lane=lane)
 
         asking = asyncio.current_task()

@@ -25,11 +25,11 @@ from midstream.engine.policies import (
 )
 from midstream.engine.providers import Providers
 from midstream.engine.recorder import Recorder
-from midstream.engine.spending import Spending
+from midstream.engine.tag_spending import TagSpending
 from midstream.errors import ConfigError
+from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.ids import Address
 from midstream.events.payloads import Change, ModelSwitched, Usage
-from midstream.events.routing_facts import BudgetExceeded
 from midstream.projections.run_state import RunState
 
 _CHARACTERS_PER_TOKEN = 4
@@ -56,7 +56,7 @@ class Policing:
         clock: Clock,
         *,
         flying: Callable[[str], int] = lambda _: 0,
-        spending: Spending | None = None,
+        spending: TagSpending | None = None,
     ) -> None:
         self._policies = tuple(policies)
         self._providers = providers
@@ -174,9 +174,12 @@ class Policing:
         if proposal.budget:
             exceeded = BudgetExceeded(
                 id=uuid.uuid4().hex,
-                budget=proposal.budget,
+                budget=actor,
+                what="money",
                 limit=proposal.limit,
                 spent=proposal.spent,
+                action="downgrade",
+                metrics={"per": proposal.budget},
             )
             recorder.add(exceeded, actor=actor)
         switched = ModelSwitched(

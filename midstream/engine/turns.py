@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.output import as_said
@@ -16,7 +16,17 @@ from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
-from midstream.engine.turn import FAILOVER, Prepared, Turn, failure, named
+from midstream.engine.turn import (
+    FAILOVER,
+    ROUTER,
+    Prepared,
+    Turn,
+    affordable,
+    as_routed,
+    failure,
+    handoff_for,
+    named,
+)
 from midstream.engine.views import Views
 from midstream.errors import (
     AdapterError,
@@ -24,7 +34,12 @@ from midstream.errors import (
     TransientError,
 )
 from midstream.events.ids import Address, node_of
-from midstream.events.payloads import ModelAborted, ModelFailed, ModelRequested, ModelResponded
+from midstream.events.payloads import (
+    ModelAborted,
+    ModelFailed,
+    ModelRequested,
+    ModelResponded,
+)
 from midstream.projections.conversation import asked, parents_for, parents_of
 from midstream.projections.run_state import Call
 
@@ -99,6 +114,8 @@ class Turns:
     async def _chosen(self, desk: Desk, question: Question, turn: Turn) -> Chosen | None:
         """Return who is chosen for a name that is not a model's, or None where it is one."""
         model = self._model(desk, question)
+        if desk.recorder.paced:
+            return None  # the log says who was chosen
         if self._routing is not None and self._routing.handles(model):
             return await self._routing.choose(desk, question, turn.address, model)
         await self._providers.ready(model)
@@ -109,8 +126,9 @@ class Turns:
         call = desk.call(turn.address)
         prepared = None
         if chosen or call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
+            await desk.turn(turn.address)
             prepared = self._prepared(desk, question, turn, chosen)
-            if await self._made_room(desk, question, turn, prepared):
+            if await self._held_back(desk, question, turn, prepared):
                 if chosen is not None:
                     chosen.abandon()
                 return  # it took its time: somebody may want another model by now
@@ -118,6 +136,7 @@ class Turns:
         await desk.intent()
         call = desk.state.calls[turn.address]
         if self._model(desk, question) != named(call):
+            await desk.turn(turn.address)
             desk.recorder.add(ModelAborted(reason="migrated"), turn.address)
             if chosen is not None:
                 chosen.abandon()
@@ -127,6 +146,14 @@ class Turns:
 
     def _model(self, desk: Desk, question: Question) -> str:
         return desk.state.model_for(question.model, node_of(desk.activation), question.thread or "")
+
+    async def _held_back(
+        self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
+    ) -> bool:
+        """Say whether an attempt is not to be made as it was prepared: room was made for it, or a budget kept it back."""
+        if await self._made_room(desk, question, turn, prepared):
+            return True
+        return desk.guard is not None and not await affordable(desk, turn, prepared, self._pricing)
 
     def _prepared(
         self, desk: Desk, question: Question, turn: Turn, chosen: Chosen | None
@@ -139,7 +166,7 @@ class Turns:
         if chosen is not None:
             adapter, name = chosen.adapter, chosen.leg.candidate.endpoint.model
         else:
-            adapter, name = self._providers.adapter(model)
+            adapter, name = self._providers.adapter(as_routed(desk, turn, model))
         if call is not None:
             parents = tuple(parents_of(call))
             segment, before = asked(call), call.first_seq
@@ -148,7 +175,7 @@ class Turns:
             parents, segment = self._new(desk, question, turn)
             before, handoff = state.seq + 1, ""
         if not sent:
-            handoff = self._handoff(desk, question, parents) or handoff
+            handoff = handoff_for(desk, question, parents) or handoff
         view = self.views.opening(
             state, adapter, name, parents, segment, before, address=turn.address, handoff=handoff
         )
@@ -172,22 +199,6 @@ class Turns:
             tools = None if (tools or ()) == (had or ()) else (tools or ())
         system = None if question.system == system else question.system
         return Segment(0, question.messages, system, tools)
-
-    def _handoff(self, desk: Desk, question: Question, parents: Sequence[str]) -> str:
-        """Return the migration whose brief the model has not been told in this conversation, or an empty text."""
-        state = desk.state
-        switches = state.switches_for(
-            question.model, node_of(desk.activation), question.thread or ""
-        )
-        if not switches or not switches[-1].brief or not parents:
-            return ""
-        wanted, address = switches[-1].id, parents[0]
-        while state.calls[address].request.get("handoff", "") != wanted:
-            before = parents_of(state.calls[address])
-            if not before or state.calls[address].first_seq < switches[-1].seq:
-                return wanted
-            address = before[0]
-        return ""
 
     async def _made_room(
         self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
@@ -225,8 +236,8 @@ class Turns:
         """Record the intent of the next attempt, with who was chosen for it."""
         call = desk.call(turn.address)
         name = self._model(desk, question)
-        model = name if chosen is None else chosen.model
-        asked = name if chosen is not None or (call and call.request.get("asked")) else ""
+        model = as_routed(desk, turn, name) if chosen is None else chosen.model
+        asked = name if model != name or (call and call.request.get("asked")) else ""
         if chosen is not None:
             self._record_choice(desk, turn, prepared, chosen)
         changes = (*prepared.view.changes, *prepared.request.changes)
@@ -260,7 +271,7 @@ class Turns:
 
     def _record_choice(self, desk: Desk, turn: Turn, prepared: Prepared, chosen: Chosen) -> None:
         """Record who was chosen and why, and the migration where that is another provider than before."""
-        desk.recorder.add(chosen.leg.decided(chosen.target), turn.address)
+        desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
         call = desk.call(turn.address)
         before = call or (desk.call(prepared.parents[0]) if prepared.parents else None)
         if before is None:
@@ -280,13 +291,11 @@ class Turns:
         chosen: Chosen | None,
     ) -> None:
         """Send the request and record what comes of it."""
-        adapter = prepared.adapter
+        if desk.recorder.paced and await desk.recorder.outcome(call.address):
+            self._heard(desk, call, prepared)
+            return
         began = time.perf_counter()
-        if chosen is None:
-            sending = self._sender.send(adapter, prepared.request, question.deadline, call.address)
-        else:
-            sending = self._sender.routed(chosen, prepared, call.address)
-        task = asyncio.ensure_future(sending)
+        task = asyncio.ensure_future(self._sending(question, call, prepared, chosen))
         model = named(call)
         flight = Flight(
             call.address, question.model, question.thread or "", model, task, desk.state.seq, []
@@ -308,10 +317,29 @@ class Turns:
         finally:
             del self.flights[call.address]
         if flight.abandoned:
-            text = "".join(flight.pieces)
-            desk.recorder.add(ModelAborted(reason="migrated", text=text), call.address)
-            if chosen is not None:
-                chosen.abandon()
+            self._abandoned(desk, flight, chosen)
+
+    def _heard(self, desk: Desk, call: Call, prepared: Prepared) -> None:
+        """Take an outcome that came from elsewhere."""
+        if desk.state.calls[call.address].status == "completed":
+            adapter, name = prepared.adapter, prepared.name
+            self.views.answer(desk.state, adapter, name, call.address, prepared.view)
+
+    def _sending(
+        self, question: Question, call: Call, prepared: Prepared, chosen: Chosen | None
+    ) -> Coroutine[Any, Any, ModelResponse]:
+        if chosen is not None:
+            return self._sender.routed(chosen, prepared, call.address)
+        return self._sender.send(
+            prepared.adapter, prepared.request, question.deadline, call.address
+        )
+
+    @staticmethod
+    def _abandoned(desk: Desk, flight: Flight, chosen: Chosen | None) -> None:
+        text = "".join(flight.pieces)
+        desk.recorder.add(ModelAborted(reason="migrated", text=text), flight.address)
+        if chosen is not None:
+            chosen.abandon()
 
     def _ended(
         self,

@@ -1,15 +1,14 @@
 """The facts of routing: who was chosen for a call and why, what came of it, and how its endpoint is.
 
-`route.decided` and `budget.exceeded` stand in the run that asked. The others are about all runs of a store, and stand in its
+`route.decided` stands in the run that asked. The others are about all runs of a store, and stand in its
 stream `system:routing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict
 
 from midstream.events.fact import Fact
 
@@ -230,22 +229,3 @@ class EndpointRestored(Fact):
     type: Literal["endpoint.restored"] = "endpoint.restored"
     id: str
     endpoint: str
-
-
-class BudgetExceeded(Fact):
-    """A run has spent what it may spend.
-
-    Attributes:
-        id: Of this fact.
-        budget: Whose: `run`, or `tag:NAME=VALUE`.
-        limit: In US dollars, as text.
-        spent: In US dollars, as text.
-        metrics: What else was looked at.
-    """
-
-    type: Literal["budget.exceeded"] = "budget.exceeded"
-    id: str
-    budget: str
-    limit: str
-    spent: str
-    metrics: Mapping[str, JsonValue] = Field(default_factory=dict)

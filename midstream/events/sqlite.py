@@ -32,7 +32,7 @@ from midstream.events.sqlite_schema import MIGRATIONS
 from midstream.events.sqlite_transaction import Stats, Transactions
 from midstream.events.sqlite_watch import Watch
 from midstream.events.sqlite_writer import Writer
-from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Watcher
+from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Stretch, Watcher
 
 
 class SqliteStore:
@@ -170,6 +170,10 @@ class SqliteStore:
     async def head(self, run_id: RunId) -> Head | None:
         """See `EventStore.head`."""
         return await self._reader.head(run_id)
+
+    async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
+        """See `EventStore.lineage`."""
+        return [part.stretch for part in await self._reader.parts(await self._reader.key(run_id))]
 
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         """See `EventStore.runs`."""

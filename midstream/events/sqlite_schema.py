@@ -48,7 +48,13 @@ _FIRST: Migration = (
     "CREATE TRIGGER blobs_hold BEFORE UPDATE ON blobs BEGIN SELECT RAISE(ABORT, 'blobs are never changed'); END",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+_FORKS: Migration = (
+    # A fork shares the events of `parent` up to `base`; the parent of a fork is always the run that recorded that event.
+    "ALTER TABLE runs ADD COLUMN parent INTEGER",
+    "ALTER TABLE runs ADD COLUMN base INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS)
 """The way from an empty file to the tables of this release; only ever add to it."""
 
 TABLES = frozenset(("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers"))

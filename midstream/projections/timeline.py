@@ -127,11 +127,28 @@ def _route_decided(data: Mapping[str, Any]) -> str:
     )
 
 
+def _forked(data: Mapping[str, Any]) -> str:
+    changed = [*data.get("inputs", {}), *data.get("outputs", {})]
+    changed += ["graph"] if data.get("definition") is not None else []
+    changed += [
+        f"what is asked at {one.get('step') or 'every call'}" for one in data.get("overrides", ())
+    ]
+    others = f", with other {', '.join(changed)}" if changed else ""
+    return f"from run {data['parent']} at event {data['seq']}{others}"
+
+
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
         ": ".join(filter(None, (failure["address"], failure["kind"], failure["message"])))
         for failure in failures
+    )
+
+
+def _exceeded(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['budget']}: {data['spent']} of {data['limit']} {data.get('what', '')} spent, "
+        f"{data.get('estimate', '')} more wanted: {data.get('action', 'fail')}"
     )
 
 
@@ -152,6 +169,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
+    "run.forked": _forked,
     "run.paused": lambda data: data.get("reason", ""),
     "run.continued": lambda data: "",
     "run.completed": lambda data: f"output {data.get('output')!r}",
@@ -190,6 +208,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "question.answered": _answered,
     "question.expired": lambda data: "nobody answered in time",
     "question.withdrawn": lambda data: data["reason"],
+    "budget.exceeded": _exceeded,
     "agent.started": lambda data: data.get("task", ""),
     "agent.concluded": lambda data: data.get("text", ""),
     "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
@@ -204,9 +223,6 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "breaker.closed": lambda data: f"{data['name']}: {data.get('reason', 'answered')}",
     "endpoint.drained": lambda data: f"{data['endpoint']} {data.get('reason', '')}",
     "endpoint.restored": lambda data: data["endpoint"],
-    "budget.exceeded": lambda data: (
-        f"{data['budget']} has spent ${data['spent']} of ${data['limit']}"
-    ),
     "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
     "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
     "message.added": _message_added,

@@ -110,7 +110,7 @@ async def test_a_budget_of_a_tag_counts_all_runs_that_have_it() -> None:
         second = await engine.start(chain, run_id="second", tags=tags)
         assert await second == [CLAUDE] * 3
         (exceeded,) = await events_of(engine, "second", "budget.exceeded")
-        assert exceeded.data["budget"] == "tag:customer=c1"
+        assert exceeded.data["metrics"]["per"] == "tag:customer=c1"
         assert exceeded.data["spent"] == "0.40"
 
 

@@ -255,3 +255,19 @@ async def test_a_wrong_configuration_keeps_the_engine_closed(tmp_path: Path) -> 
 async def test_scripted_answers_are_given_for_groups_too() -> None:
     async with Engine.memory(models={"gpt-4o": ["a", "b"]}, config=CONFIG) as engine:
         assert await (await engine.start(trip)) == "b"
+
+
+async def test_a_replay_takes_choices_and_policies_decisions_from_the_log() -> None:
+    from midstream.engine.policies_builtin import Rule
+
+    rule = Rule("openai:gpt-4o-mini", node="second")
+    async with stage(working, policies=[rule]) as (engine, server):
+        run = await engine.start(trip, run_id="r")
+        await run
+        asked = len(server.requests)
+        placed = engine.store  # the stream of routing must not grow either
+        before = [event.seq async for event in placed.read(ROUTING)]
+        report = await run.replay()
+        assert report.identical, report
+        assert len(server.requests) == asked
+        assert len([e async for e in placed.read(ROUTING)]) <= len(before) + 3
