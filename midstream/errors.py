@@ -26,10 +26,13 @@ MidstreamError
       ConnectionFailedError  no connection, or it broke before the answer was whole
       CallTimeoutError       the call did not end before its deadline
       MalformedAnswerError   the answer was cut off or is not what the protocol says
+      NoEndpointError        nobody may be asked within the deadline                .target .refused
     PermanentError           the same request cannot succeed
       AuthenticationError    the key is missing, wrong, or not allowed (401, 403)
       BadRequestError        the provider refuses the request (400, 404, 413, 422)
         ContextWindowError   the conversation is too long for the model         .tokens .window
+      RefusedError           the model declined to answer, and the group says to ask another one
+      BadOutputError         the answer is not what the caller accepts
       QuotaError             the account has no credit left; waiting does not help
       OutputError            the answer is not of the form that was asked for     .step .text .problem
   ToolError                  a tool raised, or could not be called                .tool .address .kind
@@ -340,6 +343,40 @@ class MalformedAnswerError(TransientError):
     kind = "malformed_answer"
 
 
+class NoEndpointError(TransientError):
+    """Nobody of a group or pool may be asked within the deadline.
+
+    Attributes:
+        target: What was asked for, as `group:fast`.
+        refused: For each candidate, its name and the reason.
+    """
+
+    kind = "no_endpoint"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        target: str = "",
+        refused: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(
+            message,
+            provider=provider,
+            model=model,
+            status=status,
+            request_id=request_id,
+            retry_after=retry_after,
+        )
+        self.target = target
+        self.refused = tuple(refused)
+
+
 class PermanentError(AdapterError):
     """The same request cannot succeed."""
 
@@ -384,6 +421,18 @@ class ContextWindowError(BadRequestError):
         )
         self.tokens = tokens
         self.window = window
+
+
+class RefusedError(PermanentError):
+    """The model declined to answer, or a filter stopped it, and its group says that this counts as a failure."""
+
+    kind = "refused"
+
+
+class BadOutputError(PermanentError):
+    """The answer is not what the caller accepts, such as JSON of a certain shape."""
+
+    kind = "bad_output"
 
 
 class QuotaError(PermanentError):

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from midstream.events.envelope import Event
 from midstream.events.flow_facts import Call
 from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
+from midstream.events.routing_facts import Refused, Tried
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
@@ -29,6 +30,9 @@ GROUPS = {
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
+    "route": "Routing",
+    "breaker": "Breakers",
+    "endpoint": "Endpoints",
     "question": "People",
     "agent": "Agents",
     "budget": "Budgets",
@@ -38,7 +42,7 @@ GROUPS = {
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call, Refused, Tried)
 
 HEAD = """# Events
 

@@ -13,6 +13,7 @@ import midstream
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 LAST = {
+    "cost_limit.py": "4 requests, 0 refused",
     "adder.py": "27",
     "choose_tools.py": "['Rome: 21 degrees', 'Rome: 2.8 million', 'Oslo: 21 degrees']",
     "sum_by_goto.py": "5050",

@@ -31,6 +31,8 @@ HEAVY = (
     "httpx",
     "pytest",
     "hypothesis",
+    "yaml",
+    "pydantic_settings",
 )
 
 LONGEST = 400

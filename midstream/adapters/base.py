@@ -142,11 +142,13 @@ class Delta:
         text: More text, or empty.
         reasoning: More reasoning, or empty.
         tool: The name of a tool whose call begins, or empty.
+        restart: What was shown until now does not count: the answer begins anew.
     """
 
     text: str = ""
     reasoning: str = ""
     tool: str = ""
+    restart: bool = False
 
 
 class Adapter(Protocol):

@@ -13,9 +13,10 @@ from midstream.cli.app_debugging import COMMANDS as DEBUGGING
 from midstream.cli.app_debugging import export_app
 from midstream.cli.exits import MEANINGS, carry_out
 from midstream.cli.options import By, Lease, Quiet, Reason, RunArgument, Tags
+from midstream.cli.routing_commands import GROUPS
 from midstream.cli.settings import DEFAULT_DB, SETTINGS, Settings
 
-_EVERYWHERE = "--db, --json and --no-color may stand before or after the command."
+_EVERYWHERE = "--db, --config, --json and --no-color may stand before or after the command."
 
 app = typer.Typer(
     name="midstream",
@@ -48,6 +49,15 @@ def options(
         Path | None,
         typer.Option("--db", envvar="MIDSTREAM_DB", metavar="FILE", help="The store [runs.db]."),
     ] = None,
+    config: Annotated[
+        str,
+        typer.Option(
+            "--config",
+            envvar="MIDSTREAM_CONFIG",
+            metavar="FILE",
+            help="Groups, pools and endpoints [midstream.yaml].",
+        ),
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line on stdout, with the API's names.")
     ] = False,
@@ -63,6 +73,7 @@ def options(
             as_json=as_json,
             color=not no_color,
             db_given=_on_command_line(ctx, "db"),
+            config=config,
         )
     )
 
@@ -323,8 +334,18 @@ def mcp_serve() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Check this machine, and say what to do about what is missing."""
+def doctor(
+    what: Annotated[
+        str, typer.Argument(metavar="[config]", help="config: what is in force, and why.")
+    ] = "",
+) -> None:
+    """Check this machine, and say what to do about what is missing; or print the configuration in force."""
+    if what == "config":
+        from midstream.cli import configuring
+
+        carry_out(configuring.effective())
+    if what:
+        raise typer.BadParameter(f"{what!r} is nothing to look at; say config, or nothing")
     from midstream.cli import doctor as examining
 
     carry_out(examining.doctor())
@@ -332,6 +353,8 @@ def doctor() -> None:
 
 for _name, _command in {**COMMANDS, **DEBUGGING}.items():
     app.command(_name)(_command)
+for _group in GROUPS:
+    app.add_typer(_group)
 app.add_typer(export_app, name="export")
 
 
@@ -349,9 +372,9 @@ def globals_first(arguments: list[str]) -> list[str]:
     for word in given:
         if word == "--":
             rest += [word, *given]
-        elif word == "--db":
+        elif word in ("--db", "--config"):
             front += [word, *(value for value in [next(given, None)] if value is not None)]
-        elif word in ("--json", "--no-color") or word.startswith("--db="):
+        elif word in ("--json", "--no-color") or word.startswith(("--db=", "--config=")):
             front.append(word)
         else:
             rest.append(word)

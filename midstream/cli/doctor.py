@@ -18,6 +18,7 @@ from midstream.cli.output import printable, put, put_json
 from midstream.cli.settings import SETTINGS, command
 from midstream.errors import StoreError
 from midstream.events.store import EventStore, RunQuery
+from midstream.events.system import runs_of
 
 Grade = Literal["ok", "note", "bad"]
 
@@ -124,7 +125,7 @@ async def _store() -> list[Finding]:
 
 
 async def _opened(store: EventStore) -> Finding:
-    runs = await store.runs()
+    runs = await runs_of(store, RunQuery())
     return Finding("store", "ok", f"{SETTINGS.get().db}: opens, {len(runs)} runs")
 
 

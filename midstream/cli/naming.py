@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midstream.errors import ConfigError, RunNotFoundError
 from midstream.events.store import EventStore, RunInfo, RunQuery
+from midstream.events.system import runs_of
 
 _SHOWN = 4
 
@@ -40,7 +41,7 @@ async def _by_place(store: EventStore, wanted: str) -> RunInfo:
     query = queries.get(wanted)
     if query is None:
         raise ConfigError(f"{wanted!r} means no run; write an id, {' or '.join(queries)}")
-    found = await store.runs(query)
+    found = await runs_of(store, query)
     if not found:
         raise RunNotFoundError(wanted, "the store holds none")
     return found[0]

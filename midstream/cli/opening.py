@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midstream.cli.settings import SETTINGS
@@ -48,8 +49,27 @@ async def engine(
     """
     if not new:
         _must_exist()
-    async with Engine.open(SETTINGS.get().db, graphs=graphs, recover=False, lease=lease) as opened:
+    config = configuration() if graphs else None  # who drives nothing asks nobody
+    async with Engine.open(
+        SETTINGS.get().db, graphs=graphs, recover=False, lease=lease, config=config
+    ) as opened:
         yield opened
+
+
+def configuration() -> str | None:
+    """Return where groups, pools and endpoints are configured, or None where that is nowhere."""
+    if SETTINGS.get().config:
+        return SETTINGS.get().config
+    here = (*(Path(name) for name in ("midstream.yaml", "midstream.yml")),)
+    found = next((path for path in here if path.is_file()), None)
+    if found is None and "[tool.midstream" in _project():
+        return "pyproject.toml"
+    return None if found is None else str(found)
+
+
+def _project() -> str:
+    path = Path("pyproject.toml")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _must_exist() -> None:

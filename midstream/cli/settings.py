@@ -18,6 +18,7 @@ class Settings:
         db: The store.
         as_json: One JSON object a line on stdout, in place of what people read.
         color: False for none; whether there is any otherwise is seen from the terminal and `NO_COLOR`.
+        config: Where groups, pools and endpoints are configured; empty looks for it.
         db_given: The store was named on the command line, so commands that are suggested name it too.
     """
 
@@ -25,6 +26,7 @@ class Settings:
     as_json: bool = False
     color: bool = True
     db_given: bool = False
+    config: str = ""
 
 
 _UNSAID = Settings()

@@ -22,7 +22,7 @@ from midstream.engine.memory import THREAD, Memory, ThreadMemory
 from midstream.engine.run import Run
 from midstream.engine.structured import Output, Unfit
 from midstream.engine.toolbox import Toolbox
-from midstream.engine.turns import failure
+from midstream.engine.turn import failure
 from midstream.errors import GraphError, OutputError, RunFailedError
 from midstream.events.content import Message
 from midstream.events.values import plain

@@ -147,6 +147,7 @@ class Attempts:
             await self._turn(address)
             if self._state.activations[address].status != "skipped":
                 self._complete(node, address, output, steering)
+                self._looked_at(address)
         except (StoreError, Restart):
             raise
         except asyncio.CancelledError as error:
@@ -169,6 +170,11 @@ class Attempts:
         """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
         if self._recorder.paced:
             await self._recorder.turn(address, closing=closing)
+
+    def _looked_at(self, address: Address) -> None:
+        """Let policies look at the run after an activation has ended."""
+        if self._models.policing is not None:
+            self._models.policing.after_node(self._recorder, address)
 
     def _complete(
         self, node: Node, address: Address, output: Any, steering: Steering | None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.convert import read_answer, recorded
@@ -26,6 +26,7 @@ from midstream.engine.host import Host, fold_created
 from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
+from midstream.engine.policies import Policy
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
@@ -43,8 +44,13 @@ from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
+from midstream.events.system import runs_of
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
+
+if TYPE_CHECKING:
+    from midstream.adapters.routing import Router
+    from midstream.engine.configured import RouterConfig
 
 
 class Engine(AgentEngine):
@@ -66,6 +72,9 @@ class Engine(AgentEngine):
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
+        config: Groups, pools and endpoints: a file or folder, plain data, what `midstream.adapters.routing.load` returned, or a
+            router that stays the caller's to close; see `midstream.adapters.routing`.
+        policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -87,6 +96,8 @@ class Engine(AgentEngine):
         park_after: float = PARK_AFTER,
         budgets: Iterable[Budget] = (),
         context: ContextOption | None = None,
+        config: RouterConfig | None = None,
+        policies: Iterable[Policy] = (),
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -103,6 +114,9 @@ class Engine(AgentEngine):
         self._park_after = park_after
         self._budgets = tuple(budgets)
         self._context = context_policy(context)
+        self._config = config
+        self._policies = tuple(policies)
+        self._router: Router | None = None
         self._always_replay = always_replay
         self._opened: EventStore | None = None
         self._host: Host | None = None
@@ -144,16 +158,20 @@ class Engine(AgentEngine):
             store = self._opened = await self._given()
         else:
             store = self._given
+        policies = self._policies
+        if self._config is not None:
+            policies = (*policies, *await self._open_router(self._config, store))
         self._host = Host(
             store,
             self._providers,
             self._pricing,
             self._clock,
-            model=self._model,
+            model=self._model or self._providers.default_model,
             lease=self._lease,
             park_after=self._park_after,
             budgets=self._budgets,
             always_replay=self._always_replay,
+            policies=policies,
         )
         try:
             self._know(self._host)
@@ -164,6 +182,15 @@ class Engine(AgentEngine):
             await self.__aexit__(None, None, None)
             raise
         return self
+
+    async def _open_router(self, config: RouterConfig, store: EventStore) -> tuple[Policy, ...]:
+        """Open what chooses among endpoints, and return the policies of its configuration."""
+        from midstream.engine.configured import open_router, policies_in  # only where it is used
+
+        router = await open_router(config, store, self._providers, self._pricing, self._clock)
+        self._router = None if router is config else router
+        self._providers.router = router
+        return policies_in(router)
 
     async def __aexit__(
         self,
@@ -188,6 +215,10 @@ class Engine(AgentEngine):
         host, self._host = self._host, None
         if host is not None:
             await host.close()
+        router, self._router = self._router, None
+        if router is not None:
+            await router.close()
+        self._providers.router = None
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.close()
@@ -213,6 +244,7 @@ class Engine(AgentEngine):
         model: str = "",
         tags: Mapping[str, str] | None = None,
         context: ContextOption | None = None,
+        policies: Iterable[Policy] = (),
         inputs: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         **named: Any,
@@ -225,6 +257,8 @@ class Engine(AgentEngine):
             model: The model of its calls that name none.
             tags: For finding it again.
             context: What is done where a conversation is too long for its model; None for what the graph says, or the engine.
+            policies: When it goes on with another model, beside the engine's; while this process drives it. Another one that
+                takes it over has its own engine's.
             inputs: Inputs by name, for those whose names are options here.
             limits: What it may not exceed; None takes the graph's.
             **named: Inputs by name.
@@ -243,6 +277,7 @@ class Engine(AgentEngine):
             tags=tags,
             context=context,
             limits=limits,
+            policies=policies,
             inputs=given,
         )
 
@@ -257,6 +292,7 @@ class Engine(AgentEngine):
         tags: Mapping[str, str] | None = None,
         context: ContextOption | None = None,
         limits: Limits | None = None,
+        policies: Iterable[Policy] = (),
     ) -> Run:
         if host.draining:
             raise StoreError(
@@ -268,6 +304,7 @@ class Engine(AgentEngine):
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
         chosen = _chosen(run_id)
         host.register(graph)
+        host.police(chosen, policies)
         draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
@@ -420,7 +457,7 @@ class Engine(AgentEngine):
             tags=tags or {},
             limit=limit,
         )
-        return await self._here().store.runs(query)
+        return await runs_of(self._here().store, query)
 
     async def questions(self) -> tuple[OpenQuestion, ...]:
         """Return every question that waits for an answer, in all runs that have not ended."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -19,10 +19,13 @@ from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
 from midstream.engine.moments import Cut
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
+from midstream.engine.policies import Policy
+from midstream.engine.policing import Policing, check_policies, needs_spending
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
+from midstream.engine.tag_spending import TagSpending
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -68,6 +71,7 @@ class Host:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        policies: When runs go on with another model.
         budgets: What each run, or all runs with a tag, may spend.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
@@ -85,6 +89,7 @@ class Host:
     lease: float = 15.0
     always_replay: bool = False
     park_after: float = PARK_AFTER
+    policies: Sequence[Policy] = ()
     budgets: Sequence[Budget] = ()
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
@@ -103,6 +108,8 @@ class Host:
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
+        self._own_policies: dict[RunId, tuple[Policy, ...]] = {}
+        self._spending: TagSpending | None = None
         self._unwatch: Callable[[], None] = lambda: None
 
     @cached_property
@@ -183,10 +190,41 @@ class Host:
         step = None if address is None else Address(address)
         return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
 
+    def police(self, run_id: RunId, policies: Iterable[Policy]) -> None:
+        """Let these policies look at a run too, for as long as this process drives it.
+
+        Raises:
+            ConfigError: One of them is no policy.
+        """
+        own = tuple(policies)
+        check_policies((*own, *self.policies))
+        if own:
+            self._own_policies[run_id] = own
+
+    def _policing(self, run_id: RunId) -> Policing:
+        policies = (*self._own_policies.get(run_id, ()), *self.policies)
+        if self._spending is None and needs_spending(policies):
+            self._spending = TagSpending(self.store)
+        spending = self._spending if needs_spending(policies) else None
+        return Policing(
+            policies,
+            self.providers,
+            self.pricing,
+            self.clock,
+            flying=self._flying,
+            spending=spending,
+        )
+
+    def _flying(self, model: str) -> int:
+        """Return how many calls of a model are in flight here."""
+        flights = [f for live in self.live.values() for f in live.runner.models.flights.values()]
+        return sum(flight.model == model for flight in flights)
+
     def drive(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process."""
         models = Models(
             self.providers,
+            policing=self._policing(run_id),
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
@@ -220,6 +258,8 @@ class Host:
             raise
         finally:
             self.live.pop(run_id, None)
+            if runner.state.over:
+                self._own_policies.pop(run_id, None)
         if runner.state.over:
             self.forget(run_id)
         if parked is not None:

@@ -18,12 +18,14 @@ from midstream.engine.asking import (
 )
 from midstream.engine.budget import Guard
 from midstream.engine.calls import Desk
+from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.sending import Flight
 from midstream.engine.spending import Amounts
 from midstream.engine.structured import Unfit, mending, refused
 from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
-from midstream.engine.turns import Turn, Turns
+from midstream.engine.turn import Turn
+from midstream.engine.turns import Turns
 from midstream.errors import LimitError, OutputError, ToolError
 from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import Address
@@ -41,6 +43,7 @@ class Models:
         pricing: What it costs.
         show: Is given what is streamed: the address of the call, and a piece of the answer.
         listening: Says whether anybody listens, so that streaming is worth it.
+        policing: Lets policies look before each call; None where there are none.
     """
 
     def __init__(
@@ -50,10 +53,14 @@ class Models:
         pricing: Pricing,
         show: Callable[[str, Delta], None],
         listening: Callable[[], bool],
+        policing: Policing | None = None,
     ) -> None:
         self.guard: Guard | None = None
         """Stands before the calls of the run, where there are budgets."""
-        self._turns = Turns(providers, pricing=pricing, show=show, listening=listening)
+        self.policing = policing
+        self._turns = Turns(
+            providers, pricing=pricing, show=show, listening=listening, policing=policing
+        )
 
     @property
     def flights(self) -> Mapping[str, Flight]:

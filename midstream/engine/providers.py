@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import Script, ScriptedAdapter
 from midstream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from midstream.adapters.routing.router import Router
 
 Maker = Callable[[str], Adapter]
 """Makes the adapter of a provider, or raises `ConfigError`."""
@@ -28,12 +32,26 @@ class Providers:
         scripts: Mapping[str, Script] | None = None,
     ) -> None:
         self._adapters: dict[str, Adapter] = dict(adapters or {})
+        self.given: Mapping[str, Adapter] = dict(adapters or {})
+        """Those that were handed in."""
         self._scripts = None if scripts is None else dict(scripts)
+        self.router: Router | None = None
+        """Who chooses for groups, pools and endpoints; None where nothing is configured."""
 
     @property
     def scripted(self) -> bool:
         """Answers are scripted, and a model's name needs no provider."""
         return self._scripts is not None
+
+    @property
+    def default_model(self) -> str:
+        """The model of runs that name none, by the configuration; or an empty text."""
+        return "" if self.router is None else self.router.table.config.model
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """The names of models whose answers are scripted."""
+        return tuple(self._scripts or ())
 
     async def ready(self, model: str) -> None:
         """Make the adapter of a model in a thread, where that has not been done: loading a vendor's SDK takes its time.
@@ -42,6 +60,8 @@ class Providers:
             ConfigError: See `adapter`.
         """
         provider, colon, _ = model.partition(":")
+        if self.router is not None and self.router.table.handles(model):
+            return
         if colon and self._scripts is None and provider not in self._adapters:
             made = await asyncio.to_thread(self._made, provider)
             self._adapters.setdefault(provider, made)
@@ -49,10 +69,14 @@ class Providers:
     def adapter(self, model: str) -> tuple[Adapter, str]:
         """Return who answers for `provider:model`, and the model's name without the provider.
 
+        For a group, a pool or an endpoint, that is whoever would be chosen now.
+
         Raises:
             ConfigError: The name has no provider, or one that nobody answers for.
         """
         provider, colon, name = model.partition(":")
+        if self.router is not None and self.router.table.handles(model):
+            return self.router.likely(model)
         if not colon:
             if self._scripts is None:
                 raise ConfigError(

@@ -72,6 +72,8 @@ class Recorder:
 
     paced = False
     """Everything has its turn, and answers come from elsewhere; see `Tape`."""
+    routed: Mapping[str, Mapping[str, Any]] | None = None
+    """The newest `route.decided` of each call, where decisions come from the log and are not made; see `Tape`."""
     foreseen: Mapping[str, Mapping[str, str]] | None = None
     """See `Claims`."""
 

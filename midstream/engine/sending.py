@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse, StreamingAdapter
 from midstream.engine.calls import shown
 from midstream.errors import CallTimeoutError, ConnectionFailedError, MalformedAnswerError
+
+if TYPE_CHECKING:
+    from midstream.engine.routed import Chosen
+    from midstream.engine.turn import Prepared
 
 
 @dataclass(slots=True)
@@ -68,6 +72,18 @@ class Sender:
             raise ConnectionFailedError(
                 shown(error), provider=adapter.provider, model=request.model
             ) from error
+
+    async def routed(self, chosen: Chosen, prepared: Prepared, address: str) -> ModelResponse:
+        """Send once to whom a router chose, within its times; see `send`."""
+
+        def show(piece: Delta) -> None:
+            flight = self.flights.get(address)
+            if flight is not None and piece.text:
+                flight.pieces.append(piece.text)
+            self._show(address, piece)
+
+        shown = show if self._listening() else None
+        return await chosen.send(prepared.adapter, prepared.request, shown)
 
     async def _streamed(
         self, pieces: AsyncIterator[Delta | ModelResponse], address: str

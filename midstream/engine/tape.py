@@ -7,7 +7,7 @@ what it saw then, whatever finishes first today.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ class Tape(Recorder):
         self.now = events[0].at / 1e6 if events else 0.0
         self._events = as_heard(events)
         self.foreseen = _foreseen(self._events)
+        self.routed: dict[str, Mapping[str, Any]] = {}
         self._strict = strict
         self._patience = patience
         self._viewed = viewed
@@ -249,6 +250,8 @@ class Tape(Recorder):
     def _play(self, event: Event) -> None:
         self._events.remove(event)
         self.now = event.at / 1e6
+        if event.type == "route.decided":
+            self.routed[event.address or ""] = event.data
         apply(self.state, event)
 
     def _answer(self, event: Event) -> bool:

@@ -4,69 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
-from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse
-from midstream.adapters.estimate import tokens
+from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.output import as_said
-from midstream.adapters.view import Segment, View
+from midstream.adapters.view import Segment
 from midstream.engine.asking import Pricing, Question
 from midstream.engine.calls import Desk, shown
+from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
-from midstream.engine.spending import Amounts
+from midstream.engine.turn import (
+    FAILOVER,
+    ROUTER,
+    Prepared,
+    Turn,
+    affordable,
+    as_routed,
+    failure,
+    handoff_for,
+    named,
+)
 from midstream.engine.views import Views
 from midstream.errors import (
     AdapterError,
     ContextWindowError,
     TransientError,
 )
-from midstream.events.content import Message
 from midstream.events.ids import Address, node_of
 from midstream.events.payloads import (
     ModelAborted,
     ModelFailed,
     ModelRequested,
     ModelResponded,
-    Usage,
 )
 from midstream.projections.conversation import asked, parents_for, parents_of
 from midstream.projections.run_state import Call
 
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Which turn of which question.
-
-    Attributes:
-        address: Of the call.
-        lane: The parallel branch that asks.
-        parents: What it continues; None for what the question's thread says, with what the question says.
-        said: What a later turn says, beside the results of tools.
-        purpose: See `ModelRequested`.
-    """
-
-    address: Address
-    lane: str
-    parents: tuple[str, ...] | None = None
-    said: tuple[Message, ...] = ()
-    purpose: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request that is ready to be sent, what it was made from, and what is recorded of it."""
-
-    adapter: Adapter
-    name: str
-    view: View
-    request: ModelRequest
-    segment: Segment
-    parents: tuple[str, ...]
-    handoff: str
+if TYPE_CHECKING:
+    from midstream.engine.routed import Chosen, Routing
 
 
 class Turns:
@@ -77,6 +55,7 @@ class Turns:
         pricing: What it costs.
         show: Is given what is streamed: the address of the call, and a piece of the answer.
         listening: Says whether anybody listens, so that streaming is worth it.
+        policing: Lets policies look before each attempt; None where there are none.
     """
 
     def __init__(
@@ -86,12 +65,19 @@ class Turns:
         pricing: Pricing,
         show: Callable[[str, Delta], None],
         listening: Callable[[], bool],
+        policing: Policing | None = None,
     ) -> None:
+        self._policing = policing
         self._sender = Sender(show, listening)
         self.flights = self._sender.flights
         self.views = Views()
         self._providers = providers
         self._pricing = pricing
+        self._routing: Routing | None = None
+        if providers.router is not None:
+            from midstream.engine.routed import Routing  # only where something is configured
+
+            self._routing = Routing(providers.router)
         self._room = Room(self.views, providers, self._summary)
 
     async def take(self, desk: Desk, question: Question, turn: Turn) -> Call:
@@ -108,50 +94,79 @@ class Turns:
             if call is not None and call.status == "failed" and not desk.again(call):
                 raise failure(call)
             if call is not None and call.status == "waiting" and call.outcome is not None:
-                waited = call.request["model"]
+                waited = named(call)
                 await desk.wait(
                     call.outcome["retry_at"],
                     unless=lambda: self._model(desk, question) != waited,  # noqa: B023  # ends here
                 )
             await desk.gate()
-            await self._providers.ready(self._model(desk, question))
-            prepared = None
-            if call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
-                await desk.turn(turn.address)
-                prepared = self._prepared(desk, question, turn)
-                if await self._made_room(desk, question, turn, prepared):
-                    continue  # it took its time: somebody may want another model by now
-                if desk.guard is not None and not await self._affordable(desk, turn, prepared):
-                    continue
-                self._record(desk, question, turn, prepared)
-            await desk.intent()
-            call = desk.state.calls[turn.address]
-            if self._model(desk, question) != call.request["model"]:
-                await desk.turn(turn.address)
-                desk.recorder.add(ModelAborted(reason="migrated"), turn.address)
-                continue
-            await self._attempt(
-                desk, question, call, prepared or self._prepared(desk, question, turn)
-            )
+            if self._policing is not None and not turn.purpose:
+                await self._policing.before_call(desk, question)
+            chosen = await self._chosen(desk, question, turn)
+            try:
+                await self._try(desk, question, turn, chosen)
+            except BaseException:
+                if chosen is not None:
+                    chosen.abandon()  # does nothing where it has ended
+                raise
             await desk.recorded()
+
+    async def _chosen(self, desk: Desk, question: Question, turn: Turn) -> Chosen | None:
+        """Return who is chosen for a name that is not a model's, or None where it is one."""
+        model = self._model(desk, question)
+        if desk.recorder.paced:
+            return None  # the log says who was chosen
+        if self._routing is not None and self._routing.handles(model):
+            return await self._routing.choose(desk, question, turn.address, model)
+        await self._providers.ready(model)
+        return None
+
+    async def _try(self, desk: Desk, question: Question, turn: Turn, chosen: Chosen | None) -> None:
+        """Make one attempt: record it, send it, and record what comes of it; or find that it is not to be made."""
+        call = desk.call(turn.address)
+        prepared = None
+        if chosen or call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
+            await desk.turn(turn.address)
+            prepared = self._prepared(desk, question, turn, chosen)
+            if await self._held_back(desk, question, turn, prepared):
+                if chosen is not None:
+                    chosen.abandon()
+                return  # it took its time: somebody may want another model by now
+            self._record(desk, question, turn, prepared, chosen)
+        await desk.intent()
+        call = desk.state.calls[turn.address]
+        if self._model(desk, question) != named(call):
+            await desk.turn(turn.address)
+            desk.recorder.add(ModelAborted(reason="migrated"), turn.address)
+            if chosen is not None:
+                chosen.abandon()
+            return
+        made = prepared or self._prepared(desk, question, turn, None)
+        await self._attempt(desk, question, call, made, chosen)
 
     def _model(self, desk: Desk, question: Question) -> str:
         return desk.state.model_for(question.model, node_of(desk.activation), question.thread or "")
 
-    async def _affordable(self, desk: Desk, turn: Turn, prepared: Prepared) -> bool:
-        """Say whether the budgets of the run allow the call; if not, something has changed."""
-        about = tokens(prepared.view)
-        provider, now = prepared.adapter.provider, desk.clock.now()
-        cost = self._pricing(provider, prepared.name, Usage(input_tokens=about), now)
-        wanted = Amounts(about, Decimal(cost.amount if cost else 0), 1)
-        return bool(await desk.guard.passes(desk, {turn.address: wanted}))
+    async def _held_back(
+        self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
+    ) -> bool:
+        """Say whether an attempt is not to be made as it was prepared: room was made for it, or a budget kept it back."""
+        if await self._made_room(desk, question, turn, prepared):
+            return True
+        return desk.guard is not None and not await affordable(desk, turn, prepared, self._pricing)
 
-    def _prepared(self, desk: Desk, question: Question, turn: Turn) -> Prepared:
+    def _prepared(
+        self, desk: Desk, question: Question, turn: Turn, chosen: Chosen | None
+    ) -> Prepared:
         """Render the request of the next attempt, or that of an attempt which is recorded and was not sent."""
         state, call = desk.state, desk.call(turn.address)
         sent = call is not None and call.status == "open" and call.epoch == desk.recorder.epoch
+        sent = sent and chosen is None
         model = call.request["model"] if call is not None and sent else self._model(desk, question)
-        adapter, name = self._providers.adapter(model)
+        if chosen is not None:
+            adapter, name = chosen.adapter, chosen.leg.candidate.endpoint.model
+        else:
+            adapter, name = self._providers.adapter(as_routed(desk, turn, model))
         if call is not None:
             parents = tuple(parents_of(call))
             segment, before = asked(call), call.first_seq
@@ -160,11 +175,12 @@ class Turns:
             parents, segment = self._new(desk, question, turn)
             before, handoff = state.seq + 1, ""
         if not sent:
-            handoff = self._handoff(desk, question, parents) or handoff
+            handoff = handoff_for(desk, question, parents) or handoff
         view = self.views.opening(
             state, adapter, name, parents, segment, before, address=turn.address, handoff=handoff
         )
-        request = adapter.request(view, question.settings)
+        settings = question.settings if chosen is None else chosen.leg.manner.settings
+        request = adapter.request(view, settings)
         return Prepared(adapter, name, view, request, segment, parents, handoff)
 
     def _new(self, desk: Desk, question: Question, turn: Turn) -> tuple[tuple[str, ...], Segment]:
@@ -183,22 +199,6 @@ class Turns:
             tools = None if (tools or ()) == (had or ()) else (tools or ())
         system = None if question.system == system else question.system
         return Segment(0, question.messages, system, tools)
-
-    def _handoff(self, desk: Desk, question: Question, parents: Sequence[str]) -> str:
-        """Return the migration whose brief the model has not been told in this conversation, or an empty text."""
-        state = desk.state
-        switches = state.switches_for(
-            question.model, node_of(desk.activation), question.thread or ""
-        )
-        if not switches or not switches[-1].brief or not parents:
-            return ""
-        wanted, address = switches[-1].id, parents[0]
-        while state.calls[address].request.get("handoff", "") != wanted:
-            before = parents_of(state.calls[address])
-            if not before or state.calls[address].first_seq < switches[-1].seq:
-                return wanted
-            address = before[0]
-        return ""
 
     async def _made_room(
         self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
@@ -225,10 +225,21 @@ class Turns:
             desk, question, Turn(address, lane, (), question.messages, "summary")
         )
 
-    def _record(self, desk: Desk, question: Question, turn: Turn, prepared: Prepared) -> None:
-        """Record the intent of the next attempt."""
+    def _record(
+        self,
+        desk: Desk,
+        question: Question,
+        turn: Turn,
+        prepared: Prepared,
+        chosen: Chosen | None,
+    ) -> None:
+        """Record the intent of the next attempt, with who was chosen for it."""
         call = desk.call(turn.address)
-        model = self._model(desk, question)
+        name = self._model(desk, question)
+        model = as_routed(desk, turn, name) if chosen is None else chosen.model
+        asked = name if model != name or (call and call.request.get("asked")) else ""
+        if chosen is not None:
+            self._record_choice(desk, turn, prepared, chosen)
         changes = (*prepared.view.changes, *prepared.request.changes)
         if call is not None:
             known = call.request.get("handoff", "")
@@ -238,6 +249,7 @@ class Turns:
                 changes=changes,
                 attempt=call.attempt + 1,
                 handoff="" if prepared.handoff == known else prepared.handoff,
+                asked=asked,
             )
         else:
             told = ModelRequested(
@@ -253,22 +265,38 @@ class Turns:
                 changes=changes,
                 handoff=prepared.handoff,
                 purpose=turn.purpose,
+                asked=asked,
             )
         desk.recorder.add(told, turn.address)
 
+    def _record_choice(self, desk: Desk, turn: Turn, prepared: Prepared, chosen: Chosen) -> None:
+        """Record who was chosen and why, and the migration where that is another provider than before."""
+        desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
+        call = desk.call(turn.address)
+        before = call or (desk.call(prepared.parents[0]) if prepared.parents else None)
+        if before is None:
+            return
+        model: str = before.request["model"]
+        if model.partition(":")[0] != chosen.leg.candidate.endpoint.provider:
+            changes = (*prepared.view.changes, *prepared.request.changes)
+            switched = chosen.switched(turn.address, model, changes)
+            desk.recorder.add(switched, turn.address, actor=FAILOVER)
+
     async def _attempt(
-        self, desk: Desk, question: Question, call: Call, prepared: Prepared
+        self,
+        desk: Desk,
+        question: Question,
+        call: Call,
+        prepared: Prepared,
+        chosen: Chosen | None,
     ) -> None:
         """Send the request and record what comes of it."""
-        adapter = prepared.adapter
         if desk.recorder.paced and await desk.recorder.outcome(call.address):
-            if desk.state.calls[call.address].status == "completed":
-                self.views.answer(desk.state, adapter, prepared.name, call.address, prepared.view)
+            self._heard(desk, call, prepared)
             return
         began = time.perf_counter()
-        sending = self._sender.send(adapter, prepared.request, question.deadline, call.address)
-        task = asyncio.ensure_future(sending)
-        model: str = call.request["model"]
+        task = asyncio.ensure_future(self._sending(question, call, prepared, chosen))
+        model = named(call)
         flight = Flight(
             call.address, question.model, question.thread or "", model, task, desk.state.seq, []
         )
@@ -282,16 +310,56 @@ class Turns:
                 raise
         except AdapterError as error:
             if not flight.abandoned:
-                self._failed(desk, question, call, error)
+                self._failed(desk, question, call, error, chosen)
         else:
             if not flight.abandoned:
-                said = as_said(response, prepared.request.output_tool)
-                self._responded(desk, prepared, call, said, time.perf_counter() - began)
+                self._ended(desk, question, prepared, call, response, began, chosen)
         finally:
             del self.flights[call.address]
         if flight.abandoned:
-            text = "".join(flight.pieces)
-            desk.recorder.add(ModelAborted(reason="migrated", text=text), call.address)
+            self._abandoned(desk, flight, chosen)
+
+    def _heard(self, desk: Desk, call: Call, prepared: Prepared) -> None:
+        """Take an outcome that came from elsewhere."""
+        if desk.state.calls[call.address].status == "completed":
+            adapter, name = prepared.adapter, prepared.name
+            self.views.answer(desk.state, adapter, name, call.address, prepared.view)
+
+    def _sending(
+        self, question: Question, call: Call, prepared: Prepared, chosen: Chosen | None
+    ) -> Coroutine[Any, Any, ModelResponse]:
+        if chosen is not None:
+            return self._sender.routed(chosen, prepared, call.address)
+        return self._sender.send(
+            prepared.adapter, prepared.request, question.deadline, call.address
+        )
+
+    @staticmethod
+    def _abandoned(desk: Desk, flight: Flight, chosen: Chosen | None) -> None:
+        text = "".join(flight.pieces)
+        desk.recorder.add(ModelAborted(reason="migrated", text=text), flight.address)
+        if chosen is not None:
+            chosen.abandon()
+
+    def _ended(
+        self,
+        desk: Desk,
+        question: Question,
+        prepared: Prepared,
+        call: Call,
+        response: ModelResponse,
+        began: float,
+        chosen: Chosen | None,
+    ) -> None:
+        """Record an answer, or that it counts as a failure by the rules of a group."""
+        if chosen is not None:
+            error = chosen.answered(response)
+            if error is not None:
+                self._failed(desk, question, call, error, chosen)
+                return
+            chosen.done()
+        said = as_said(response, prepared.request.output_tool)
+        self._responded(desk, prepared, call, said, time.perf_counter() - began)
 
     def _responded(
         self, desk: Desk, prepared: Prepared, call: Call, response: ModelResponse, seconds: float
@@ -316,7 +384,14 @@ class Turns:
         )
         self.views.answer(desk.state, adapter, name, call.address, prepared.view)
 
-    def _failed(self, desk: Desk, question: Question, call: Call, error: AdapterError) -> None:
+    def _failed(
+        self,
+        desk: Desk,
+        question: Question,
+        call: Call,
+        error: AdapterError,
+        chosen: Chosen | None,
+    ) -> None:
         retry_after = error.retry_after if isinstance(error, TransientError) else None
         now = desk.clock.now()
         retry_at = question.retry.due(
@@ -326,6 +401,8 @@ class Turns:
             seed=f"{desk.recorder.run_id}/{call.address}",
             retry_after=retry_after,
         )
+        if chosen is not None:  # the rules of its group say whether anybody is asked further
+            retry_at = now if chosen.failed(error) else None
         if isinstance(error, ContextWindowError) and self._room.helps(desk, question, call):
             retry_at = now  # with less, as the policy says
         desk.recorder.add(
@@ -339,26 +416,3 @@ class Turns:
             ),
             call.address,
         )
-
-
-_KINDS: dict[str, type[AdapterError]] = {}
-
-
-def failure(call: Call) -> AdapterError:
-    """Return the recorded failure as the error it was."""
-    if not _KINDS:
-        pending: list[type[AdapterError]] = [AdapterError]
-        while pending:
-            kind = pending.pop()
-            _KINDS[kind.kind] = kind
-            pending += kind.__subclasses__()
-    data = call.outcome or {}
-    provider, _, model = call.request["model"].partition(":")
-    made = _KINDS.get(data["kind"], AdapterError)
-    return made(
-        data.get("message", ""),
-        provider=provider,
-        model=model,
-        status=data.get("status"),
-        request_id=data.get("request_id") or None,
-    )

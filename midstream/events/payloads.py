@@ -31,6 +31,17 @@ from midstream.events.people_facts import (
     QuestionExpired,
     QuestionWithdrawn,
 )
+from midstream.events.routing_facts import (
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerOpened,
+    EndpointDrained,
+    EndpointRestored,
+    RouteDecided,
+    RouteReserved,
+    RouteReset,
+    RouteSettled,
+)
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
@@ -278,6 +289,7 @@ class ModelRequested(Fact):
         attempt: Which attempt of this call, from 1.
         handoff: The `model.switched` whose brief the model is told before what is new, or empty.
         purpose: What the call is for, where it is no part of a conversation: `summary`. Else empty.
+        asked: The name that `model` was chosen for, as `group:fast`; empty where the model itself was named.
     """
 
     type: Literal["model.requested"] = "model.requested"
@@ -294,6 +306,7 @@ class ModelRequested(Fact):
     attempt: int = 1
     handoff: str = ""
     purpose: str = ""
+    asked: str = ""
 
 
 FinishReason = Literal[
@@ -469,12 +482,14 @@ class ModelSwitched(Fact):
 
     Attributes:
         id: Of this switch; a switch that is appended twice has one effect.
-        scope: `run`, `node:NAME` or `thread:NAME`.
+        scope: `run`, `node:NAME` or `thread:NAME`; `step:ADDRESS` where a router chose another provider for that call.
         source: Only calls that would go to this model are concerned; empty for all calls in the scope.
         target: The model from now on.
         when: `next` waits for the call in flight; `now` abandons it.
-        reason: Who or what wanted it: `user`, a policy, a failover.
+        reason: Who or what wanted it: `user`, a policy's words, `failover`, `route`.
         changes: What the target's first view loses or repairs, as planned.
+        metrics: What a policy looked at when it decided.
+        estimate: What it means by estimate: `tokens` to be read anew, and what that costs, in US dollars as text.
         brief: Where the run stands, for the target to read before it goes on; empty where it is not told.
     """
 
@@ -487,6 +502,8 @@ class ModelSwitched(Fact):
     reason: str = "user"
     changes: tuple[Change, ...] = ()
     brief: str = ""
+    metrics: Mapping[str, JsonValue] = Field(default_factory=dict)
+    estimate: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
 class ContextTrimmed(Fact):
@@ -602,6 +619,15 @@ Payload = Annotated[
     | MemoryWritten
     | BudgetExceeded
     | ModelSwitched
+    | RouteDecided
+    | RouteReserved
+    | RouteSettled
+    | RouteReset
+    | BreakerOpened
+    | BreakerHalfOpened
+    | BreakerClosed
+    | EndpointDrained
+    | EndpointRestored
     | ContextTrimmed
     | ContextSummarised
     | MessageAdded

@@ -62,6 +62,7 @@ class Switch:
     now: bool
     id: str = ""
     brief: str = ""
+    actor: str = ""
 
 
 @dataclass(slots=True)
@@ -543,6 +544,7 @@ def _model_switched(state: RunState, event: Event) -> None:
             data.get("when", "next") == "now",
             data["id"],
             data.get("brief", ""),
+            event.actor,
         )
     )
 

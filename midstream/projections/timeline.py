@@ -119,6 +119,14 @@ def _scheduled(data: Mapping[str, Any]) -> str:
     return f"{inputs} (called by {data['called']})" if data.get("called") else inputs
 
 
+def _route_decided(data: Mapping[str, Any]) -> str:
+    refused = ", ".join(f"not {one['endpoint']}: {one['why']}" for one in data.get("refused", ()))
+    kept = ", as before" if data.get("sticky") else ""
+    return f"{data['target']} → {data['endpoint']} ({data['model']}){kept}" + (
+        f"; {refused}" if refused else ""
+    )
+
+
 def _forked(data: Mapping[str, Any]) -> str:
     changed = [*data.get("inputs", {}), *data.get("outputs", {})]
     changed += ["graph"] if data.get("definition") is not None else []
@@ -206,6 +214,15 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
+    "route.decided": _route_decided,
+    "route.reserved": lambda data: f"room at {data['endpoint']} for {data['target']}",
+    "route.settled": lambda data: f"{data['endpoint']}: {data['outcome']}",
+    "route.reset": lambda data: f"statistics of {data.get('target') or 'all'} start from zero",
+    "breaker.opened": lambda data: f"{data['name']}: {data['reason']}",
+    "breaker.half_opened": lambda data: f"{data['name']}: {data.get('probes', 1)} probes",
+    "breaker.closed": lambda data: f"{data['name']}: {data.get('reason', 'answered')}",
+    "endpoint.drained": lambda data: f"{data['endpoint']} {data.get('reason', '')}",
+    "endpoint.restored": lambda data: data["endpoint"],
     "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
     "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
     "message.added": _message_added,

@@ -15,6 +15,7 @@ from midstream.adapters.anthropic.translate import translate
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.failures import Call, foreign
+from midstream.adapters.headers import http_client
 from midstream.adapters.native import whole
 from midstream.adapters.view import Segment, View
 from midstream.errors import AuthenticationError
@@ -35,6 +36,7 @@ class AnthropicAdapter:
         client: A client of the SDK to send with, which stays the caller's to close; it is never let to send again by itself.
         provider: The provider's name that it answers for, where it is not Anthropic.
         headers: Sent with each request.
+        connect: Seconds for the connection; None for the SDK's own.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
     """
@@ -47,6 +49,7 @@ class AnthropicAdapter:
         client: AsyncAnthropic | None = None,
         provider: str = "anthropic",
         headers: Mapping[str, str] | None = None,
+        connect: float | None = None,
     ) -> None:
         import anthropic
 
@@ -55,7 +58,11 @@ class AnthropicAdapter:
         self._owned = client is None
         self._client: AsyncAnthropic = (
             anthropic.AsyncAnthropic(
-                api_key=api_key, base_url=base_url, default_headers=headers, max_retries=0
+                api_key=api_key,
+                base_url=base_url,
+                default_headers=headers,
+                max_retries=0,
+                http_client=http_client(anthropic, connect),
             )
             if client is None
             else client.with_options(max_retries=0)

@@ -11,6 +11,7 @@ from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import openai_family
 from midstream.adapters.failures import Call, foreign
+from midstream.adapters.headers import http_client
 from midstream.adapters.native import whole
 from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
@@ -35,6 +36,7 @@ class OpenAIAdapter:
         client: A client of the SDK to send with, which stays the caller's to close; it is never let to send again by itself.
         provider: The provider's name that it answers for, where it is not OpenAI.
         headers: Sent with each request.
+        connect: Seconds for the connection; None for the SDK's own.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
     """
@@ -47,6 +49,7 @@ class OpenAIAdapter:
         client: AsyncOpenAI | None = None,
         provider: str = "openai",
         headers: Mapping[str, str] | None = None,
+        connect: float | None = None,
     ) -> None:
         import openai
 
@@ -59,7 +62,11 @@ class OpenAIAdapter:
         else:
             try:
                 self._client = openai.AsyncOpenAI(
-                    api_key=api_key, base_url=base_url, default_headers=headers, max_retries=0
+                    api_key=api_key,
+                    base_url=base_url,
+                    default_headers=headers,
+                    max_retries=0,
+                    http_client=http_client(openai, connect),
                 )
             except openai.OpenAIError:
                 self._client = None  # there is no key; whoever only renders needs none

@@ -30,6 +30,7 @@ class ResponsesAdapter(OpenAIAdapter):
         provider: The provider's name that it answers for. What one dialect said is not the other's, so two adapters must not
             share a name.
         headers: Sent with each request.
+        connect: Seconds for the connection; None for the SDK's own.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
     """
@@ -42,9 +43,15 @@ class ResponsesAdapter(OpenAIAdapter):
         client: AsyncOpenAI | None = None,
         provider: str = "openai-responses",
         headers: Mapping[str, str] | None = None,
+        connect: float | None = None,
     ) -> None:
         super().__init__(
-            api_key=api_key, base_url=base_url, client=client, provider=provider, headers=headers
+            api_key=api_key,
+            base_url=base_url,
+            client=client,
+            provider=provider,
+            headers=headers,
+            connect=connect,
         )
 
     def capabilities(self, model: str) -> Capabilities:

@@ -1,0 +1,58 @@
+"""Routing: groups of echelons, pools of groups, with limits, breakers and fallbacks.
+
+A `Router` is made once from a configuration and shared. It can be used alone, or be given to an engine, in which models are then
+named `group:fast` or `pool:all`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midstream.adapters.routing.answers import Answer
+    from midstream.adapters.routing.config import RoutingConfig
+    from midstream.adapters.routing.group import GroupAdapter
+    from midstream.adapters.routing.health import Health
+    from midstream.adapters.routing.loading import Loaded, load
+    from midstream.adapters.routing.router import Router
+    from midstream.adapters.routing.strategies import (
+        Fallback,
+        HealthCheck,
+        Member,
+        Place,
+        Rotation,
+    )
+
+__all__ = [
+    "Answer",
+    "Fallback",
+    "GroupAdapter",
+    "Health",
+    "HealthCheck",
+    "Loaded",
+    "Member",
+    "Place",
+    "Rotation",
+    "Router",
+    "RoutingConfig",
+    "load",
+]
+
+_PLACES = {
+    "Answer": "answers",
+    "GroupAdapter": "group",
+    "Health": "health",
+    "Loaded": "loading",
+    "Router": "router",
+    "RoutingConfig": "config",
+    "load": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is exported when it is first asked for: an engine without groups has no use for it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place = _PLACES.get(name, "strategies")
+    found = getattr(import_module(f"midstream.adapters.routing.{place}"), name)
+    globals()[name] = found
+    return found

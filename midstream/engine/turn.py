@@ -1,0 +1,120 @@
+"""What one turn of a model is made of, and reading back what was recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from midstream.adapters.base import Adapter, ModelRequest
+from midstream.adapters.estimate import tokens
+from midstream.adapters.view import Segment, View
+from midstream.engine.asking import Pricing, Question
+from midstream.engine.calls import Desk
+from midstream.engine.spending import Amounts
+from midstream.errors import AdapterError
+from midstream.events.content import Message
+from midstream.events.ids import Address, node_of
+from midstream.events.payloads import Usage
+from midstream.projections.conversation import parents_of
+from midstream.projections.run_state import Call
+
+ROUTER = "router"
+"""Who records whom a call was given to."""
+
+FAILOVER = "policy:failover"
+"""Who records that a conversation went on with another provider because somebody failed or had no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which turn of which question.
+
+    Attributes:
+        address: Of the call.
+        lane: The parallel branch that asks.
+        parents: What it continues; None for what the question's thread says, with what the question says.
+        said: What a later turn says, beside the results of tools.
+        purpose: See `ModelRequested`.
+    """
+
+    address: Address
+    lane: str
+    parents: tuple[str, ...] | None = None
+    said: tuple[Message, ...] = ()
+    purpose: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that is ready to be sent, what it was made from, and what is recorded of it."""
+
+    adapter: Adapter
+    name: str
+    view: View
+    request: ModelRequest
+    segment: Segment
+    parents: tuple[str, ...]
+    handoff: str
+
+
+async def affordable(desk: Desk, turn: Turn, prepared: Prepared, pricing: Pricing) -> bool:
+    """Say whether the budgets of the run allow a call; if not, something has changed."""
+    about = tokens(prepared.view)
+    provider, now = prepared.adapter.provider, desk.clock.now()
+    cost = pricing(provider, prepared.name, Usage(input_tokens=about), now)
+    wanted = Amounts(about, Decimal(cost.amount if cost else 0), 1)
+    return bool(await desk.guard.passes(desk, {turn.address: wanted}))
+
+
+def as_routed(desk: Desk, turn: Turn, model: str) -> str:
+    """Return the model that the log says was chosen for a name, where decisions come from the log."""
+    decided = (desk.recorder.routed or {}).get(turn.address)
+    if decided is None or decided["target"] != model:
+        return model
+    chosen: str = decided["model"]
+    return chosen
+
+
+def handoff_for(desk: Desk, question: Question, parents: Sequence[str]) -> str:
+    """Return the migration whose brief the model has not been told in this conversation, or an empty text."""
+    state = desk.state
+    switches = state.switches_for(question.model, node_of(desk.activation), question.thread or "")
+    if not switches or not switches[-1].brief or not parents:
+        return ""
+    wanted, address = switches[-1].id, parents[0]
+    while state.calls[address].request.get("handoff", "") != wanted:
+        before = parents_of(state.calls[address])
+        if not before or state.calls[address].first_seq < switches[-1].seq:
+            return wanted
+        address = before[0]
+    return ""
+
+
+def named(call: Call) -> str:
+    """Return the name that a call was made for: a model's, or that of a group that the model was chosen from."""
+    name: str = call.request.get("asked") or call.request["model"]
+    return name
+
+
+_KINDS: dict[str, type[AdapterError]] = {}
+
+
+def failure(call: Call) -> AdapterError:
+    """Return the recorded failure as the error it was."""
+    if not _KINDS:
+        pending: list[type[AdapterError]] = [AdapterError]
+        while pending:
+            kind = pending.pop()
+            _KINDS[kind.kind] = kind
+            pending += kind.__subclasses__()
+    data = call.outcome or {}
+    provider, _, model = call.request["model"].partition(":")
+    made = _KINDS.get(data["kind"], AdapterError)
+    return made(
+        data.get("message", ""),
+        provider=provider,
+        model=model,
+        status=data.get("status"),
+        request_id=data.get("request_id") or None,
+    )
