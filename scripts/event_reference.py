@@ -26,6 +26,7 @@ GROUPS = {
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
+    "feedback": "Feedback",
     "note": "The host",
 }
 

@@ -40,6 +40,12 @@ class StoreAround:
     async def head(self, run_id: RunId) -> Head | None:
         return await self.inner.head(run_id)
 
+    async def newest_of(self, run_id: RunId, step: str) -> int | None:
+        return await self.inner.newest_of(run_id, step)
+
+    async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
+        return await self.inner.from_others(run_id, types)
+
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         return await self.inner.runs(query)
 

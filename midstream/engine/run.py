@@ -11,6 +11,7 @@ from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.adapters.view import View
+from midstream.engine.experience.feedback import add_feedback
 from midstream.engine.host import Host
 from midstream.engine.migrate import MigrationPlan, When, plan_migration
 from midstream.errors import (
@@ -27,6 +28,8 @@ from midstream.events.content import Message
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
+    FeedbackKind,
+    FeedbackSource,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -366,6 +369,47 @@ class Run:
         """
         payload = NoteAdded(id=uuid.uuid4().hex, data=plain(data, "note"))
         await self._host.append(self.id, payload, actor=_actor(by))
+
+    async def feedback(
+        self,
+        step: str | None = None,
+        *,
+        kind: FeedbackKind,
+        text: str = "",
+        score: float | None = None,
+        by: str = "",
+        source: FeedbackSource = "person",
+        id: str = "",
+    ) -> str:
+        """Say how good a step or the whole run was, at any time; a run that goes on is not disturbed.
+
+        Args:
+            step: The address of a step, as in `plan#1`; None for the whole run.
+            kind: `positive`, `negative`, `correction` or `score`.
+            text: Why; of a correction, what would have been right.
+            score: From 0 to 1.
+            by: Who says so.
+            source: `person`, or `program` for a test or a callback.
+            id: The same id twice counts once; by default, so does the same feedback of the same author.
+
+        Returns:
+            The id under which it is recorded.
+
+        Raises:
+            StepNotFoundError: There is no such step; the message names the nearest ones.
+            ConfigError: It says nothing that can be understood, or its id is taken by other feedback.
+        """
+        return await add_feedback(
+            self._host,
+            self.id,
+            step=step,
+            kind=kind,
+            text=text,
+            score=score,
+            by=by,
+            source=source,
+            id=id,
+        )
 
     async def settle(
         self,

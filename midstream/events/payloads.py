@@ -8,27 +8,18 @@ list every `match` that must learn it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from midstream.events.content import Message, ToolSpec
+from midstream.events.experience_facts import FeedbackAdded
+from midstream.events.experience_facts import FeedbackKind as FeedbackKind
+from midstream.events.experience_facts import FeedbackSource as FeedbackSource
+from midstream.events.fact import Fact as Fact  # exported from here, too
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
-
-
-class Fact(BaseModel):
-    """A frozen payload; unknown fields are refused.
-
-    Attributes:
-        version: The version of the payload's shape, from 1.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
-    )
-    version: ClassVar[int] = 1
 
 
 class Usage(BaseModel):
@@ -473,6 +464,7 @@ Payload = Annotated[
     | TimerSet
     | TimerFired
     | ModelSwitched
+    | FeedbackAdded
     | NoteAdded,
     Field(discriminator="type"),
 ]

@@ -49,7 +49,13 @@ _FIRST: Migration = (
     "CREATE TRIGGER blobs_hold BEFORE UPDATE ON blobs BEGIN SELECT RAISE(ABORT, 'blobs are never changed'); END",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+_OTHERS: Migration = (
+    # What others than the engine recorded of a run is found without its other events. The engine's have no entry here,
+    # so that they are appended as quickly as before.
+    "CREATE INDEX events_of_others ON events (run, kind) WHERE actor IS NOT NULL",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _OTHERS)
 """The way from an empty file to the tables of this release; only ever add to it."""
 
 TABLES = frozenset(("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers"))

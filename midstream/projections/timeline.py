@@ -88,6 +88,13 @@ def _run_failed(data: Mapping[str, Any]) -> str:
     )
 
 
+def _feedback(data: Mapping[str, Any]) -> str:
+    score = f" {data['score']:g}" if data.get("score") is not None else ""
+    said = f"{data['kind']}{score}"
+    text = data.get("text", "")
+    return f"{said}: {text}" if text else said
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.created": lambda data: (
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
@@ -119,5 +126,6 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "timer.set": lambda data: f"until {data['until']:.3f}",
     "timer.fired": lambda data: "",
     "model.switched": _switched,
+    "feedback.added": _feedback,
     "note.added": lambda data: f"{data.get('data')!r}",
 }

@@ -171,7 +171,7 @@ async def test_an_old_file_becomes_a_new_one_and_keeps_its_events(
         assert len(await events_of(store, RUN)) == 9
         await store.append(RUN, [note()], expected=9, epoch=1)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
         assert connection.execute("SELECT colour FROM runs").fetchall() == [(None,)]
     async with await SqliteStore.open(path) as store:
         assert len(await events_of(store, RUN)) == 10
