@@ -17,6 +17,7 @@ MidstreamError
     CorruptLogError          the log is not what was written                      .run_id .seq
     UnknownEventError        the event is newer than this code                    .type .version
   StepNotFoundError          the run has no such step                             .run_id .step .nearest
+  LessonError                there is no such lesson, or it must not be kept      .lesson
   ReplayError                the code no longer matches the history               .run_id .address
   AdapterError               a provider refused or failed                         .provider .model .status .request_id
     TransientError           worth another try                                    .retry_after (seconds or None)
@@ -240,6 +241,18 @@ class StepNotFoundError(MidstreamError):
         self.run_id = run_id
         self.step = step
         self.nearest = tuple(nearest)
+
+
+class LessonError(MidstreamError):
+    """There is no such lesson, or it is none that may be kept; nothing was recorded.
+
+    Attributes:
+        lesson: Its id, or empty where it was not kept.
+    """
+
+    def __init__(self, lesson: str, message: str) -> None:
+        super().__init__(message)
+        self.lesson = lesson
 
 
 class ReplayError(MidstreamError):

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.events.envelope import Event
+from midstream.events.experience_facts import Evidence, Offer
 from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
@@ -27,10 +28,13 @@ GROUPS = {
     "value": "Values",
     "timer": "Time",
     "feedback": "Feedback",
+    "memory": "Memory",
+    "lesson": "Lessons",
+    "experience": "Experience",
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Offer, Evidence)
 
 HEAD = """# Events
 

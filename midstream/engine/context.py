@@ -53,6 +53,7 @@ class Context:
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
         **settings: JsonValue,
     ) -> Reply:
         """Ask a model; where it calls tools, call them and ask on until it answers.
@@ -67,6 +68,8 @@ class Context:
             max_turns: How often the model may be asked.
             timeout: Seconds for one attempt of one turn.
             retry: How often a turn is tried.
+            experience: Tell the model what earlier runs taught, looked up by what is said, or by these words; None for
+                what the engine does by default.
             **settings: `temperature`, `max_tokens` and so on; see `midstream.adapters.base.Settings`.
 
         Raises:
@@ -95,6 +98,7 @@ class Context:
             max_turns,
             timeout,
             retry,
+            experience,
         )
         return await self._models.ask(self._desk, question)
 

@@ -12,6 +12,11 @@ from typing import Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import Script
 from midstream.engine.clock import Clock
+from midstream.engine.experience.embedding import Embedder, Trigrams
+from midstream.engine.experience.ledger import Ledgers
+from midstream.engine.experience.library import Experience
+from midstream.engine.experience.memory import Memory
+from midstream.engine.experience.ranking import Limits
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.model_calls import Pricing
@@ -47,6 +52,9 @@ class Engine:
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        experience: Tell model calls what earlier runs taught, unless they say otherwise.
+        limits: How much a call is told of it.
+        embedder: Compares lessons by meaning; by default, by trigrams of letters.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -63,6 +71,9 @@ class Engine:
         recover: bool = True,
         clock: Clock | None = None,
         pricing: Pricing | None = None,
+        experience: bool = False,
+        limits: Limits | None = None,
+        embedder: Embedder | None = None,
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -76,6 +87,10 @@ class Engine:
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
         self._always_replay = always_replay
+        self._always_advise = experience
+        self._limits = limits or Limits()
+        self._embedder = embedder or Trigrams()
+        self._ledgers: Ledgers | None = None
         self._opened: EventStore | None = None
         self._host: Host | None = None
 
@@ -125,6 +140,8 @@ class Engine:
             lease=self._lease,
             always_replay=self._always_replay,
         )
+        self._ledgers = Ledgers(self._host, self._embedder)
+        self._host.advisor = Memory(self._ledgers, self._limits, always=self._always_advise)
         try:
             for graph in self._graphs:
                 self._host.register(graph)
@@ -144,6 +161,9 @@ class Engine:
         host, self._host = self._host, None
         if host is not None:
             await host.close()
+        ledgers, self._ledgers = self._ledgers, None
+        if ledgers is not None:
+            ledgers.close()
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.close()
@@ -152,6 +172,13 @@ class Engine:
     def store(self) -> EventStore:
         """The store; only while the engine is open."""
         return self._here().store
+
+    @property
+    def experience(self) -> Experience:
+        """What runs have taught; only while the engine is open."""
+        host = self._here()
+        assert self._ledgers is not None  # made with the host
+        return Experience(host, self._ledgers, self._limits)
 
     def _here(self) -> Host:
         if self._host is None:

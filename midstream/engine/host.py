@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.advice import Advisor
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
@@ -60,6 +61,7 @@ class Host:
         model: The model of runs that name none, or empty.
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
+        advisor: Knows what earlier runs taught, or None.
         name: This driver's, unique among live ones.
         graphs: The code of graphs, by name.
         live: The runs that are driven here.
@@ -73,6 +75,7 @@ class Host:
     model: str = ""
     lease: float = 15.0
     always_replay: bool = False
+    advisor: Advisor | None = None
     name: str = field(default_factory=lambda: _driver_name())
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     live: dict[RunId, Live] = field(default_factory=dict[RunId, Live])
@@ -145,6 +148,7 @@ class Host:
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
+            advisor=self.advisor,
         )
         runner = Runner(
             self.store,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse, StreamingAdapter
 from midstream.adapters.view import Segment, View
+from midstream.engine.advice import Advice, Advisor, memory_of
 from midstream.engine.calls import Desk, shown
 from midstream.engine.claims import digest_of
 from midstream.engine.providers import Providers
@@ -91,6 +92,8 @@ class Question:
         turns: At most so many.
         deadline: Seconds for one attempt.
         retry: How often a turn is tried.
+        experience: See `Context.llm`; no part of what the call is recognised by.
+        advice: What was looked up for it, once it was.
     """
 
     messages: tuple[Message, ...]
@@ -102,6 +105,8 @@ class Question:
     turns: int = 10
     deadline: float = DEADLINE
     retry: Retry = MODEL_RETRY
+    experience: bool | str | None = None
+    advice: Advice | None = None
 
     def digest(self) -> str:
         """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
@@ -164,6 +169,7 @@ class Models:
         pricing: What it costs.
         show: Is given what is streamed: the address of the call, and a piece of the answer.
         listening: Says whether anybody listens, so that streaming is worth it.
+        advisor: Knows what earlier runs taught, or None.
     """
 
     def __init__(
@@ -173,6 +179,7 @@ class Models:
         pricing: Pricing,
         show: Callable[[str, Delta], None],
         listening: Callable[[], bool],
+        advisor: Advisor | None = None,
     ) -> None:
         self.flights: dict[str, Flight] = {}
         self.views = Views()
@@ -180,6 +187,7 @@ class Models:
         self._pricing = pricing
         self._show = show
         self._listening = listening
+        self._advisor = advisor
 
     async def ask(self, desk: Desk, question: Question) -> Reply:
         """Ask, let the model call its tools, and return its last answer.
@@ -190,6 +198,7 @@ class Models:
         """
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
+        question = await self._advised(desk, question, first)
         address, parents = first, None
         answered: list[Call] = []
         for turn in range(1, question.turns + 1):
@@ -206,6 +215,19 @@ class Models:
             f"step {first}: the model still calls tools after {question.turns} turns; "
             "raise max_turns, or give it a clearer task",
         )
+
+    async def _advised(self, desk: Desk, question: Question, first: Address) -> Question:
+        """Look up what earlier runs taught; what is recorded has been looked up, and is not again."""
+        if self._advisor is None or desk.call(first) is not None:
+            return question
+        advice = await self._advisor.advise(
+            desk.state,
+            run_id=desk.recorder.run_id,
+            call=first,
+            messages=question.messages,
+            wanted=question.experience,
+        )
+        return replace(question, advice=advice)
 
     async def _use_tools(
         self, desk: Desk, question: Question, calls: Mapping[Address, ToolCall], lane: str
@@ -283,6 +305,7 @@ class Models:
         parents: tuple[str, ...] | None,
     ) -> Prepared:
         """Record the intent of the next attempt."""
+        parents_given = parents
         model = self._model(desk, question)
         adapter, name = self._providers.adapter(model)
         call = desk.call(address)
@@ -316,6 +339,9 @@ class Models:
                 view=request.digest,
                 changes=changes,
             )
+        if call is None and parents_given is None and question.advice is not None:
+            # In one append with the request: either both are recorded, or it is looked up again.
+            desk.recorder.add(question.advice.fact, memory_of(address))
         desk.recorder.add(asked, address)
         return Prepared(adapter, name, view, request)
 
@@ -327,7 +353,10 @@ class Models:
             system, had = self.views.head(desk.state, parents[0])
             tools = None if (tools or ()) == (had or ()) else (tools or ())
         system = None if question.system == system else question.system
-        return Segment(0, question.messages, system, tools)
+        messages = question.messages
+        if question.advice is not None:
+            messages = question.advice.added_to(messages)
+        return Segment(0, messages, system, tools)
 
     async def _attempt(
         self, desk: Desk, question: Question, call: Call, prepared: Prepared

@@ -13,7 +13,18 @@ from typing import Annotated, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from midstream.events.content import Message, ToolSpec
-from midstream.events.experience_facts import FeedbackAdded
+from midstream.events.experience_facts import (
+    ExperienceDistilled,
+    ExperienceErased,
+    FeedbackAdded,
+    LessonContradicted,
+    LessonCredited,
+    LessonDrafted,
+    LessonMoved,
+    LessonSupported,
+    LessonTried,
+    MemoryRead,
+)
 from midstream.events.experience_facts import FeedbackKind as FeedbackKind
 from midstream.events.experience_facts import FeedbackSource as FeedbackSource
 from midstream.events.fact import Fact as Fact  # exported from here, too
@@ -465,6 +476,15 @@ Payload = Annotated[
     | TimerFired
     | ModelSwitched
     | FeedbackAdded
+    | MemoryRead
+    | LessonDrafted
+    | LessonSupported
+    | LessonMoved
+    | LessonContradicted
+    | LessonCredited
+    | LessonTried
+    | ExperienceDistilled
+    | ExperienceErased
     | NoteAdded,
     Field(discriminator="type"),
 ]

@@ -354,6 +354,13 @@ def _value_recorded(state: RunState, event: Event) -> None:
     state.calls[address] = call
 
 
+def _memory_read(state: RunState, event: Event) -> None:
+    address = event.address or ""
+    state.calls[address] = Call(
+        address, "memory", "completed", "", {}, event.data, event.seq, event.seq, event.epoch
+    )
+
+
 def _model_switched(state: RunState, event: Event) -> None:
     data = event.data
     state.switches.append(
@@ -398,6 +405,7 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
     "model.switched": _model_switched,
+    "memory.read": _memory_read,
     "note.added": _note_added,
 }
 

@@ -95,6 +95,23 @@ def _feedback(data: Mapping[str, Any]) -> str:
     return f"{said}: {text}" if text else said
 
 
+def _memory(data: Mapping[str, Any]) -> str:
+    offers = data.get("offers", ())
+    told = [offer["id"] for offer in offers if not offer.get("why")]
+    held = [f"{offer['id']} ({offer['why']})" for offer in offers if offer.get("why")]
+    said = f"told {', '.join(told) or 'nothing'}"
+    return f"{said}; not told: {', '.join(held)}" if held else said
+
+
+def _drafted(data: Mapping[str, Any]) -> str:
+    return f"{data['id']}: when {data['when']}: {data['do']}"
+
+
+def _credited(data: Mapping[str, Any]) -> str:
+    told = ", ".join(data.get("told", ())) or "nothing"
+    return f"{data['run']} {data['step']}: {data['outcome']:g} with {told}"
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.created": lambda data: (
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
@@ -127,5 +144,16 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "timer.fired": lambda data: "",
     "model.switched": _switched,
     "feedback.added": _feedback,
+    "memory.read": _memory,
+    "lesson.drafted": _drafted,
+    "lesson.supported": lambda data: f"{data['id']}: {len(data['evidence'])} more",
+    "lesson.moved": lambda data: f"{data['id']} is {data['status']}: {data.get('reason', '')}",
+    "lesson.contradicted": lambda data: f"{data['id']} and {data['other']}",
+    "lesson.credited": _credited,
+    "lesson.tried": lambda data: (
+        f"{data['id']} {'helped' if data['passed'] else 'did not help'} at {data['run']} {data['step']}"
+    ),
+    "experience.distilled": lambda data: f"{data['run']} by {data['distiller']}",
+    "experience.erased": lambda data: f"{data['run']}: {data.get('reason', '')}",
     "note.added": lambda data: f"{data.get('data')!r}",
 }
