@@ -15,7 +15,7 @@ from midstream.cli.output import put, put_json, say, shown
 from midstream.cli.settings import SETTINGS
 from midstream.engine.run import Run
 from midstream.errors import ConfigError
-from midstream.events.payloads import FeedbackKind, FeedbackSource
+from midstream.events.experience_facts import FeedbackKind, FeedbackSource
 from midstream.projections.conversation import answered
 from midstream.projections.run_state import RunState
 from midstream.projections.timeline import shortened

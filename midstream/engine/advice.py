@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from midstream.events.content import Message, Text, user
-from midstream.events.payloads import MemoryRead
+from midstream.events.experience_facts import MemoryRead
 from midstream.projections.run_state import RunState
 
 

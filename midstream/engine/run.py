@@ -26,10 +26,9 @@ from midstream.errors import (
 )
 from midstream.events.content import Message
 from midstream.events.envelope import Event
+from midstream.events.experience_facts import FeedbackKind, FeedbackSource
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
-    FeedbackKind,
-    FeedbackSource,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,

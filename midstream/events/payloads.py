@@ -25,8 +25,6 @@ from midstream.events.experience_facts import (
     LessonTried,
     MemoryRead,
 )
-from midstream.events.experience_facts import FeedbackKind as FeedbackKind
-from midstream.events.experience_facts import FeedbackSource as FeedbackSource
 from midstream.events.fact import Fact as Fact  # exported from here, too
 
 Effect = Literal["read", "idempotent", "unsafe"]

@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 
 from midstream.events.codec import decode, encode
 from midstream.events.envelope import Event
-from midstream.events.experience_facts import Evidence
-from midstream.events.ids import RunId
-from midstream.events.payloads import (
+from midstream.events.experience_facts import (
+    Evidence,
     ExperienceDistilled,
     ExperienceErased,
-    Fact,
     LessonContradicted,
     LessonCredited,
     LessonDrafted,
     LessonMoved,
     LessonSupported,
     LessonTried,
+)
+from midstream.events.ids import RunId
+from midstream.events.payloads import (
+    Fact,
 )
 from midstream.projections.experience import (
     ExperienceState,

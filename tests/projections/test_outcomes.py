@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from midstream.events.codec import decode, encode
 from midstream.events.content import user
 from midstream.events.envelope import Event
+from midstream.events.experience_facts import FeedbackAdded
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import (
     Fact,
     Failure,
-    FeedbackAdded,
     ModelRequested,
     NodeCompleted,
     RunCompleted,

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from midstream.engine.experience.ranking import hurts, uplift
 from midstream.events.envelope import Event
-from midstream.events.payloads import Fact, LessonCredited, LessonMoved, MemoryRead
+from midstream.events.experience_facts import LessonCredited, LessonMoved, MemoryRead
+from midstream.events.payloads import (
+    Fact,
+)
 from midstream.projections.experience import HALF_LIFE, ExperienceState, Lesson
 from midstream.projections.outcomes import outcome_of, signals
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from midstream.engine.experience.asking import json_in
 from midstream.engine.experience.gates import LessonDraft
@@ -81,7 +81,7 @@ def trajectory(events: Sequence[Event]) -> tuple[str, dict[int, Event]]:
 
     What was judged is shown at length, the rest on a line each; where that is too long, the middle of the run is left out.
     """
-    judged = {activation_of(one.step) for one in signals(events) if one.step}
+    judged: set[str] = {activation_of(one.step) for one in signals(events) if one.step}
     judged |= {
         activation_of(event.address)
         for event in events
@@ -151,7 +151,7 @@ def read_drafts(
         return (), ("the answer holds no JSON with lessons",)
     drafts: list[LessonDraft] = []
     refused: list[str] = []
-    items: list[Any] = listed
+    items = cast("list[Any]", listed)  # JSON
     for item in items[:MOST]:
         draft = _read(item, run_id, neighbours)
         if isinstance(draft, str):
@@ -166,7 +166,7 @@ def read_drafts(
 def _read(item: Any, run_id: str, neighbours: Sequence[Lesson]) -> LessonDraft | str:
     if not isinstance(item, Mapping):
         return "a draft is no JSON object"
-    given: Mapping[str, Any] = item
+    given = cast("Mapping[str, Any]", item)  # JSON
     when, do = given.get("when"), given.get("do")
     if not isinstance(when, str) or not isinstance(do, str):
         return "a draft lacks 'when' or 'do'"
@@ -196,7 +196,7 @@ def _relation(given: Mapping[str, Any], neighbours: Sequence[Lesson]) -> tuple[s
 
 def _seqs(given: Any) -> list[int]:
     """Return the numbers of events, written as 17, "17" or "e17"; anything else is an event that does not exist."""
-    listed: list[Any] = given if isinstance(given, list) else []
+    listed = cast("list[Any]", given) if isinstance(given, list) else []  # JSON
     found: list[int] = []
     for one in listed[:20]:
         text = str(one).strip().removeprefix("[").removesuffix("]").removeprefix("e")

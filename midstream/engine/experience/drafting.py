@@ -9,8 +9,16 @@ from hashlib import sha256
 from midstream.engine.experience.embedding import cosine
 from midstream.engine.experience.gates import LessonDraft, refusal
 from midstream.engine.experience.index import Index
-from midstream.events.experience_facts import Origin, Trust
-from midstream.events.payloads import Fact, LessonContradicted, LessonDrafted, LessonSupported
+from midstream.events.experience_facts import (
+    LessonContradicted,
+    LessonDrafted,
+    LessonSupported,
+    Origin,
+    Trust,
+)
+from midstream.events.payloads import (
+    Fact,
+)
 from midstream.projections.experience import ExperienceState, Lesson
 
 SAME = 0.92

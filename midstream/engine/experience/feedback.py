@@ -12,9 +12,9 @@ import orjson
 
 from midstream.engine.host import Host
 from midstream.errors import ConcurrencyError, ConfigError, RunNotFoundError, StepNotFoundError
+from midstream.events.experience_facts import FeedbackAdded, FeedbackKind, FeedbackSource
 from midstream.events.ids import RunId
 from midstream.events.patience import append_patiently
-from midstream.events.payloads import FeedbackAdded, FeedbackKind, FeedbackSource
 
 _TYPES = frozenset(("feedback.added",))
 _CLOSE = 3

@@ -106,7 +106,7 @@ _ORDER: tuple[Trust, ...] = ("person", "verified", "model", "external")
 
 def least(trusts: Sequence[Trust]) -> Trust:
     """Return the least trusted of several; without any, text from outside."""
-    return max(trusts, key=_ORDER.index, default="external")
+    return _ORDER[max(map(_ORDER.index, trusts), default=len(_ORDER) - 1)]
 
 
 def trust_of(event: Event, *, tainted: bool) -> Trust:

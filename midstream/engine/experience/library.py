@@ -30,14 +30,19 @@ from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.host import Host
 from midstream.errors import LessonError
 from midstream.events.envelope import Event
-from midstream.events.experience_facts import LessonKind, LessonStatus, Origin, Trust
-from midstream.events.ids import RunId
-from midstream.events.payloads import (
+from midstream.events.experience_facts import (
     ExperienceDistilled,
     ExperienceErased,
-    Fact,
     LessonDrafted,
+    LessonKind,
     LessonMoved,
+    LessonStatus,
+    Origin,
+    Trust,
+)
+from midstream.events.ids import RunId
+from midstream.events.payloads import (
+    Fact,
 )
 from midstream.projections.experience import ExperienceState, Lesson
 

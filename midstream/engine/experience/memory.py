@@ -8,9 +8,8 @@ from midstream.engine.advice import Advice
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import Limits, choose, told_text
 from midstream.events.content import Message
-from midstream.events.experience_facts import Offer
+from midstream.events.experience_facts import MemoryRead, Offer
 from midstream.events.ids import node_of
-from midstream.events.payloads import MemoryRead
 from midstream.projections.run_state import RunState
 
 TENANT = "tenant"

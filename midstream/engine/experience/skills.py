@@ -9,8 +9,11 @@ from pathlib import Path
 
 from midstream.engine.experience.gates import refusal
 from midstream.errors import ConfigError
+from midstream.events.experience_facts import LessonDrafted, LessonMoved
 from midstream.events.ids import NODE_NAME
-from midstream.events.payloads import Fact, LessonDrafted, LessonMoved
+from midstream.events.payloads import (
+    Fact,
+)
 from midstream.projections.experience import ExperienceState
 
 _FRONT = re.compile(

@@ -156,7 +156,7 @@ def test_known_lessons_are_named_by_numbers() -> None:
 
 
 async def test_a_long_record_is_cut_and_only_what_is_shown_can_be_cited() -> None:
-    async with engine(models={"m": lambda _: "word " * 3000}) as opened:
+    async with engine(models={"m": ["word " * 3000] * 2}) as opened:
         run = await ran(opened, "r")
         for place in range(40):
             await run.feedback("plan#1", kind="negative", text=f"{place} " + "x" * 2000)

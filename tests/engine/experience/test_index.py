@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from midstream.engine.experience.embedding import Trigrams, Vector, cosine
 from midstream.engine.experience.index import Index, terms_of
-from midstream.events.payloads import Fact, LessonMoved
+from midstream.events.experience_facts import LessonMoved
+from midstream.events.payloads import (
+    Fact,
+)
 from midstream.projections.experience import ExperienceState, fold_experience
 from tests.projections.test_experience import FACTS, drafted, events_of
 

@@ -17,13 +17,15 @@ from midstream.engine.experience.ranking import (
     told_text,
     uplift,
 )
-from midstream.events.experience_facts import Offer
-from midstream.events.payloads import (
-    Fact,
+from midstream.events.experience_facts import (
     LessonContradicted,
     LessonCredited,
     LessonDrafted,
     LessonMoved,
+    Offer,
+)
+from midstream.events.payloads import (
+    Fact,
 )
 from midstream.projections.experience import HALF_LIFE, ExperienceState, Lesson, fold_experience
 from tests.projections.test_experience import events_of
