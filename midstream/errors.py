@@ -2,6 +2,7 @@
 
 MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
+    TopologyError            a running graph cannot be changed like this, or control not go there .node
   ConfigError                an option or a setting is wrong
   ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
@@ -30,10 +31,17 @@ MidstreamError
     PermanentError           the same request cannot succeed
       AuthenticationError    the key is missing, wrong, or not allowed (401, 403)
       BadRequestError        the provider refuses the request (400, 404, 413, 422)
-        ContextWindowError   the conversation is too long for the model
+        ContextWindowError   the conversation is too long for the model         .tokens .window
       QuotaError             the account has no credit left; waiting does not help
+      OutputError            the answer is not of the form that was asked for     .step .text .problem
   ToolError                  a tool raised, or could not be called                .tool .address .kind
     ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
+  AnswerError                an answer to a question was refused                  .run_id .question
+    QuestionNotFoundError    the run has asked no such question
+    AlreadyAnsweredError     somebody was quicker                                 .by
+    AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
+    WrongAnswerError         it is not what was asked for                         .misfits
+  QuestionExpiredError       nobody answered in time, and there is no default     .question
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -56,6 +64,18 @@ class MidstreamError(Exception):
 
 class GraphError(MidstreamError):
     """The graph is wrong: unknown names, a cycle, a missing input. Nothing was recorded."""
+
+
+class TopologyError(GraphError):
+    """A running graph cannot be changed like this, or control cannot go there. The change was not recorded.
+
+    Attributes:
+        node: The node that it is about.
+    """
+
+    def __init__(self, node: str, message: str) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class ConfigError(MidstreamError):
@@ -372,15 +392,68 @@ class BadRequestError(PermanentError):
 
 
 class ContextWindowError(BadRequestError):
-    """The conversation is too long for the model."""
+    """The conversation is too long for the model.
+
+    Attributes:
+        tokens: Of the conversation, by estimate; None where the provider refused it.
+        window: What it would have had to fit into, without the answer; None where the provider refused it.
+    """
 
     kind = "context_window"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        tokens: int | None = None,
+        window: int | None = None,
+    ) -> None:
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
+        self.tokens = tokens
+        self.window = window
 
 
 class QuotaError(PermanentError):
     """The account has no credit left; waiting does not help."""
 
     kind = "quota"
+
+
+class OutputError(PermanentError):
+    """The answer is not of the form that was asked for, also after the model was told what is wrong with it.
+
+    Attributes:
+        step: The address of the answer.
+        text: What the model said.
+        problem: What is wrong with it.
+    """
+
+    kind = "bad_output"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        step: str = "",
+        text: str = "",
+        problem: str = "",
+    ) -> None:
+        super().__init__(
+            message, provider=provider, model=model, status=status, request_id=request_id
+        )
+        self.step = step
+        self.text = text
+        self.problem = problem
 
 
 class ToolError(MidstreamError):
@@ -409,6 +482,66 @@ class ToolUnknownError(ToolError):
     """
 
 
+class AnswerError(MidstreamError):
+    """An answer to a question was refused; nothing was recorded.
+
+    Attributes:
+        run_id: The run.
+        question: The id that was given.
+    """
+
+    def __init__(self, run_id: str, question: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.question = question
+
+
+class QuestionNotFoundError(AnswerError):
+    """The run has asked no such question."""
+
+
+class AlreadyAnsweredError(AnswerError):
+    """The question was answered before.
+
+    Attributes:
+        by: Who answered it, or empty.
+    """
+
+    def __init__(self, run_id: str, question: str, message: str, by: str) -> None:
+        super().__init__(run_id, question, message)
+        self.by = by
+
+
+class AnswerTooLateError(AnswerError):
+    """The question has expired or was withdrawn, or its run has ended."""
+
+
+class WrongAnswerError(AnswerError):
+    """The answer is not what was asked for.
+
+    Attributes:
+        misfits: What is wrong with it, in words.
+    """
+
+    def __init__(
+        self, run_id: str, question: str, message: str, misfits: Sequence[str] = ()
+    ) -> None:
+        super().__init__(run_id, question, message)
+        self.misfits = tuple(misfits)
+
+
+class QuestionExpiredError(MidstreamError):
+    """Nobody answered a question in time, and it has no default; raised in the node that asked.
+
+    Attributes:
+        question: Its id.
+    """
+
+    def __init__(self, message: str, *, question: str) -> None:
+        super().__init__(message)
+        self.question = question
+
+
 class NodeError(MidstreamError):
     """A node raised or ran out of time.
 
@@ -435,12 +568,16 @@ class RunFailedError(RunError):
     """The run failed.
 
     Attributes:
-        failures: One `NodeError` for each node that failed, in the order they failed in.
+        failures: One `NodeError` for each node that failed, in the order they failed in; a limit and a deadlock have no
+            node.
+        group: The same as one `ExceptionGroup`, for `except*` (`raise error.group`), or None where there are none.
     """
 
     def __init__(self, run_id: str, message: str, failures: Sequence[Exception] = ()) -> None:
         super().__init__(run_id, message)
         self.failures = tuple(failures)
+        self.group = ExceptionGroup(message, self.failures) if self.failures else None
+        self.__cause__ = self.group
 
 
 class RunCancelledError(RunError):

@@ -16,25 +16,31 @@ from pydantic import BaseModel
 
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import Evidence, Offer
-from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
+from midstream.events.payloads import PAYLOADS, Call, Change, Cost, Failure, Usage
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
 GROUPS = {
     "run": "The run",
+    "limit": "Limits",
     "node": "Nodes",
+    "edge": "Edges",
     "model": "Models",
     "tool": "Tools",
     "value": "Values",
     "timer": "Time",
-    "feedback": "Feedback",
+    "question": "People",
+    "agent": "Agents",
     "memory": "Memory",
+    "context": "Conversations that are too long",
+    "message": "Conversations that somebody goes on with",
+    "feedback": "Feedback",
     "lesson": "Lessons",
     "experience": "Experience",
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Offer, Evidence)
+PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call, Offer, Evidence)
 
 HEAD = """# Events
 

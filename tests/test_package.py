@@ -35,13 +35,13 @@ HEAVY = (
 
 LONGEST = 400
 LONGER = {
-    "errors.py": (500, "one table: the tree of errors"),
-    "events/payloads.py": (600, "one table: the union of facts"),
-    "projections/run_state.py": (480, "one fold: the state, and a handler for each fact"),
-    "engine/run.py": (480, "one handle: the verbs of a run, most of their lines docstrings"),
+    "errors.py": (700, "one table: the tree of errors"),
+    "events/payloads.py": (620, "one table: the union of facts"),
+    "projections/run_state.py": (520, "one fold: the state, and a handler for each fact"),
+    "engine/host.py": (500, "one process: the runs it drives, parks and takes over"),
+    "engine/run.py": (540, "one handle: the verbs of a run, most of their lines docstrings"),
     "testing/contract.py": (1200, "one list of promises, a test each"),
-    "engine/model_calls.py": (540, "one turn of a model, and the loop of turns"),
-    "engine/runner.py": (440, "one loop: activations, their attempts, and how a run ends"),
+    "engine/runner.py": (500, "one loop: activations, their attempts, and how a run ends"),
 }
 """Modules over the limit: how long they may be, and why they are not two."""
 

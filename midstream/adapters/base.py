@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -18,7 +18,12 @@ from midstream.events.payloads import Change, FinishReason, Usage
 
 Settings = Mapping[str, JsonValue]
 """How to ask: `temperature`, `top_p`, `max_tokens`, `stop`, `seed`, `tool_choice` (`auto`, `none`, `required` or a tool's
-name), `parallel_tool_calls`, `reasoning_effort`. What a model does not take is dropped, and the request says so."""
+name), `parallel_tool_calls`, `reasoning_effort`, `output_schema` (what the answer must be, see `midstream.adapters.output`),
+`native` (fields that only one dialect has, see `midstream.adapters.native`). What a model does not take is dropped, and the
+request says so."""
+
+Structured = Literal["native", "tool", "text"]
+"""How a model is held to a form of its answer: by the service, by a tool that it must call, by words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Capabilities:
         tools: It can call tools.
         reasoning: It gives its reasoning back in a form it wants returned.
         settings: The settings it takes.
+        structured: How it is held to a form of its answer.
     """
 
     context_window: int | None = None
@@ -46,6 +52,7 @@ class Capabilities:
     settings: frozenset[str] = frozenset(
         ("temperature", "top_p", "max_tokens", "stop", "tool_choice", "parallel_tool_calls")
     )
+    structured: Structured = "native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class ModelRequest:
         digest: Over the body, in hex.
         size: Characters of the conversation in wire form, for estimates.
         names: What stands in the body for a tool's name that the provider would refuse, and the name.
+        output_tool: The tool that the model is made to call, whose arguments are the answer; empty for none.
     """
 
     model: str
@@ -67,6 +75,7 @@ class ModelRequest:
     digest: str = ""
     size: int = 0
     names: Mapping[str, str] = field(default_factory=dict[str, str])
+    output_tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from midstream.adapters.base import Capabilities
+from midstream.adapters.base import Capabilities, Structured
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """From least to most."""
@@ -56,10 +56,17 @@ def _chat(
     *,
     images: bool = True,
     audio: bool = False,
+    structured: Structured = "native",
     traits: str = "",
 ) -> Family:
     capabilities = Capabilities(
-        window, output, images=images, documents=images, audio=audio, settings=_CHAT
+        window,
+        output,
+        images=images,
+        documents=images,
+        audio=audio,
+        settings=_CHAT,
+        structured=structured,
     )
     return Family(pattern, capabilities, traits=frozenset(traits.split()))
 
@@ -77,7 +84,13 @@ def _thinks(
 ) -> Family:
     settings = _REASONING | frozenset(also.split())
     capabilities = Capabilities(
-        window, output, images=images, documents=images, tools=tools, settings=settings
+        window,
+        output,
+        images=images,
+        documents=images,
+        tools=tools,
+        settings=settings,
+        structured="native" if tools else "text",
     )
     own = ["completion_limit", *traits.split(), *(("free_text",) if "gpt" in pattern else ())]
     return Family(pattern, capabilities, tuple(efforts.split()), frozenset(own))
@@ -119,15 +132,22 @@ OPENAI = (
     _thinks(r"gpt-5\.\d", 1_000_000, 128_000, _ALL, also="parallel_tool_calls"),
     _thinks(r"gpt-5", 400_000, 128_000, "minimal low medium high", also="parallel_tool_calls"),
     _thinks(r"gpt-[6-9]", 1_000_000, 128_000, _ALL, also="parallel_tool_calls"),
-    _chat(r"gpt-(audio|4o(-mini)?-audio|realtime)", 128_000, 16_384, images=False, audio=True),
+    _chat(
+        r"gpt-(audio|4o(-mini)?-audio|realtime)",
+        128_000,
+        16_384,
+        images=False,
+        audio=True,
+        structured="tool",
+    ),
     _chat(r"gpt-4\.1", 1_047_576, 32_768),
-    _chat(r"gpt-4o-2024-05-13", 128_000, 4_096),
+    _chat(r"gpt-4o-2024-05-13", 128_000, 4_096, structured="tool"),
     _chat(r"(gpt-4o|chatgpt-4o)", 128_000, 16_384),
-    _chat(r"gpt-4-(turbo|1106|0125|vision)", 128_000, 4_096),
-    _chat(r"gpt-4-32k", 32_768, 32_768, images=False),
-    _chat(r"gpt-4(-|$)", 8_192, 8_192, images=False),
-    _chat(r"gpt-3\.5", 16_385, 4_096, images=False),
-    _chat("", None, None),
+    _chat(r"gpt-4-(turbo|1106|0125|vision)", 128_000, 4_096, structured="tool"),
+    _chat(r"gpt-4-32k", 32_768, 32_768, images=False, structured="tool"),
+    _chat(r"gpt-4(-|$)", 8_192, 8_192, images=False, structured="tool"),
+    _chat(r"gpt-3\.5", 16_385, 4_096, images=False, structured="tool"),
+    _chat("", None, None, structured="tool"),
 )
 """Chat Completions. Traits: `developer` (the role of instructions), `completion_limit` (the name of the limit, and no
 sampling while it reasons), `free_text` (it calls tools of free text), `default_none` (it does not reason unless told to), `tools_without_effort` (tools and an effort
@@ -159,6 +179,7 @@ def _claude(
     *,
     traits: str = "",
     images: bool = True,
+    structured: Structured = "native",
 ) -> Family:
     settings = _MESSAGES | ({"reasoning_effort"} if thinking else frozenset[str]())
     capabilities = Capabilities(
@@ -168,6 +189,7 @@ def _claude(
         documents=images,
         reasoning=bool(thinking),
         settings=settings,
+        structured=structured,
     )
     efforts = {
         "": (),
@@ -186,17 +208,62 @@ ANTHROPIC = (
     _claude("claude-(opus|sonnet)-4-6", 1_000_000, None, "adaptive"),
     _claude("claude-(opus|sonnet|haiku)-5", 1_000_000, None, "adaptive", traits="midway xhigh"),
     _claude("claude-(opus|sonnet|haiku)-4-5", 200_000, 64_000, "budget"),
-    _claude("claude-(sonnet|haiku)-4", 200_000, 64_000, "budget"),
-    _claude("claude-opus-4", 200_000, 32_000, "budget"),
-    _claude("claude-3-7", 200_000, 64_000, "budget"),
-    _claude("claude-3-5", 200_000, 8_192),
-    _claude("claude-3", 200_000, 4_096),
-    _claude("claude-(instant|[12])", 100_000, 4_096, images=False),
-    _claude("", None, None),
+    _claude("claude-(sonnet|haiku)-4", 200_000, 64_000, "budget", structured="tool"),
+    _claude("claude-opus-4-1", 200_000, 32_000, "budget"),
+    _claude("claude-opus-4", 200_000, 32_000, "budget", structured="tool"),
+    _claude("claude-3-7", 200_000, 64_000, "budget", structured="tool"),
+    _claude("claude-3-5", 200_000, 8_192, structured="tool"),
+    _claude("claude-3", 200_000, 4_096, structured="tool"),
+    _claude("claude-(instant|[12])", 100_000, 4_096, images=False, structured="tool"),
+    _claude("", None, None, structured="tool"),
 )
 """Messages. Traits: `adaptive` or `budget` (how it is told to think), `midway` (it takes the role `system` between turns),
 `unforced` (it refuses to be made to call a tool), `xhigh`. None takes temperature, top_p or top_k: version 2026-10-21 of the
 API refuses them, even at their defaults."""
+
+
+_GENERATE = frozenset(("temperature", "top_p", "max_tokens", "stop", "seed", "tool_choice"))
+
+
+def _gemini(
+    pattern: str, window: int | None, output: int | None, efforts: str = "", traits: str = ""
+) -> Family:
+    settings = _GENERATE | ({"reasoning_effort"} if efforts else frozenset[str]())
+    if "unsampled" in traits:
+        settings -= {"temperature", "top_p"}
+    capabilities = Capabilities(
+        window, output, audio=True, reasoning=bool(efforts), settings=settings
+    )
+    return Family(pattern, capabilities, tuple(efforts.split()), frozenset(traits.split()))
+
+
+_NEW = "signed levels result_media"
+_LEVELS = "minimal low medium high"
+GEMINI = (
+    _gemini("gemini-3-pro", 1_048_576, 65_536, "low high", _NEW),
+    _gemini(r"gemini-3\.\d+-pro", 1_048_576, 65_536, "low medium high", _NEW),
+    _gemini("gemini-3-flash", 1_048_576, 65_536, _LEVELS, _NEW),
+    _gemini(r"gemini-3\.[5-9]", 1_048_576, 65_536, _LEVELS, f"{_NEW} unsampled"),
+    _gemini("gemini-([3-9]|flash|pro)", 1_048_576, 65_536, _LEVELS, _NEW),
+    _gemini(r"gemini-2\.5-pro", 1_048_576, 65_536, "minimal low medium high", "always_thinks"),
+    _gemini(r"gemini-2\.5", 1_048_576, 65_536, "none low medium high"),
+    _gemini(r"gemini-(2\.0|1\.5)", 1_048_576, 8_192),
+    Family(
+        "gemma",
+        Capabilities(128_000, 8_192, documents=False, tools=False, settings=_GENERATE),
+        traits=frozenset(("uninstructed",)),
+    ),
+    _gemini("", None, None),
+)
+"""Gemini. Traits: `signed` (calls need a thought signature), `levels` (it is told a level of thinking, not a budget),
+`result_media` (results of tools hold images and documents), `always_thinks`, `unsampled` (sampling is not to be set),
+`uninstructed` (it knows no instructions)."""
+
+
+@lru_cache(maxsize=256)
+def gemini_family(model: str) -> Family:
+    """Return the family of a model of Gemini; the collection that it is in does not count."""
+    return _first(GEMINI, model.rpartition("/")[2])
 
 
 @lru_cache(maxsize=256)

@@ -33,6 +33,9 @@ Repair = Literal[
     "image_type_corrected",  # the bytes are of another type than was declared
     "instruction_appended",  # an instruction that changed on the way: said where it changed
     "instruction_degraded",  # an instruction told in a turn of the user
+    "output_as_text",  # the form of the answer, told in words
+    "output_as_tool",  # the form of the answer, as the arguments of a tool that the model must call
+    "output_schema_adapted",  # the form of the answer, as far as the service enforces it
     "order_lost",  # text after a call, which the dialect puts before it
     "part_degraded",  # a part told as text
     "prefix_broken",  # the list of tools changed, and with it the beginning of every request
@@ -41,7 +44,8 @@ Repair = Literal[
     "server_tool_degraded",  # a tool that another provider called itself, told as what can be read of it
     "setting_clamped",
     "setting_mapped",  # told as the nearest thing that the model takes
-    "strict_dropped",  # the schema of a tool is outside of what the provider can enforce
+    "signature_placeholder",  # a call whose model's signature is not there: the vendor's word for none
+    "strict_dropped",  # the schema of a tool, or of the answer, is outside of what the provider can enforce
     "thinking_suspended",  # the open tool loop was begun by a model whose reasoning cannot be shown
     "tool_aliased",  # a tool's name that the target would refuse
     "unicode_repaired",  # half a character, which is not valid in JSON

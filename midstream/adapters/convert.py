@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.adapters.changes import loss
+from midstream.adapters.base import ModelResponse
+from midstream.adapters.changes import loss, repair
 from midstream.adapters.dialect import Dialect, dialect
 from midstream.adapters.imported import Imported
 from midstream.adapters.sse import events
@@ -80,6 +81,7 @@ class Recorded:
     """A request that was read, with its answer at the end where there is one.
 
     Attributes:
+        name: Of its wire format.
         come: Its wire format.
         request: As it came.
         read: What it says.
@@ -87,6 +89,7 @@ class Recorded:
         answered: The answer is at its end.
     """
 
+    name: str
     come: Dialect
     request: Mapping[str, Any]
     read: Imported
@@ -101,10 +104,10 @@ def recorded(request: Any, *, source: str, response: Any = None) -> Recorded:
         raise ConversionError(f"the request is {type(request).__name__}, not a JSON object")
     read = come.read(request)
     if response is None:
-        return Recorded(come, request, read, read.segments, answered=False)
+        return Recorded(source, come, request, read, read.segments, answered=False)
     seq = 1 + sum(len(segment.messages) for segment in read.segments)
     answer = Segment(seq, (answered(response, come, read.model),))
-    return Recorded(come, request, read, (*read.segments, answer), answered=True)
+    return Recorded(source, come, request, read, (*read.segments, answer), answered=True)
 
 
 def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
@@ -123,12 +126,26 @@ def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
             {key: body[key] for key in body if key in found.request}, *_sorted(changes)
         )
     made = go.requested(view, read.settings)
-    kept, dropped = _rest(read, home=home)
-    return Converted({**made.body, **kept}, *_sorted([*changes, *made.changes, *dropped]))
+    kept, dropped = _rest(read, home=home, carried=_CARRIED if go.streams else "")
+    return Converted(_joined(made.body, kept), *_sorted([*changes, *made.changes, *dropped]))
+
+
+def _joined(made: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body with the fields that go along; of a field that both have, those of the kept one that it lacks."""
+    body = {**made, **kept}
+    for key in made.keys() & kept.keys():
+        if is_object(made[key]) and is_object(kept[key]):
+            body[key] = {**kept[key], **made[key]}
+    return body
 
 
 def answered(response: Any, come: Dialect, model: str) -> Message:
-    """Return what a recorded answer says, streamed or not.
+    """Return what a recorded answer says; see `read_answer`."""
+    return read_answer(response, come, model).message
+
+
+def read_answer(response: Any, come: Dialect, model: str) -> ModelResponse:
+    """Return a recorded answer, streamed or not.
 
     Raises:
         ConversionError: It is neither JSON nor a stream of events.
@@ -143,7 +160,7 @@ def answered(response: Any, come: Dialect, model: str) -> Message:
         for event in response:  # pyright: ignore[reportUnknownVariableType]  # JSON
             assembly.add(event)
         response = assembly.whole()
-    return come.parse(response, model).message
+    return come.parse(response, model)
 
 
 def _parsed(text: str) -> Any:
@@ -165,15 +182,19 @@ def _told(go: Dialect, view: View, segments: tuple[Segment, ...]) -> tuple[View,
     return view, changes
 
 
-def _rest(read: Imported, *, home: bool) -> tuple[dict[str, Any], list[Change]]:
+def _rest(read: Imported, *, home: bool, carried: str) -> tuple[dict[str, Any], list[Change]]:
     """Return the fields of the request that go along, and what is said of those that do not."""
     kept: dict[str, Any] = {}
     dropped: list[Change] = []
-    for key, value in read.rest.items():
-        if key in read.said or value is None:
+    left = {key: value for key, value in read.rest.items() if key not in read.said}
+    for key, value in {**left, **read.besides}.items():
+        if value is None:
             continue
-        if home or key == _CARRIED:
+        if home or key == carried:
             kept[key] = value
+        elif key == _CARRIED:
+            detail = f"{key}={value}: the address says whether the answer is streamed"
+            dropped.append(repair("setting_mapped", 0, detail))
         else:
             shown = encode(value).decode()
             detail = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ NAMES: Mapping[str, str] = {
     "anthropic": "midstream.adapters.anthropic.wire_format",
     "gemini": "midstream.adapters.gemini.wire_format",
 }
-"""Where each wire format is, imported only when it is asked for; not each is in every release."""
+"""Where each wire format is, imported only when it is asked for."""
 
 
 class Assembling(Protocol):
@@ -45,6 +46,11 @@ class Dialect(Protocol):
         """What is asked where nobody names a model."""
         ...
 
+    @property
+    def streams(self) -> bool:
+        """A field `stream` of a request asks for a stream; elsewhere the address does."""
+        ...
+
     def read(self, body: Mapping[str, Any]) -> Imported:
         """Return what a request says."""
         ...
@@ -68,6 +74,21 @@ class Dialect(Protocol):
     def parse(self, data: Any, model: str) -> ModelResponse:
         """Return a whole answer of the model."""
         ...
+
+
+def default_model(provider: str) -> str:
+    """Return the model that a provider is asked for where nobody names one.
+
+    Raises:
+        ConfigError: No wire format of this release is of that provider.
+    """
+    for name in NAMES:
+        with suppress(ConfigError):
+            if dialect(name).provider == provider:
+                return dialect(name).model
+    raise ConfigError(
+        f"provider {provider!r} has no usual model; name one, as in '{provider}:MODEL'"
+    )
 
 
 def dialect(name: str) -> Dialect:

@@ -168,6 +168,7 @@ def foreign() -> tuple[type[BaseException], ...]:
     for library in ("httpx", "httpx2"):  # whichever the SDK has loaded
         module = sys.modules.get(library)
         found += _classes(module, ("HTTPError", "StreamError", "InvalidURL", "CookieConflict"))
+    found += _classes(sys.modules.get("aiohttp"), ("ClientError",))  # Google's SDK may send with it
     return tuple(found)
 
 

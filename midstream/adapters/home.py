@@ -28,7 +28,7 @@ def at_home(view: View, segment: Segment, dialect: str) -> bool:
     """Tell whether the segment and all that was told before it were read from this wire format."""
     if not view.state.get("home", not len(view.tape) and not view.head):
         return False
-    if segment.system is not None or not segment.messages:
+    if segment.system is not None:
         return False
     return all(message.dialect == dialect for message in segment.messages) and all(
         tool.dialect == dialect for tool in segment.tools or ()
@@ -41,4 +41,4 @@ def give_back(telling: Returning, segment: Segment) -> tuple[ToolCall, ...]:
         telling.give_back_tools(segment.tools)
     for message in segment.messages:
         telling.give_back(message)
-    return segment.messages[-1].tool_calls
+    return segment.messages[-1].tool_calls if segment.messages else ()

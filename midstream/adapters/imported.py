@@ -41,6 +41,7 @@ class Imported:
         model: As the request names it, or empty.
         rest: The fields of the request beside the model and the conversation, as they came.
         said: Names of those fields that `settings` say wholly.
+        besides: What of fields that `settings` say in part is not said by them, by the field's name.
     """
 
     segments: tuple[Segment, ...]
@@ -48,6 +49,7 @@ class Imported:
     model: str
     rest: Mapping[str, Any]
     said: frozenset[str] = field(default_factory=frozenset[str])
+    besides: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def messages_of(body: Mapping[str, Any], key: str = "messages") -> list[dict[str, Any]]:

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from midstream.adapters.telling import vendor
 from midstream.events.payloads import Cost, Usage
 
+_SELLERS = {"gemini": "google"}
+"""What the price list calls a vendor, where that is not our name."""
+
 
 def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
     """Return what the tokens cost, or None where no price is known.
@@ -28,7 +31,7 @@ def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
                 cache_write_tokens=usage.cache_write_tokens or None,
             ),
             model,
-            provider_id=vendor(provider),
+            provider_id=_SELLERS.get(provider, vendor(provider)),
             genai_request_timestamp=datetime.fromtimestamp(at, UTC),
         )
     except (

@@ -12,6 +12,7 @@ Factory = Callable[[], Adapter]
 
 KNOWN: Mapping[str, str] = {
     "anthropic": "midstream.adapters.anthropic:AnthropicAdapter",
+    "gemini": "midstream.adapters.gemini:GeminiAdapter",
     "openai": "midstream.adapters.openai:OpenAIAdapter",
     "openai-responses": "midstream.adapters.responses:ResponsesAdapter",
 }

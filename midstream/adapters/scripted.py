@@ -66,6 +66,8 @@ class ScriptedAdapter:
 
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
+        if segment.empty:
+            return view.unchanged()
         messages, open_calls, changes = seal(view.open, segment)
         head = dict(view.head)
         if segment.system is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Literal
 
 from pydantic import JsonValue
 
 from midstream.adapters.capabilities import nearest_effort
-from midstream.adapters.changes import loss, repair
+from midstream.adapters.changes import Repair, loss, repair
+from midstream.adapters.native import NATIVE
+from midstream.adapters.output import SETTING, OutputSchema, output_schema
 from midstream.events.payloads import Change
 
 
@@ -27,7 +28,8 @@ class Wishes:
         self.changes: list[Change] = []
         self._model = model
         self._left = {name: value for name, value in settings.items() if value is not None}
-        for name in [name for name in self._left if name not in accepted]:
+        self._left.pop(NATIVE, None)  # the body sees to it
+        for name in [name for name in self._left if name not in accepted and name != SETTING]:
             self.drop(name, f"{model} does not take it")
 
     def drop(self, name: str, reason: str) -> None:
@@ -35,7 +37,7 @@ class Wishes:
         value = self._left.pop(name, None)
         self.changes.append(loss("setting_dropped", 0, f"{name}={value!r}: {reason}"))
 
-    def note(self, kind: Literal["setting_clamped", "setting_mapped"], detail: str) -> None:
+    def note(self, kind: Repair, detail: str) -> None:
         """Say that a setting was told otherwise."""
         self.changes.append(repair(kind, 0, detail))
 
@@ -79,6 +81,16 @@ class Wishes:
             return value
         self.drop(name, "it is not a text")
         return None
+
+    def output(self) -> OutputSchema | None:
+        """Take what the answer must be."""
+        value = self._left.get(SETTING)
+        found = output_schema(value)
+        if value is not None and found is None:
+            self.drop(SETTING, "it is not {name, schema, …}")
+            return None
+        self._left.pop(SETTING, None)
+        return found
 
     def effort(self, known: tuple[str, ...]) -> str | None:
         """Take the effort, as the nearest level that the model knows."""

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from midstream.adapters.changes import Loss, Repair, loss, repair
+from midstream.adapters.output import OutputSchema, tool_name
 from midstream.adapters.pictures import TOKENS, Picture, picture
 from midstream.adapters.readable import document_label, document_words, server_tool_words
 from midstream.adapters.schema import INPUT, object_schema
@@ -107,6 +108,7 @@ class Telling:
         self.changes: list[Change] = []
         self.head = view.head
         self.state = view.state
+        self.output_tool = ""  # whose arguments are the answer, in this request
         self._media = 0  # characters of images, which say nothing about their tokens
         self._images = 0
 
@@ -147,6 +149,8 @@ class Telling:
         if self.speech.names.holds(name) and name not in taken:
             return name
         stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: self.speech.names.longest - 9] or "tool"
+        if not self.speech.names.holds(stem):  # it begins with a digit, which some refuse
+            stem = f"_{stem[1:]}"
         made = (f"{stem}_{_digest(name, salt)[:8]}" for salt in count())
         alias = next(found for found in made if found not in taken and found not in declared)
         self.repair("tool_aliased", f"tool {name!r} is told as {alias!r}")
@@ -305,6 +309,13 @@ class Telling:
         if not self.empty:
             self.repair("prefix_broken", f"{len(before)} tools before, {len(tools)} from here on")
         self.set_head("tools", tools)
+
+    def ask_by_tool(self, wanted: OutputSchema) -> str:
+        """Return what the tool is called whose arguments are the answer, in this request only; says so."""
+        names = frozenset(self.state.get("declared", frozenset())) | set(self.aliases.values())
+        self.output_tool = tool_name(wanted, frozenset(names))
+        self.repair("output_as_tool", f"{wanted.name!r} is the call of {self.output_tool!r}")
+        return self.output_tool
 
     def leave_home(self, segment: Segment) -> None:
         """Note that the view is no longer what one provider took, and what its wire format said beside the parts."""

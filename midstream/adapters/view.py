@@ -7,7 +7,7 @@ of a turn is that of what it adds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -70,6 +70,10 @@ class View:
     changes: tuple[Change, ...] = ()
     digest: bytes = b""
     size: int = 0
+
+    def unchanged(self) -> View:
+        """Return the view after a segment that adds nothing."""
+        return replace(self, changes=()) if self.changes else self
 
     def grown(
         self,

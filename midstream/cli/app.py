@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from midstream.cli.app_conversations import COMMANDS
 from midstream.cli.exits import MEANINGS, carry_out
+from midstream.cli.options import By, Lease, Quiet, Reason, RunArgument, Tags
 from midstream.cli.settings import DEFAULT_DB, SETTINGS, Settings
 
 _EVERYWHERE = "--db, --json and --no-color may stand before or after the command."
@@ -23,22 +25,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-RunArgument = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="A run's id, the beginning of one, @last or @last-failed."),
-]
-By = Annotated[str, typer.Option("--by", help="Who wants it; recorded.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing of what happens in between.")
-]
-Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="May be repeated.")]
-
-Lease = Annotated[
-    float,
-    typer.Option("--lease", min=0.5, metavar="SECONDS", help="How long a dead process keeps it."),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -205,6 +191,9 @@ def migrate(
     when: Annotated[
         str, typer.Option("--when", help="next: after the call in flight; now: abandon that call.")
     ] = "next",
+    handoff: Annotated[
+        str, typer.Option("--handoff", help="brief: tell it where the run stands; or none.")
+    ] = "none",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it means.")] = False,
     by: By = "",
 ) -> None:
@@ -212,7 +201,16 @@ def migrate(
     from midstream.cli import wishes
 
     carry_out(
-        wishes.migrate(run, to=to, scope=scope, source=source, when=when, dry_run=dry_run, by=by)
+        wishes.migrate(
+            run,
+            to=to,
+            scope=scope,
+            source=source,
+            when=when,
+            handoff=handoff,
+            dry_run=dry_run,
+            by=by,
+        )
     )
 
 
@@ -308,51 +306,15 @@ def verify(
 
 
 @app.command()
-def convert(
-    request: Annotated[
-        str, typer.Argument(metavar="[REQUEST.json]", help="A request body; - is stdin.")
-    ] = "",
-    source: Annotated[
-        str,
-        typer.Option("--from", metavar="DIALECT", help="Whose it is: openai-chat, anthropic, …"),
-    ] = "",
-    target: Annotated[str, typer.Option("--to", metavar="DIALECT", help="Whose it becomes.")] = "",
-    model: Annotated[str, typer.Option("--model", help="Whom to ask, without the provider.")] = "",
-    response: Annotated[
-        str, typer.Option("--response", metavar="FILE", help="Its answer, JSON or a stream.")
-    ] = "",
-    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="[stdout]")] = "",
-    report: Annotated[
-        str, typer.Option("--report", metavar="FILE", help="What was lost or repaired, as JSON.")
-    ] = "",
-    batch: Annotated[
-        str, typer.Option("--batch", metavar="IN.jsonl", help="Many, a line for each; - is stdin.")
-    ] = "",
-) -> None:
-    """Turn a request of one provider into one of another; nothing is sent, nothing is recorded."""
-    from midstream.cli import convert as converting
-
-    if batch:
-        carry_out(converting.many(batch, out=out))
-    carry_out(
-        converting.one(
-            request,
-            source=source,
-            target=target,
-            model=model,
-            response=response,
-            out=out,
-            report=report,
-        )
-    )
-
-
-@app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about what is missing."""
     from midstream.cli import doctor as examining
 
     carry_out(examining.doctor())
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def main() -> None:

@@ -44,8 +44,8 @@ async def one(
         raise ConfigError(
             "convert needs --from DIALECT, --to DIALECT and REQUEST.json, or --batch IN.jsonl"
         )
-    body = _json(_read(request), request)
-    answer = _read(response) if response else None
+    body = _json(read_file(request), request)
+    answer = read_file(response) if response else None
     converted = convert(body, source=source, target=target, model=model or None, response=answer)
     with _writing(out) as file:
         file.write(_shown(converted.request))
@@ -67,7 +67,12 @@ async def many(lines: str, *, out: str) -> int:
     return OK
 
 
-def _read(name: str) -> bytes:
+def read_file(name: str) -> bytes:
+    """Return what a file holds; `-` is stdin.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     with _reading(name) as file:
         return file.read()
 

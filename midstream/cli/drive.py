@@ -15,10 +15,12 @@ from midstream.cli.exits import BAD, OK, report
 from midstream.cli.given import graph_of, inputs_of, tags_of
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine
-from midstream.cli.output import put, put_json, say, shown
+from midstream.cli.output import as_json, put, put_json, say, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
 from midstream.cli.tail import in_words
+from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation import conversation
 from midstream.engine.engine import Engine
 from midstream.engine.graph import Graph
 from midstream.engine.run import Run
@@ -94,6 +96,10 @@ async def resume(
             return await _outcome(run)
         if info.status == "paused" and await _held(opened, run.id):
             return await _let_go_on(run, by)
+        if info.graph == CONVERSATION:
+            after = info.seq
+            await opened.resume(run.id, next(iter(graphs), None) or conversation())
+            return await converse(run, after=after, quiet=quiet)
         if info.graph not in {graph.name for graph in graphs}:
             hint = info.tags.get(SOURCE, "MODULE:GRAPH")
             raise GraphError(
@@ -102,6 +108,38 @@ async def resume(
             )
         await _take_over(run, by, wait=wait)
         return await _finish(run, info.tags, quiet=quiet, after=info.seq)
+
+
+async def converse(run: Run, *, after: int, quiet: bool) -> int:
+    """Wait until a conversation waits for somebody, and show its answer, or what it waits for.
+
+    Args:
+        run: It is driven here.
+        after: What was recorded before is not shown.
+        quiet: Say nothing of what happens in between.
+    """
+    state = await run.parked()
+    if not quiet:
+        for line in await run.timeline(after=after):
+            say(f"{line.seq:>5}  {line.type}  {line.text}")
+    if state.over:
+        return await _outcome(run)
+    unknown = [name for name in state.open_calls if state.calls[name].status == "unknown"]
+    said = await run.messages()
+    if SETTINGS.get().as_json:
+        text = said[-1].text if said else ""
+        put_json({"run_id": run.id, "status": "waiting", "text": text, "unknown": unknown})
+    elif not unknown and said:
+        put(said[-1].text)
+    for step in unknown:
+        call = state.calls[step].request
+        say(
+            f"{call['name']}({as_json(call.get('arguments', {}))}) has no result; say what it returned with "
+            f"`{command('settle', run.id, step, '--result', 'JSON')}`, then `{command('resume', run.id)}`"
+        )
+    if not unknown:
+        say(f"go on with `{command('say', run.id, 'TEXT')}`")
+    return OK
 
 
 async def _take_over(run: Run, by: str, *, wait: bool) -> None:

@@ -13,6 +13,8 @@ from midstream.cli.output import data_console, printable, put_json, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
+from midstream.engine.continuing import parked
+from midstream.engine.conversation import NAME as CONVERSATION
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -124,6 +126,9 @@ def next_command(summary: Summary, now: float) -> str:
         return command("tail", run_id)
     if status == "running" and summary.driven(now):
         return command("tail", run_id, "-f")
+    if summary.state.graph == CONVERSATION:
+        waits = parked(summary.state)
+        return command("say", run_id, "TEXT") if waits else command("resume", run_id)
     source = summary.state.tags.get(SOURCE, "MODULE:GRAPH")
     return command("resume", run_id, "--graph", source)
 

@@ -13,24 +13,42 @@ from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
-from midstream.engine.migrate import MigrationPlan, When
+from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.migrate import Handoff, MigrationPlan, When
 from midstream.errors import ConfigError, MigrationError, ToolError
 from midstream.events.store import RunInfo
 
 
 async def migrate(
-    wanted: str, *, to: str, scope: str, source: str, when: str, dry_run: bool, by: str
+    wanted: str,
+    *,
+    to: str,
+    scope: str,
+    source: str,
+    when: str,
+    dry_run: bool,
+    by: str,
+    handoff: str = "none",
 ) -> int:
     """Move a run to another model, or only say what that means; see `Run.migrate`."""
     log_to_stderr()
     known: dict[str, When] = {name: name for name in get_args(When)}
     if when not in known:
         raise ConfigError(f"--when {when!r} is neither of {', '.join(known)}")
+    ways: dict[str, Handoff] = {name: name for name in get_args(Handoff)}
+    if handoff not in ways:
+        raise ConfigError(f"--handoff {handoff!r} is neither of {', '.join(ways)}")
     async with engine() as opened:
         info = await find_run(opened.store, wanted)
         run = opened.run(info.run_id)
         plan = await run.migrate(
-            to, scope=scope, source=source, when=known[when], dry_run=True, by=by
+            to,
+            scope=scope,
+            source=source,
+            when=known[when],
+            handoff=ways[handoff],
+            dry_run=True,
+            by=by,
         )
         if info.status not in ("running", "paused"):
             raise MigrationError(run.id, to, f"it has ended ({info.status})")
@@ -39,7 +57,7 @@ async def migrate(
         _print_plan(plan, applied=not dry_run)
         if not dry_run:
             _say_who_drives(info)
-        return OK if plan.fits else BAD
+        return OK if plan.fits or plan.cuts else BAD
 
 
 def _print_plan(plan: MigrationPlan, *, applied: bool) -> None:
@@ -87,9 +105,8 @@ def plan_lines(plan: MigrationPlan) -> list[str]:
 def _say_who_drives(info: RunInfo) -> None:
     if info.holder is None or info.until <= time.time():
         graph = info.tags.get(SOURCE, "MODULE:GRAPH")
-        say(
-            f"nobody drives it now; go on with `{command('resume', info.run_id, '--graph', graph)}`"
-        )
+        code = () if info.graph == CONVERSATION else ("--graph", graph)
+        say(f"nobody drives it now; go on with `{command('resume', info.run_id, *code)}`")
 
 
 async def cancel(wanted: str, *, reason: str, by: str) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from midstream.events.agent_facts import MemoryRead
 from midstream.events.content import Message, Text, user
-from midstream.events.experience_facts import MemoryRead
 from midstream.projections.run_state import RunState
 
 

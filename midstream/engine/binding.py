@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import suppress
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic import ValidationError
 
-from midstream.engine.graph import Node, Parameter
+from midstream.engine.node import ITEMS, Asked, Node
+from midstream.engine.signature import Parameter, adapter_of
 from midstream.errors import NodeError
+from midstream.events.ids import map_of
 from midstream.events.values import own
+from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import Activation, RunState
 
+_NO_MORE: list[Any] = []
 _PLAIN = (str, int, bool, dict, list)
-_ADAPTERS: dict[Any, TypeAdapter[Any] | None] = {}
-_ADAPTERS_LIMIT = 4096
 
 
-def bind(node: Node, state: RunState, activation: Activation, context: Any) -> dict[str, Any]:
+class LeftOutError(Exception):
+    """An output is needed that a snapshot left out; never seen outside the engine."""
+
+
+def bind(
+    node: Node, state: RunState, activation: Activation, context: Any
+) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of an activation.
 
     Args:
@@ -29,28 +36,234 @@ def bind(node: Node, state: RunState, activation: Activation, context: Any) -> d
         context: What a parameter of type `Context` receives.
 
     Raises:
-        NodeError: A value does not fit its annotation.
+        NodeError: A value is missing or does not fit its annotation.
+        LeftOutError: A value has to be read from the log.
     """
-    arguments: dict[str, Any] = {}
+    named: dict[str, Any] = {}
+    if node.simple and activation.args is None:
+        for parameter in node.parameters:
+            if parameter.source:
+                _bind_one(node, state, activation, parameter, named)
+            else:
+                named[parameter.name] = context
+        return _NO_MORE, named
+    if node.over is not None:
+        return [], _bind_item(node, state, activation, context)
+    given = node.args if activation.args is None else {**node.args, **activation.args}
+    spread = node.inputs is not None and not activation.args
     for parameter in node.parameters:
         if not parameter.source:
-            arguments[parameter.name] = context
-            continue
-        origin = activation.inputs.get(parameter.name)
-        if origin is not None:
-            value = state.activations[origin].output
+            named[parameter.name] = context
+        elif given and parameter.name in given:
+            named[parameter.name] = checked(given[parameter.name], parameter, node.name)
+        elif parameter.name[0] != "*" and (not spread or parameter.named):
+            _bind_one(node, state, activation, parameter, named)
+    if not spread:
+        return [], named
+    return _spread(node, state, activation, named)
+
+
+def _bind_one(
+    node: Node, state: RunState, activation: Activation, parameter: Parameter, named: dict[str, Any]
+) -> None:
+    origin = activation.inputs.get(parameter.name)
+    if origin is not None:
+        value = output_for(state, origin, node.name)
+    elif parameter.source in state.inputs:
+        value = state.inputs[parameter.source]
+    elif parameter.default is not inspect.Parameter.empty:
+        return
+    else:
+        raise _missing(node, state, parameter)
+    named[parameter.name] = checked(value, parameter, node.name)
+
+
+def _bind_item(node: Node, state: RunState, activation: Activation, context: Any) -> dict[str, Any]:
+    """Bind an activation of a map: the item to the first parameter, the others as those of the map."""
+    parent = state.activations[map_of(activation.address)]
+    given = node.args if parent.args is None else {**node.args, **parent.args}
+    named: dict[str, Any] = {}
+    first = node.free[0]
+    for parameter in node.parameters:
+        if not parameter.source:
+            named[parameter.name] = context
+        elif parameter is first:
+            named[parameter.name] = checked(
+                _item(node, state, activation, parent), parameter, node.name
+            )
+        elif parameter.name in given:
+            named[parameter.name] = checked(given[parameter.name], parameter, node.name)
+        else:
+            _bind_one(node, state, parent, parameter, named)
+    return named
+
+
+def _item(node: Node, state: RunState, activation: Activation, parent: Activation) -> Any:
+    """Return the item of a map's activation, without looking at the others."""
+    over = node.over
+    assert over is not None
+    if activation.args is not None or over.items is not None:
+        return None if activation.args is None else activation.args["item"]
+    if parent.args is not None and over.source in parent.args:
+        return parent.args[over.source][activation.index]
+    origin = parent.inputs.get(ITEMS)
+    items = state.inputs[over.source] if origin is None else output_for(state, origin, node.name)
+    return items[activation.index]
+
+
+def _missing(node: Node, state: RunState, parameter: Parameter) -> NodeError:
+    what = (
+        f"the output of {parameter.source!r}, which has none"
+        if parameter.source in state.topology.nodes
+        else f"input {parameter.source!r}, which the run was not given"
+    )
+    return NodeError(f"node {node.name!r} needs {what}", node=node.name, kind="missing_input")
+
+
+def output_for(state: RunState, origin: str, taker: str) -> Any:
+    """Return what an activation gave to a node that takes it: all of its output, or its share.
+
+    Raises:
+        NodeError: There is no share for it.
+        LeftOutError: It has to be read from the log.
+    """
+    made = state.activations[origin]
+    value = made.output
+    if value is LEFT_OUT:
+        raise LeftOutError
+    if not state.topology.nodes[made.node].distributes:
+        return value
+    place = state.topology.place(made.node, taker)
+    if place >= len(value):
+        raise NodeError(
+            f"node {taker!r} is successor {place + 1} of {made.node!r}, which gave {len(value)} items",
+            node=taker,
+            kind="missing_input",
+        )
+    return value[place]
+
+
+def _spread(
+    node: Node, state: RunState, activation: Activation, named: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Fill the free parameters with the outputs of what the node waited for, as its `inputs` says."""
+    outputs = [output_for(state, origin, node.name) for origin in activation.sources]
+    match node.inputs:
+        case "merge":
+            values: list[Any] = [outputs]
+        case "unpack":
+            if len(outputs) != 1 or not isinstance(outputs[0], (list, dict)):
+                raise _unfit(node, f"one list or dict to unpack, not {outputs!r:.200}")
+            if isinstance(outputs[0], dict):
+                return _by_name(node, cast("dict[str, Any]", outputs[0]), named)
+            values = cast("list[Any]", outputs[0])
+        case "each":
+            values = outputs
+        case _:
+            values = []
+    return _by_place(node, values, named)
+
+
+def _by_place(
+    node: Node, values: list[Any], named: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    free = [p for p in node.free if p.name[0] != "*" and not p.named]
+    takes_more = any(p.source == "*" for p in node.free)
+    lacking = [p for p in free[len(values) :] if p.required]
+    if (len(values) > len(free) and not takes_more) or lacking:
+        raise _unfit(
+            node,
+            f"{len(free)} values for {', '.join(p.name for p in free) or 'nothing'}, not {len(values)}",
+        )
+    if not takes_more:
+        for parameter, value in zip(free, values, strict=False):
+            named[parameter.name] = checked(value, parameter, node.name)
+        return [], named
+    # What comes before `*rest` in the signature has to be given by place as well.
+    first: list[Any] = []
+    left = iter(values)
+    for parameter in node.parameters:
+        if parameter.source == "*":
+            break
+        if parameter.name in named:
+            first.append(named.pop(parameter.name))
+        else:
+            first.append(checked(next(left, parameter.default), parameter, node.name))
+    return [*first, *(own(value) for value in left)], named
+
+
+def _by_name(
+    node: Node, values: Mapping[str, Any], named: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    free = {p.name: p for p in node.free if p.name[0] != "*"}
+    takes_more = any(p.source == "**" for p in node.free)
+    extra = [name for name in values if name not in free]
+    lacking = [name for name, p in free.items() if p.required and name not in values]
+    if lacking or (extra and not takes_more):
+        what = f"{lacking[0]!r}" if lacking else f"no {extra[0]!r}"
+        raise _unfit(
+            node, f"{what} in the dict it unpacks, which has {', '.join(values) or 'nothing'}"
+        )
+    for name, value in values.items():
+        parameter = free.get(name)
+        named[name] = own(value) if parameter is None else checked(value, parameter, node.name)
+    return [], named
+
+
+def _unfit(node: Node, wants: str) -> NodeError:
+    return NodeError(f"node {node.name!r} wants {wants}", node=node.name, kind="bad_value")
+
+
+def ask(asked: Asked, state: RunState, inputs: Mapping[str, str], node: str) -> Any:
+    """Call a function beside a node's own with what its parameters name.
+
+    Args:
+        asked: The function.
+        state: The run.
+        inputs: For parameters that take a node's output, the activation it comes from.
+        node: The node it belongs to.
+
+    Raises:
+        NodeError: A value is missing or does not fit.
+    """
+    values: dict[str, Any] = {}
+    for parameter in asked.parameters:
+        made = state.latest.get(parameter.source)
+        origin = inputs.get(parameter.name) or (made.address if made is not None else None)
+        if origin is not None and state.activations[origin].status == "completed":
+            value = output_for(state, origin, node)
         elif parameter.source in state.inputs:
             value = state.inputs[parameter.source]
-        elif parameter.default is not inspect.Parameter.empty:
-            continue
-        else:
+        elif parameter.required:
             raise NodeError(
-                f"node {node.name!r} needs input {parameter.source!r}, which the run was not given",
-                node=node.name,
+                f"{parameter.source!r} has no value for {asked.name or 'a function'} of node {node!r}",
+                node=node,
                 kind="missing_input",
             )
-        arguments[parameter.name] = checked(value, parameter, node.name)
-    return arguments
+        else:
+            continue
+        values[parameter.name] = checked(value, parameter, node)
+    return asked.function(**values)
+
+
+def items_of(node: Node, state: RunState, activation: Activation) -> Any:
+    """Return what a map is made over: its items, or what gives them one by one.
+
+    Raises:
+        NodeError: There is no such value.
+    """
+    over = node.over
+    assert over is not None
+    if over.items is not None:
+        origins = {name.partition(".")[2]: origin for name, origin in activation.inputs.items()}
+        return ask(over.items, state, origins, node.name)
+    if activation.args is not None and over.source in activation.args:
+        return own(activation.args[over.source])
+    bound: dict[str, Any] = {}
+    _bind_one(
+        node, state, activation, Parameter(ITEMS, over.source, Any, inspect.Parameter.empty), bound
+    )
+    return bound[ITEMS]
 
 
 def checked(value: Any, parameter: Parameter, node: str) -> Any:
@@ -62,8 +275,8 @@ def checked(value: Any, parameter: Parameter, node: str) -> Any:
     annotation = parameter.annotation
     if annotation is Any or (annotation is type(value) and annotation in _PLAIN):
         return own(value)
-    adapter = _adapter(annotation)
-    if adapter is None:
+    adapter = adapter_of(annotation)
+    if adapter is None:  # a type that pydantic knows nothing about: the value is passed as it is
         return own(value)
     try:
         return adapter.validate_python(own(value))
@@ -76,19 +289,3 @@ def checked(value: Any, parameter: Parameter, node: str) -> Any:
             node=node,
             kind="bad_value",
         ) from error
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    try:
-        return _ADAPTERS[annotation]
-    except (KeyError, TypeError):
-        pass
-    try:
-        made: TypeAdapter[Any] | None = TypeAdapter(annotation)
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
-        made = None  # a type that pydantic knows nothing about: the value is passed as it is
-    if len(_ADAPTERS) >= _ADAPTERS_LIMIT:
-        _ADAPTERS.clear()
-    with suppress(TypeError):  # an annotation that cannot be a key is looked at each time
-        _ADAPTERS[annotation] = made
-    return made

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from midstream.engine.claims import Claims
 from midstream.engine.clock import Clock
+from midstream.engine.parking import Branches, Rest
 from midstream.engine.recorder import Recorder
 from midstream.events.ids import Address
 from midstream.projections.run_state import Call, RunState
@@ -54,6 +55,7 @@ class Desk:
         clock: Tells the time.
         changed: Is notified when somebody else's events were folded.
         always_replay: Tear the activation down after each outcome.
+        rest: Is told when a branch of the activation begins to wait.
     """
 
     def __init__(
@@ -64,14 +66,21 @@ class Desk:
         changed: Signal,
         *,
         always_replay: bool,
+        rest: Rest | None = None,
     ) -> None:
         self.recorder = recorder
         self.activation = activation
         self.clock = clock
         self.claims = Claims(activation)
+        self.branches = Branches(self.claims)
         self._changed = changed
+        self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.touched: Callable[[], None] = _nothing
+        """Called at each sign of life of the activation."""
+        self.context: Any = None
+        """The `Context` that stands at this desk."""
         self.torn = False
         """Always-replay mode has torn the execution down, whatever its code made of that."""
 
@@ -101,13 +110,31 @@ class Desk:
                 waiting.cancel()
             await asyncio.wait(waits)
 
+    async def wait(self, moment: float | None, *, unless: Callable[[], bool] | None) -> None:
+        """Wait for a person, or for a moment in seconds since 1970; the run may be parked meanwhile.
+
+        Args:
+            moment: Until then at the longest; None for ever.
+            unless: What others append ends the wait by making this true; None where nothing does.
+        """
+        with self.branches.waiting(moment):
+            if self._rest is not None:
+                self._rest.begun()
+            if unless is None:
+                await self.clock.sleep_until(moment or 0.0)
+            elif moment is None:
+                await self.until(unless)
+            else:
+                await self.sleep_until(moment, unless=unless)
+
     async def gate(self) -> None:
         """Wait while the run is paused."""
         if self.state.status == "paused":
-            await self.until(lambda: self.state.status != "paused")
+            await self.wait(None, unless=lambda: self.state.status != "paused")
 
     async def intent(self) -> None:
         """Wait until everything recorded so far is durable: only then may an effect begin."""
+        self.touched()
         await self.recorder.durable()
 
     async def effect(self, effect: Awaitable[T]) -> T:
@@ -120,6 +147,7 @@ class Desk:
 
     async def recorded(self) -> None:
         """Let an outcome be known; in always-replay mode, go through the log for it."""
+        self.touched()
         if self._always_replay and self._flying == 0:
             await self.recorder.durable()
             await self.recorder.settle()
@@ -127,17 +155,25 @@ class Desk:
                 self.torn = True
                 raise Restart
 
-    def again(self, call: Call) -> bool:
+    def again(self, call: Call, *, told: bool = False) -> bool:
         """Say whether a failed call is made again: it failed in an earlier attempt of this activation.
 
         An unsafe tool is not called again without being asked for, and no tool whose failure a model was told of.
+
+        Args:
+            call: The record.
+            told: A model was told of its failure.
         """
         if call.seq > self.state.activations[self.activation].since:
             return False
         request = call.request
         return call.kind == "model" or (
-            request.get("effect", "unsafe") != "unsafe" and not request.get("call_id")
+            call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def shown(error: BaseException) -> str:

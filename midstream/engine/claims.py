@@ -51,6 +51,10 @@ class Claims:
         self._lanes[asyncio.current_task()] = ""
         on_own_branch()
 
+    def close(self) -> None:
+        """Refuse whatever is still asked for: nobody waits for the activation any more."""
+        self._over = True
+
     def lane(self) -> str:
         """Return the parallel branch that is running: empty for the activation's own task, else as in `2.1`."""
         if self._over:  # a branch that outlived its activation: nothing of it may happen any more
@@ -65,6 +69,10 @@ class Claims:
         self._lanes[task] = lane
         _LANE.set(lane)
         return lane
+
+    def live(self) -> dict[asyncio.Task[Any], str]:
+        """Return the branches that have not ended, by their tasks."""
+        return {task: lane for task, lane in self._lanes.items() if task and not task.done()}
 
     async def end(self) -> bool:
         """End the branches that were begun and not waited for, refuse what comes of later ones, and say if there were any.

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
 
+from midstream.adapters.output import SETTING
+from midstream.engine.agent_context import AgentContext
 from midstream.engine.calls import Desk
 from midstream.engine.claims import digest_of
-from midstream.engine.model_calls import DEADLINE, Models, Question, Reply
+from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.conversing import Conversing
+from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
+from midstream.engine.node import NodeOptions
+from midstream.engine.people_context import PeopleContext
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.steering import Steering
+from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
 from midstream.errors import ConfigError
@@ -21,8 +29,10 @@ from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Effect, NoteAdded, TimerFired, TimerSet, ValueRecorded
 from midstream.events.values import plain
 
+Value = TypeVar("Value")
 
-class Context:
+
+class Context(Conversing, PeopleContext, AgentContext):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
@@ -34,32 +44,92 @@ class Context:
         attempt: Which attempt of it, from 1.
     """
 
-    def __init__(self, desk: Desk, models: Models, *, attempt: int, model: str) -> None:
-        self._desk = desk
-        self._models = models
-        self._model = model
+    def __init__(
+        self, desk: Desk, models: Models, steering: Steering, *, attempt: int, model: str
+    ) -> None:
+        super().__init__(desk, models, model)
+        self._steering = steering
+        desk.context = self
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt
 
+    @overload
     async def llm(
         self,
         prompt: str | Message | Sequence[Message],
         *,
+        output: type[Value],
         model: str = "",
         system: str | None = None,
-        tools: Sequence[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         thread: str | None = "",
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
         experience: bool | str | None = None,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> TypedReply[Value]: ...
+
+    @overload
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: None = None,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> Reply: ...
+
+    @overload
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: Any,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
+        context: ContextOption | None = None,
+        **settings: JsonValue,
+    ) -> TypedReply[Any]: ...
+
+    async def llm(
+        self,
+        prompt: str | Message | Sequence[Message],
+        *,
+        output: Any = None,
+        model: str = "",
+        system: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        thread: str | None = "",
+        max_turns: int = 10,
+        timeout: float = DEADLINE,
+        retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
+        context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> Reply:
         """Ask a model; where it calls tools, call them and ask on until it answers.
 
         Args:
             prompt: What is said.
+            output: What the answer must be: a pydantic model, a dataclass, a TypedDict or any other type that pydantic
+                knows. The reply has it as `output`. A model that answers otherwise is told what is wrong, once.
             model: `provider:model`; empty for the node's, the run's or the engine's. A migration overrides it.
             system: The instruction; None for the one in force in this conversation.
             tools: What the model may call. Parallel calls run in parallel.
@@ -70,11 +140,15 @@ class Context:
             retry: How often a turn is tried.
             experience: Tell the model what earlier runs taught, looked up by what is said, or by these words; None for
                 what the engine does by default.
+            context: What is done where the conversation is too long for the model: `fail`, `trim`, `summarise`, or a
+                `ContextPolicy`. None for what the run says.
             **settings: `temperature`, `max_tokens` and so on; see `midstream.adapters.base.Settings`.
 
         Raises:
             AdapterError: The provider refused or failed for good.
+            ContextWindowError: The conversation is too long, and nothing is to be done about it.
             LimitError: The model still calls tools after `max_turns`.
+            OutputError: The answer is not of the form that was asked for.
             NotRecordableError: The prompt or a setting is not JSON.
         """
         messages = _messages(prompt)
@@ -88,6 +162,9 @@ class Context:
                 f"step {self.step}: two tools are named {twice[0]!r}; give one another name"
             )
         recorded = {name: plain(value, f"setting {name!r}") for name, value in settings.items()}
+        wanted = None if output is None else output_of(output)
+        if wanted is not None:
+            recorded[SETTING] = wanted.setting
         question = Question(
             messages,
             model or self._model,
@@ -98,7 +175,9 @@ class Context:
             max_turns,
             timeout,
             retry,
-            experience,
+            wanted,
+            context_policy(context),
+            experience=experience,
         )
         return await self._models.ask(self._desk, question)
 
@@ -151,6 +230,81 @@ class Context:
         )
         return await self.tool(made, **arguments)
 
+    def goto(self, node: str | Callable[..., Any], /, **args: Any) -> None:
+        """Send control to a node instead of to this node's ordinary successors, when this activation completes.
+
+        It runs next, whatever it waits for, with these arguments; other parameters take what there is of the nodes and
+        inputs they are named after. Several calls start several activations, also of one node.
+
+        Args:
+            node: The node, by name or function.
+            **args: Values for its parameters.
+
+        Raises:
+            TopologyError: There is no such node, or a parameter is unknown or would have no value.
+            NotRecordableError: An argument is not JSON.
+        """
+        self._steering.goto(node, args)
+
+    def trigger(self, node: str | Callable[..., Any], /, **args: Any) -> None:
+        """Start a node in addition to this node's ordinary successors, when this activation completes; see `goto`."""
+        self._steering.trigger(node, args)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """What this node keeps between its activations in this run: JSON data, recorded when this one completes."""
+        return self._steering.local
+
+    def add_node(
+        self, name: str, function: str | Callable[..., Any], **options: Unpack[NodeOptions]
+    ) -> None:
+        """Add a node to this run, when this activation completes.
+
+        Args:
+            name: Its name, new in this run.
+            function: A function that the graph registers, by name or itself: the run may be resumed in another process.
+            **options: As for `Graph.add_node`; `args` are its constant arguments, `when` is a registered function.
+
+        Raises:
+            TopologyError: It cannot be added; nothing was changed.
+            GraphError: An option is wrong, or the function is not registered.
+        """
+        code = function if isinstance(function, str) else self._steering.registered(function)
+        self._steering.changes.add_node(name, code, options)
+
+    def remove_node(self, name: str) -> None:
+        """Take a node that has not begun out of this run, when this activation completes.
+
+        Raises:
+            TopologyError: There is no such node, it runs or has run, another one takes its output, or no output is left.
+        """
+        self._steering.changes.remove_node(name)
+
+    def add_edge(self, source: str, target: str, *, to: str = "") -> None:
+        """Have a node that has not begun wait for another one, when this activation completes.
+
+        Args:
+            source: The node that is waited for.
+            target: The node that waits.
+            to: The parameter that takes the output; empty for order alone.
+
+        Raises:
+            TopologyError: There is no such node or parameter, the target has begun, or it would close a cycle.
+        """
+        self._steering.changes.add_edge(source, target, to)
+
+    def remove_edge(self, source: str, target: str) -> None:
+        """Have a node that has not begun no longer wait for another one, when this activation completes.
+
+        Raises:
+            TopologyError: There is no such edge, it carries a value, or the target has begun.
+        """
+        self._steering.changes.remove_edge(source, target)
+
+    def heartbeat(self) -> None:
+        """Give a sign of life, for a node with `idle_timeout`; whatever is recorded is one by itself."""
+        self._desk.touched()
+
     async def sleep(self, seconds: float) -> None:
         """Wait; the time that has passed while no process was running counts."""
         desk = self._desk
@@ -162,7 +316,7 @@ class Context:
         if call is None:
             desk.recorder.add(TimerSet(until=desk.clock.now() + seconds, lane=lane), address)
             call = desk.state.calls[address]
-        await desk.effect(desk.clock.sleep_until(call.request["until"]))
+        await desk.effect(desk.wait(call.request["until"], unless=None))
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
 

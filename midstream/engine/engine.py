@@ -10,18 +10,30 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from midstream.adapters.base import Adapter
+from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
+from midstream.engine.agent import Agent
+from midstream.engine.agent_engine import AgentEngine
+from midstream.engine.agent_runs import Casts
+from midstream.engine.answers import OpenQuestion, open_questions
 from midstream.engine.clock import Clock
+from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
+from midstream.engine.conversation import DIALECT, TALK, conversation, facts
+from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.experience.advisor import LessonAdvisor
 from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
 from midstream.engine.experience.library import Experience
-from midstream.engine.experience.memory import Memory
-from midstream.engine.experience.ranking import Limits
+from midstream.engine.experience.ranking import AdviceLimits
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
+from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
+from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
 from midstream.engine.run import Run
+from midstream.engine.toolbox import Toolbox
+from midstream.engine.tools import Tool
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -33,18 +45,20 @@ from midstream.errors import (
 from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
-from midstream.events.payloads import Cost, RunCreated, Usage
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery
+from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
+from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
 
-class Engine:
+class Engine(AgentEngine):
     """Starts, drives and resumes runs over one store; an asynchronous context manager.
 
     Args:
         store: Where the runs are, or how to open it; an engine closes what it opened.
         graphs: The code of graphs whose runs may be resumed here.
+        agents: Kinds of agents by name, so that runs of them may be resumed here.
+        tools: Tools of agents that were begun elsewhere without such a name.
         adapters: Adapters by provider, in place of the ones that are made from the environment.
         models: Scripted answers by model's name; with any, no provider is ever called.
         model: The model of runs that name none, as `provider:model`.
@@ -53,8 +67,11 @@ class Engine:
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
         experience: Tell model calls what earlier runs taught, unless they say otherwise.
-        limits: How much a call is told of it.
+        advice: How much a call is told of it.
         embedder: Compares lessons by meaning; by default, by trigrams of letters.
+        park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
+            no state in memory then, and is read again when something happens to it.
+        context: What is done where a conversation is too long for its model; see `ContextPolicy`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -64,6 +81,8 @@ class Engine:
         store: EventStore | Callable[[], Awaitable[EventStore]],
         *,
         graphs: Iterable[Graph] = (),
+        agents: Iterable[Agent] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
         adapters: Mapping[str, Adapter] | None = None,
         models: Mapping[str, Script] | None = None,
         model: str = "",
@@ -72,23 +91,28 @@ class Engine:
         clock: Clock | None = None,
         pricing: Pricing | None = None,
         experience: bool = False,
-        limits: Limits | None = None,
+        advice: AdviceLimits | None = None,
         embedder: Embedder | None = None,
+        park_after: float = PARK_AFTER,
+        context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
             raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
         self._given = store
         self._graphs = tuple(graphs)
+        self._casts = Casts(agents, Toolbox(tools, name="the engine's tools"))
         self._providers = Providers(adapters, scripts=models)
         self._model = model
         self._lease = lease
         self._recover = recover
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
+        self._park_after = park_after
+        self._context = context_policy(context)
         self._always_replay = always_replay
         self._always_advise = experience
-        self._limits = limits or Limits()
+        self._advice = advice or AdviceLimits()
         self._embedder = embedder or Trigrams()
         self._ledgers: Ledgers | None = None
         self._opened: EventStore | None = None
@@ -138,11 +162,13 @@ class Engine:
             self._clock,
             model=self._model,
             lease=self._lease,
+            park_after=self._park_after,
             always_replay=self._always_replay,
         )
         self._ledgers = Ledgers(self._host, self._embedder)
-        self._host.advisor = Memory(self._ledgers, self._limits, always=self._always_advise)
+        self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
         try:
+            self._know(self._host)
             for graph in self._graphs:
                 self._host.register(graph)
             await self._host.open(scan=self._recover)
@@ -178,7 +204,7 @@ class Engine:
         """What runs have taught; only while the engine is open."""
         host = self._here()
         assert self._ledgers is not None  # made with the host
-        return Experience(host, self._ledgers, self._limits)
+        return Experience(host, self._ledgers, self._advice)
 
     def _here(self) -> Host:
         if self._host is None:
@@ -195,7 +221,9 @@ class Engine:
         run_id: str | None = None,
         model: str = "",
         tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
         inputs: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -205,7 +233,9 @@ class Engine:
             run_id: Its id; the same id with the same graph and inputs is the same run. None makes a UUIDv7.
             model: The model of its calls that name none.
             tags: For finding it again.
+            context: What is done where a conversation is too long for its model; None for what the graph says, or the engine.
             inputs: Inputs by name, for those whose names are options here.
+            limits: What it may not exceed; None takes the graph's.
             **named: Inputs by name.
 
         Raises:
@@ -213,15 +243,37 @@ class Engine:
             NotRecordableError: An input is not JSON; nothing was recorded.
             RunExistsError: The id is taken by another run.
         """
-        host = self._here()
-        payload = self._created(host, graph, model, tags or {}, {**(inputs or {}), **named})
-        chosen = RunId(run_id) if run_id is not None else new_run_id()
-        if not RUN_ID.fullmatch(chosen):
-            raise ConfigError(
-                f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
-            )
+        given = {**(inputs or {}), **named}
+        return await self._start(
+            self._here(),
+            graph,
+            run_id=run_id,
+            model=model,
+            tags=tags,
+            context=context,
+            limits=limits,
+            inputs=given,
+        )
+
+    async def _start(
+        self,
+        host: Host,
+        graph: Graph,
+        *,
+        inputs: Mapping[str, Any],
+        run_id: str | None = None,
+        model: str = "",
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+        limits: Limits | None = None,
+    ) -> Run:
+        policy = context_policy(context) or context_policy(graph.context) or self._context
+        bounds = (limits or graph.limits).data()
+        prepared = {"definition": graph.prepared}
+        payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
+        chosen = _chosen(run_id)
         host.register(graph)
-        draft = host.draft(payload, actor="engine")
+        draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
@@ -232,6 +284,64 @@ class Engine:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
 
+    async def import_conversation(
+        self,
+        request: Mapping[str, Any],
+        *,
+        source: str,
+        response: Any = None,
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        context: ContextOption | None = None,
+    ) -> Run:
+        """Make a run of a recorded conversation, so that it can be looked at, moved to another model, and continued.
+
+        Nobody drives it yet: `await run.resume()` goes on where the recording ends, `run.say` says more. Its graph is
+        `midstream.conversation()`, which takes the code of its tools; give that to the engine, or nothing for none.
+
+        Args:
+            request: A provider's request body.
+            source: Its wire format, see `midstream.convert`.
+            response: The answer to it; see `midstream.convert`.
+            run_id: The run's id; None makes a UUIDv7.
+            tags: For finding it again.
+            context: See `start`.
+
+        Raises:
+            ConversionError: The request or the answer is not what its wire format says; nothing was recorded.
+            RunExistsError: The id is taken.
+        """
+        host = self._here()
+        found = recorded(request, source=source)
+        model = f"{found.come.provider}:{found.read.model or found.come.model}"
+        answer = None if response is None else read_answer(response, found.come, found.read.model)
+        price: Cost | None = None
+        if answer is not None:
+            asked = found.read.model or found.come.model
+            price = host.pricing(found.come.provider, asked, answer.usage, host.clock.now())
+        graph = host.graphs.get(CONVERSATION) or conversation()
+        marks = {DIALECT: source, **(tags or {})}
+        policy = context_policy(context) or self._context
+        payload = self._created(host, graph, model, marks, {}, policy, graph.limits.data())
+        chosen = _chosen(run_id)
+        drafts = [
+            host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),
+            host.draft(NodeScheduled(), f"{TALK}#1", actor="engine"),
+            *(
+                host.draft(fact, at, actor="engine")
+                for fact, at in facts(found, model, answer, price)
+            ),
+        ]
+        host.register(graph)
+        try:
+            await append_patiently(
+                host.store, chosen, drafts, expected=0, epoch=1, holder=host.name
+            )
+        except ConcurrencyError as error:
+            raise RunExistsError(chosen, "other events") from error
+        await host.store.release(chosen, epoch=1)
+        return Run(host, chosen)
+
     def _created(
         self,
         host: Host,
@@ -239,18 +349,21 @@ class Engine:
         model: str,
         tags: Mapping[str, str],
         inputs: Mapping[str, Any],
+        policy: ContextPolicy | None,
+        limits: Mapping[str, float],
     ) -> RunCreated:
-        definition = graph.definition
         graph.check_inputs(inputs)
         return RunCreated(
             graph=graph.name,
-            definition=definition,
+            definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`
             graph_digest=graph.digest,
             code=graph.version,
             inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
             model=model or host.model,
             tags=dict(tags),
             id=uuid.uuid4().hex,
+            limits=limits,
+            context={} if policy is None else policy.data(),
         )
 
     async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:
@@ -314,9 +427,31 @@ class Engine:
         )
         return await self._here().store.runs(query)
 
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return every question that waits for an answer, in all runs that have not ended."""
+        host = self._here()
+        found: list[OpenQuestion] = []
+        for info in await host.store.runs(RunQuery(status=OPEN)):
+            found += open_questions(info.run_id, await host.load(info.run_id))
+        return tuple(found)
+
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""
         return await verify(self._here().store, RunId(run_id), anchor=anchor)
+
+
+def _chosen(run_id: str | None) -> RunId:
+    """Return the id of a new run.
+
+    Raises:
+        ConfigError: It is not one.
+    """
+    chosen = RunId(run_id) if run_id is not None else new_run_id()
+    if not RUN_ID.fullmatch(chosen):
+        raise ConfigError(
+            f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
+        )
+    return chosen
 
 
 def _list_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:

@@ -1,102 +1,67 @@
 """Graphs: nodes, and what each waits for, read off the names of their parameters.
 
 A parameter named like a node takes that node's output; one named like an input takes the input; a `Context` is handed in.
-`after=` adds order without data, `Annotated[T, From("node")]` helps where the names differ.
+`after=` adds order without data, `Annotated[T, From("node")]` helps where the names differ. The decorators are short for
+the verbs `add_node`, `add_edge`, `remove_node` and `remove_edge`, which a running node has too; see `Context`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar, get_args, get_origin, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.context_policy import ContextOption
+from midstream.engine.limits import Limits
+from midstream.engine.node import (
+    Asked,
+    Node,
+    NodeOptions,
+    Over,
+    asked,
+    check_types,
+    cycle,
+    failure_policy,
+    make_node,
+    node_data,
+)
 from midstream.engine.retry import NEVER, Retry
-from midstream.engine.signature import annotations_of, is_async
+from midstream.engine.signature import From, Parameter, name_of
 from midstream.errors import GraphError
+from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
+from midstream.events.values import plain
+
+__all__ = ["From", "Graph", "Node", "Parameter"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-CONTEXT = "Context"
-
-
-@dataclass(frozen=True, slots=True)
-class From:
-    """The node a parameter takes its value from, where the names differ: `Annotated[str, From("plan")]`."""
-
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a node's function.
-
-    Attributes:
-        name: Its name.
-        source: The node or the input it takes its value from; empty for the context.
-        annotation: Its type, `Any` where it has none.
-        default: Its default, or `inspect.Parameter.empty`.
-        named: The source was named by `From`, so it must be a node.
-    """
-
-    name: str
-    source: str
-    annotation: Any
-    default: Any
-    named: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node of a graph.
-
-    Attributes:
-        name: Its name.
-        function: What it does; async, or sync in a thread (a pure one on the loop).
-        parameters: Of the function.
-        after: Nodes it waits for without taking their output.
-        output: Its output is the run's.
-        pure: It does nothing outside: no file, no network, no clock. It may run before what led to it is durable.
-        retry: How often an activation is tried.
-        timeout: Seconds for one attempt, or None.
-        model: The model of its calls that name none, or empty for the run's.
-        is_async: The function is a coroutine function.
-        wants_context: A parameter takes the `Context`.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    parameters: tuple[Parameter, ...]
-    after: tuple[str, ...] = ()
-    output: bool = False
-    pure: bool = False
-    retry: Retry = NEVER
-    timeout: float | None = None
-    model: str = ""
-    is_async: bool = True
-    wants_context: bool = False
 
 
 @dataclass(eq=False)
 class Graph:
-    """A named graph of nodes; it grows until its first run starts.
+    """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
         name: The name by which a resumed run finds its code again.
         version: Of the code, recorded with each run.
+        context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
+        limits: What each run may not exceed, unless it is started with other limits.
     """
 
     name: str
     version: str = ""
+    context: ContextOption | None = None
+    limits: Limits = field(default_factory=Limits)
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
     def __post_init__(self) -> None:
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._named: dict[str, Callable[..., Any] | None] = {}
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
@@ -107,16 +72,7 @@ class Graph:
 
     @overload
     def node(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        after: Sequence[str | Callable[..., Any]] = (),
-        output: bool = False,
-        pure: bool = False,
-        retry: Retry = NEVER,
-        timeout: float | None = None,
-        model: str = "",
+        self, /, *, name: str | None = None, **options: Unpack[NodeOptions]
     ) -> Callable[[Function], Function]: ...
 
     def node(
@@ -127,7 +83,7 @@ class Graph:
         name: str | None = None,
         **options: Any,
     ) -> Any:
-        """Add the decorated function as a node; see `add_node` for the options."""
+        """Add the decorated function as a node; see `Node` for the options."""
 
         def add(decorated: Callable[..., Any]) -> Callable[..., Any]:
             self.add_node(name, decorated, **options)
@@ -136,62 +92,210 @@ class Graph:
         return add if function is None else add(function)
 
     def add_node(
-        self,
-        name: str | None,
-        function: Callable[..., Any],
-        *,
-        after: Sequence[str | Callable[..., Any]] = (),
-        output: bool = False,
-        pure: bool = False,
-        retry: Retry = NEVER,
-        timeout: float | None = None,
-        model: str = "",
+        self, name: str | None, function: Callable[..., Any] | str, **options: Unpack[NodeOptions]
     ) -> Node:
         """Add a node.
 
         Args:
             name: Its name; None takes the function's.
-            function: What it does.
-            after: Nodes, by name or function, that must have completed before it.
-            output: Its output is the run's; without any such node, those that nobody waits for are.
-            pure: It does nothing outside the process; see `Node`.
-            retry: How often an activation is tried; by default once.
-            timeout: Seconds for one attempt.
-            model: The model of its calls that name none.
+            function: What it does, or the name of a registered function.
+            **options: See `Node`; without any node with `output=True`, those that nobody waits for are the outputs.
 
         Raises:
             GraphError: The name is taken or not a name, or the function's parameters cannot be bound.
         """
-        name = _name_of(function) if name is None else name
-        if not NODE_NAME.fullmatch(name):
+        code = self.function_named(function) if isinstance(function, str) else function
+        return self._add(name_of(code) if name is None else name, code, {**options})
+
+    def map(
+        self,
+        name: str | None,
+        function: Callable[..., Any] | str,
+        *,
+        over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
+        key: Callable[[Any], Any] | None = None,
+        concurrency: int | None = None,
+        order: Literal["results", "completed"] = "results",
+        **options: Unpack[NodeOptions],
+    ) -> Node:
+        """Add a node that runs once for each item, each time as an activation of its own; its output is their list.
+
+        Args:
+            name: Its name; None takes the function's.
+            function: What is done with an item, which its first parameter takes; the others are bound by name.
+            over: The node or input that holds the items, or a function that gives them, also one by one as an async
+                generator. A run that is resumed asks it again, so it must then give items with the same keys.
+            key: Names an item, uniquely; None takes its place. An item is found again by its key.
+            concurrency: At most so many items are under way at a time.
+            order: Of the results: as the items, or as they completed.
+            **options: See `Node`; `retry`, `timeout` and `on_failure` are of each item.
+
+        Raises:
+            GraphError: As `add_node`, or an option is wrong.
+        """
+        if concurrency is not None and concurrency < 1:
             raise GraphError(
-                f"graph {self.name!r}: node name {name!r} must begin with a letter and hold letters, digits, '.', "
-                "'-', '_'; pass name=… where the function has none"
+                f"graph {self.name!r}: concurrency must be 1 or more, not {concurrency!r}"
             )
+        code = self.function_named(function) if isinstance(function, str) else function
+        named = name_of(code) if name is None else name
+        where = f"graph {self.name!r}: node {named!r}: over"
+        items = None if isinstance(over, str) else asked(where, over)
+        source = over if isinstance(over, str) else ""
+        given: dict[str, Any] = {**options, "over": Over(source, items, key, concurrency, order)}
+        return self._add(named, code, given)
+
+    def register(self, function: Function, *, name: str | None = None) -> Function:
+        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
+
+        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
+
+        Raises:
+            GraphError: The name is that of another function.
+        """
+        chosen = name_of(function) if name is None else name
+        known = self._functions.get(chosen)
+        if known is not None and known is not function:
+            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
+        self._functions[chosen] = function
+        return function
+
+    def function(self, function: Function) -> Function:
+        """Register the decorated function under its own name; see `register`."""
+        return self.register(function)
+
+    def function_named(self, name: str) -> Callable[..., Any]:
+        """Return a registered function.
+
+        Raises:
+            GraphError: There is none, or several nodes have functions of this name.
+        """
+        found = self._functions.get(name)
+        if found is None and name in self.nodes:
+            found = self.nodes[name].function
+        if found is None:
+            found = self._named.get(name)
+        if found is None:
+            why = "several nodes have functions" if name in self._named else "there is no function"
+            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
+            raise GraphError(
+                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
+                f"{self.name}.register(function, name=…) wherever the graph is built"
+            )
+        return found
+
+    def name_of_function(self, function: Callable[..., Any]) -> str:
+        """Return the name under which a function is registered.
+
+        Raises:
+            GraphError: It is not.
+        """
+        name = name_of(function)
+        for known, code in self._functions.items():
+            if code is function:
+                return known
+        if self._named.get(name) is function:
+            return name
+        node = next((node.name for node in self.nodes.values() if node.function is function), None)
+        if node is None:
+            raise GraphError(
+                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
+                "wherever the graph is built, so that another process finds it too"
+            )
+        return node
+
+    def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
+        undo = options.get("compensate")
+        if callable(undo):
+            options["compensate"] = f"{name}.undo"
+        when = options.get("when")
+        if isinstance(when, str):
+            read = asked(f"node {name!r}: when", self.function_named(when))
+            options["when"] = Asked(read.function, read.parameters, when)
+        made = make_node(f"graph {self.name!r}", name, function, options)
         if name in self.nodes:
             raise GraphError(
                 f"graph {self.name!r} has a node {name!r} already; pass name=… to add the function again"
             )
-        if timeout is not None and timeout <= 0:
-            raise GraphError(f"node {name!r}: timeout must be more than 0 seconds, not {timeout!r}")
-        parameters = _parameters(self.name, name, function)
-        made = Node(
-            name,
-            function,
-            parameters,
-            tuple(one if isinstance(one, str) else _name_of(one) for one in after),
-            output,
-            pure,
-            retry,
-            timeout,
-            model,
-            is_async(function),
-            any(not parameter.source for parameter in parameters),
-        )
         self.nodes[name] = made
-        for cached in ("definition", "digest", "input_names"):
-            self.__dict__.pop(cached, None)
+        own = name_of(function)
+        self._named[own] = function if self._named.get(own, function) is function else None
+        if callable(undo):
+            self._add(f"{name}.undo", undo, {"start": False})
+        self._changed()
         return made
+
+    def _changed(self) -> None:
+        for cached in ("definition", "prepared", "digest", "input_names"):
+            self.__dict__.pop(cached, None)
+
+    def add_edge(self, source: str, target: str, *, to: str | None = None) -> None:
+        """Have a node wait for another one.
+
+        Args:
+            source: The node that is waited for.
+            target: The node that waits.
+            to: The parameter that takes the output; None for order alone.
+
+        Raises:
+            GraphError: There is no such target or parameter.
+        """
+        node = self._existing(target)
+        if to is None:
+            self.nodes[target] = replace(node, after=(*node.after, source))
+        elif all(parameter.name != to for parameter in node.free):
+            raise GraphError(f"graph {self.name!r}: node {target!r} has no free parameter {to!r}")
+        else:
+            parameters = tuple(
+                replace(p, source=source, named=True) if p.name == to else p
+                for p in node.parameters
+            )
+            self.nodes[target] = replace(node, parameters=parameters)
+        self._changed()
+
+    def remove_edge(self, source: str, target: str) -> None:
+        """Have a node no longer wait for another one, whose output it does not take.
+
+        Raises:
+            GraphError: There is no such edge, or it carries a value.
+        """
+        node = self._existing(target)
+        taken = [p.name for p in node.waits if p.source == source]
+        if taken:
+            raise GraphError(
+                f"graph {self.name!r}: parameter {taken[0]!r} of node {target!r} takes the output of {source!r}; "
+                "the edge goes with the parameter"
+            )
+        if source not in node.after:
+            raise GraphError(f"graph {self.name!r}: node {target!r} does not wait for {source!r}")
+        self.nodes[target] = replace(node, after=tuple(n for n in node.after if n != source))
+        self._changed()
+
+    def remove_node(self, name: str) -> None:
+        """Take a node out, with its edges.
+
+        Raises:
+            GraphError: There is no such node, or another one takes its output.
+        """
+        self._existing(name)
+        for node in self.nodes.values():
+            if any(parameter.source == name for parameter in node.waits):
+                raise GraphError(
+                    f"graph {self.name!r}: node {node.name!r} takes the output of {name!r}; remove that node first"
+                )
+        del self.nodes[name]
+        for node in tuple(self.nodes.values()):
+            if name in node.after:
+                self.remove_edge(name, node.name)
+        self._changed()
+
+    def _existing(self, name: str) -> Node:
+        node = self.nodes.get(name)
+        if node is None:
+            raise GraphError(
+                f"graph {self.name!r} has no node {name!r}; there are {', '.join(self.nodes)}"
+            )
+        return node
 
     @cached_property
     def definition(self) -> Mapping[str, JsonValue]:
@@ -200,13 +304,25 @@ class Graph:
         Raises:
             GraphError: It names nodes that do not exist, has a cycle, or has no node.
         """
+        if not self.nodes:
+            raise GraphError(f"graph {self.name!r} has no node; add one with @{self.name}.node")
         nodes: dict[str, JsonValue] = {}
         for name, node in self.nodes.items():
-            nodes[name] = self._node_data(node)
-        if not nodes:
-            raise GraphError(f"graph {self.name!r} has no node; add one with @{self.name}.node")
-        self._check_cycles()
+            self._check_names(node)
+            nodes[name] = node_data(f"graph {self.name!r}", node, self.nodes.get)
+            check_types(f"graph {self.name!r}: node {name!r}", node, self.nodes.get)
+        self._check_cycles(nodes)
+        self._check_beginning()
         return {"nodes": nodes}
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The definition as it is stored, made once for all runs.
+
+        Raises:
+            NotRecordableError: A value in it is not JSON.
+        """
+        return prepare(plain(self.definition, f"the definition of graph {self.name!r}"))
 
     @cached_property
     def digest(self) -> str:
@@ -218,9 +334,10 @@ class Graph:
         """The inputs of a run, and whether each must be given."""
         names: dict[str, bool] = {}
         for node in self.nodes.values():
-            for parameter in node.parameters:
+            for parameter in (*node.waits, *(node.when.parameters if node.when else ())):
                 if parameter.source and parameter.source not in self.nodes:
-                    required = parameter.default is inspect.Parameter.empty
+                    # What is called takes its arguments from its caller, if not from the inputs.
+                    required = parameter.required and node.start
                     names[parameter.source] = names.get(parameter.source, False) or required
         return names
 
@@ -247,44 +364,45 @@ class Graph:
             f"graph {self.name!r}: {found}; it takes {takes}, its nodes are {', '.join(self.nodes)}"
         )
 
-    def _node_data(self, node: Node) -> dict[str, JsonValue]:
-        self._check_names(node)
-        values: dict[str, JsonValue] = {
-            parameter.name: parameter.source
-            for parameter in node.parameters
-            if parameter.source in self.nodes
-        }
-        options: dict[str, JsonValue] = {
-            "values": values,
-            "after": list[JsonValue](node.after),
-            "output": node.output,
-            "pure": node.pure,
-            "retry": node.retry.data() if node.retry != NEVER else None,
-            "timeout": node.timeout,
-            "model": node.model,
-        }
-        return {name: value for name, value in options.items() if value}
-
     def _check_names(self, node: Node) -> None:
-        there_are = f"there are {', '.join(self.nodes)}"
-        for parameter in node.parameters:
+        for parameter in node.waits:
             if parameter.named and parameter.source not in self.nodes:
                 raise GraphError(
                     f"graph {self.name!r}: parameter {parameter.name!r} of node {node.name!r} is "
-                    f"From({parameter.source!r}), but there is no such node; {there_are}"
+                    f"From({parameter.source!r}), but there is no such node; {self._there_are}"
                 )
         for needed in node.after:
             if needed not in self.nodes:
                 raise GraphError(
                     f"graph {self.name!r}: node {node.name!r} is after {needed!r}, but there is no such node; "
-                    f"{there_are}"
+                    f"{self._there_are}"
+                )
+        for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
+            if not isinstance(other, str) or other in ("", "fail", "skip"):
+                continue
+            found = self.nodes.get(other)
+            if found is None or found.start:
+                wrong = "runs by itself: declare it with start=False" if found else "does not exist"
+                raise GraphError(
+                    f"graph {self.name!r}: node {node.name!r} has {option}={other!r}, but that node {wrong}; {self._there_are}"
                 )
 
-    def _needs(self, node: Node) -> set[str]:
-        return {p.source for p in node.parameters if p.source in self.nodes} | set(node.after)
+    @property
+    def _there_are(self) -> str:
+        return f"there are {', '.join(self.nodes)}"
 
-    def _check_cycles(self) -> None:
-        waits_for = {name: self._needs(node) for name, node in self.nodes.items()}
+    def _check_beginning(self) -> None:
+        if any(node.start for node in self.nodes.values()):
+            return
+        raise GraphError(
+            f"graph {self.name!r}: every node has start=False, so nothing would ever run; let one start"
+        )
+
+    def _check_cycles(self, nodes: Mapping[str, Any]) -> None:
+        waits_for = {
+            name: {*data.get("values", {}).values(), *data.get("after", ())}
+            for name, data in nodes.items()
+        }
         waiting = {name: len(needs) for name, needs in waits_for.items()}
         followers: dict[str, list[str]] = {name: [] for name in self.nodes}
         for name, needs in waits_for.items():
@@ -300,64 +418,39 @@ class Graph:
                     free.append(follower)
         if waiting:
             raise GraphError(
-                f"graph {self.name!r} has a cycle: {_cycle(waits_for, waiting)}; take one of these dependencies away"
+                f"graph {self.name!r} has a cycle: {cycle(waits_for, waiting)}; take one of these dependencies away, "
+                "or go back with ctx.goto"
             )
 
 
-def _cycle(waits_for: Mapping[str, set[str]], left: Mapping[str, int]) -> str:
-    """Return one cycle among the nodes that are left, as `a → b → a`."""
-    path = [next(iter(left))]
-    while True:
-        following = min(name for name in waits_for[path[-1]] if name in left)
-        if following in path:
-            return " → ".join([*path[path.index(following) :], following])
-        path.append(following)
+def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
+    """Return a node that was recorded, with the code that the graph has for it.
 
-
-def _name_of(function: Callable[..., Any]) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
-def _parameters(graph: str, node: str, function: Callable[..., Any]) -> tuple[Parameter, ...]:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        raise GraphError(
-            f"graph {graph!r}: node {node!r}: {function!r} has no readable signature"
-        ) from error
-    hints = annotations_of(function)
-    found: list[Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-            parameter.POSITIONAL_ONLY,
-        ):
-            raise GraphError(
-                f"graph {graph!r}: parameter {parameter} of node {node!r} cannot be bound by name; "
-                "name each value the node takes"
-            )
-        found.append(_parameter(node, parameter, hints.get(parameter.name, Any)))
-    return tuple(found)
-
-
-def _parameter(node: str, parameter: inspect.Parameter, annotation: Any) -> Parameter:
-    written = parameter.annotation
-    if getattr(annotation, "__name__", "") == CONTEXT or written in (
-        CONTEXT,
-        f"midstream.{CONTEXT}",
-    ):
-        return Parameter(parameter.name, "", annotation, parameter.default)
-    if annotation is Any and parameter.name == "ctx":
-        return Parameter(parameter.name, "", Any, parameter.default)
-    if get_origin(annotation) is Annotated:
-        for extra in get_args(annotation)[1:]:
-            if isinstance(extra, From):
-                return Parameter(
-                    parameter.name, extra.node, annotation, parameter.default, named=True
-                )
-    if parameter.name == node:
-        raise GraphError(
-            f"node {node!r} has a parameter of its own name: it would wait for itself; rename it"
-        )
-    return Parameter(parameter.name, parameter.name, annotation, parameter.default)
+    Raises:
+        GraphError: The graph does not register its function.
+    """
+    retry = data.get("retry")
+    when = data.get("when")
+    options: dict[str, Any] = {
+        "after": data.get("after", ()),
+        "output": data.get("output", False),
+        "pure": data.get("pure", False),
+        "retry": Retry.of(retry) if retry else NEVER,
+        "timeout": data.get("timeout"),
+        "idle_timeout": data.get("idle_timeout"),
+        "total_timeout": data.get("total_timeout"),
+        "model": data.get("model", ""),
+        "start": not data.get("on_call", False),
+        "join": data.get("join", "all"),
+        "inputs": data.get("inputs"),
+        "args": data.get("args", {}),
+        "distribute": data.get("distribute", False),
+        "on_failure": failure_policy(data.get("on_failure")),
+        "compensate": data.get("undo"),
+    }
+    if when:
+        read = asked(f"node {name!r}: when", graph.function_named(when))
+        options["when"] = Asked(read.function, read.parameters, when)
+    code = data["function"]
+    made = make_node(f"graph {graph.name!r}", name, graph.function_named(code), options)
+    return replace(made, code=code)

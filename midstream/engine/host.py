@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -17,6 +17,7 @@ from midstream.engine.advice import Advisor
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
+from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
@@ -29,7 +30,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import encode
+from midstream.events.codec import Prepared, encode
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -39,6 +40,9 @@ from midstream.projections.run_state import RunState, apply, fold_run
 
 Listener = Callable[[str, Delta], None]
 """Is given the address of a model call and a piece of its answer."""
+
+Check = Callable[[RunId, Mapping[str, Any]], object]
+"""Is given a run and its inputs."""
 
 
 @dataclass(slots=True)
@@ -62,6 +66,9 @@ class Host:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
         advisor: Knows what earlier runs taught, or None.
+        park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
+        forget: Called with each run that has ended here.
         name: This driver's, unique among live ones.
         graphs: The code of graphs, by name.
         live: The runs that are driven here.
@@ -76,6 +83,9 @@ class Host:
     lease: float = 15.0
     always_replay: bool = False
     advisor: Advisor | None = None
+    park_after: float = PARK_AFTER
+    checks: dict[str, Check] = field(default_factory=dict[str, Check])
+    forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
     graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
     live: dict[RunId, Live] = field(default_factory=dict[RunId, Live])
@@ -84,6 +94,10 @@ class Host:
     def __post_init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
+        self.lot = Lot(self.clock, self._wake_soon)
+        self.woken = 0
+        """Parked runs that were driven on."""
+        self._waking: set[asyncio.Task[None]] = set()
         self._unwatch: Callable[[], None] = lambda: None
 
     @cached_property
@@ -104,22 +118,29 @@ class Host:
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
 
-    async def close(self) -> None:
-        """Stop driving; every run can be resumed at once by whoever wants to. No task is left."""
+    async def close(self, *, providers: bool = True) -> None:
+        """Stop driving; every run can be resumed at once by whoever wants to. No task is left.
+
+        Args:
+            providers: Close them, too.
+        """
         self._unwatch()
-        for task in self._tasks:
+        await self.lot.close()
+        own = (*self._tasks, *self._waking)
+        for task in own:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if own:
+            await asyncio.wait(own)
         driven = dict(self.live)
         for live in driven.values():
             live.task.cancel()
         if driven:
             await asyncio.wait([live.task for live in driven.values()])
-        for run_id, live in driven.items():
-            with suppress(StoreError):
-                await self.store.release(run_id, epoch=live.runner.recorder.epoch)
-        await self.providers.close()
+        held = {run_id: live.runner.recorder.epoch for run_id, live in driven.items()}
+        held |= {run_id: place.epoch for run_id, place in self.lot.all().items()}
+        await asyncio.gather(*(self._give_up(run_id, epoch) for run_id, epoch in held.items()))
+        if providers:
+            await self.providers.close()
 
     def register(self, graph: Graph) -> None:
         """Let runs of this graph be resumed here.
@@ -134,12 +155,18 @@ class Host:
             )
         self.graphs[graph.name] = graph
 
-    def draft(self, payload: Fact, address: str | None = None, *, actor: str) -> Draft:
+    def draft(
+        self,
+        payload: Fact,
+        address: str | None = None,
+        *,
+        actor: str,
+        prepared: Mapping[str, Prepared] | None = None,
+    ) -> Draft:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
-        return encode(
-            payload, at=at, actor=actor, address=None if address is None else Address(address)
-        )
+        step = None if address is None else Address(address)
+        return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
 
     def drive(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process."""
@@ -159,13 +186,15 @@ class Host:
             clock=self.clock,
             models=models,
             always_replay=self.always_replay,
+            park_after=self.park_after,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
 
     async def _driven(self, run_id: RunId, runner: Runner) -> None:
+        parked: Parked | None = None
         try:
-            await runner.drive()
+            parked = await runner.drive()
         except LeaseLostError as error:
             self._log.warning("run taken over by another driver", run_id=run_id, error=str(error))
         except MidstreamError as error:
@@ -175,6 +204,42 @@ class Host:
             raise
         finally:
             self.live.pop(run_id, None)
+        if runner.state.over:
+            self.forget(run_id)
+        if parked is not None:
+            await self._park(run_id, parked, runner.recorder.epoch)
+
+    async def _park(self, run_id: RunId, parked: Parked, epoch: int) -> None:
+        """Put a run aside; what was appended since its driver looked wakes it again at once."""
+        self.lot.park(run_id, Place(parked.until, epoch))
+        head = await self.store.head(run_id)
+        if head is not None and head.seq > parked.seq:
+            self._wake_soon(run_id)
+
+    def _wake_soon(self, run_id: RunId) -> None:
+        task = asyncio.create_task(self._wake(run_id))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+    async def _wake(self, run_id: RunId) -> None:
+        async with self._taking:
+            await self._wake_now(run_id)
+
+    async def _wake_now(self, run_id: RunId) -> None:
+        """Drive a parked run on, with the epoch that it has."""
+        place = self.lot.take(run_id)
+        if place is None:
+            return
+        try:
+            state = await self.load(run_id)
+            code = self._code(run_id, state, None)
+        except MidstreamError as error:  # it can be taken over like any other
+            self._log.error("cannot go on", run_id=run_id, error=str(error))
+            await self._give_up(run_id, place.epoch)
+            return
+        if state.epoch == place.epoch:
+            self.woken += 1
+            self.drive(run_id, code, state, place.epoch)
 
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
         """Let somebody else, or this driver later, take a run over that could not be driven on."""
@@ -202,7 +267,9 @@ class Host:
             RunNotFoundError: There is no such run.
         """
         async with self._taking:  # the scanner and a caller may want the same run at the same time
-            if run_id not in self.live:
+            if run_id in self.lot:
+                await self._wake_now(run_id)
+            elif run_id not in self.live:
                 await self._take_over(run_id, graph)
 
     async def _take_over(self, run_id: RunId, graph: Graph | None) -> None:
@@ -249,6 +316,9 @@ class Host:
                 f"run {run_id!r} was started with another shape of graph {state.graph!r} (digest "
                 f"{state.graph_digest[:12]}, now {code.digest[:12]}): resume it with the code it was started with"
             )
+        check = self.checks.get(code.name)
+        if check is not None and state.cancelling is None:
+            check(run_id, state.inputs)
         return code
 
     async def recover(self) -> tuple[RunId, ...]:
@@ -293,6 +363,35 @@ class Host:
                 continue
             return
 
+    async def append_checked(
+        self,
+        run_id: RunId,
+        make: Callable[[RunState], tuple[str, Fact]],
+        *,
+        actor: str,
+    ) -> None:
+        """Append what depends on where the run stands, after nothing else than what was looked at.
+
+        Never through the driver: its state is ahead of the log, and somebody elsewhere may be quicker.
+
+        Args:
+            run_id: The run.
+            make: Returns an address and a fact for a state, or raises; asked again whenever the run has moved on.
+            actor: Who wants it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        state = RunState()
+        while True:
+            async for event in self.store.read(run_id, after=state.seq):
+                apply(state, event)
+            address, payload = make(state)
+            draft = self.draft(payload, address, actor=actor)
+            with suppress(ConcurrencyError):
+                await append_patiently(self.store, run_id, [draft], expected=state.seq)
+                return
+
     def _show(self, run_id: RunId, address: str, piece: Delta) -> None:
         for listener in self.listeners.get(run_id, ()):
             listener(address, piece)
@@ -301,6 +400,8 @@ class Host:
         live = self.live.get(run_id)
         if live is not None:
             live.runner.recorder.noticed(seq)
+        elif run_id in self.lot:
+            self._wake_soon(run_id)
 
     async def _every(self, seconds: float, job: Callable[[], object]) -> None:
         while True:

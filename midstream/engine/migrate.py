@@ -12,13 +12,17 @@ from midstream.engine.model_calls import Pricing
 from midstream.engine.providers import Providers
 from midstream.errors import ConfigError
 from midstream.events.payloads import Change, Usage
-from midstream.projections.conversation import parents_for, segments
+from midstream.projections.brief import brief
+from midstream.projections.conversation import parents_for, results
 from midstream.projections.run_state import RunState
+from midstream.projections.told import told
 
 CHARACTERS_PER_TOKEN = 4
 """How a rendered conversation is counted where no tokenizer is at hand: a rule of thumb for English text and JSON."""
 
 When = Literal["next", "now"]
+Handoff = Literal["none", "brief"]
+"""What a target is told beside the conversation: nothing, or where the run stands."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class MigrationPlan:
         context_window: Of the target, in tokens; None where it is not known.
         cost: Estimated price, in US dollars, of the target reading all of them once: what the caches of the model until
             now no longer save. None where no price is known.
+        brief: Where the run stands, as the target is told it before it goes on; empty where it is not.
+        cuts: The run has a policy that makes a conversation fit which does not.
     """
 
     run_id: str
@@ -50,6 +56,8 @@ class MigrationPlan:
     context_window: int | None
     cost: Decimal | None
     _apply: Callable[[MigrationPlan], Awaitable[None]] = field(repr=False, compare=False)
+    brief: str = ""
+    cuts: bool = False
 
     @property
     def losses(self) -> tuple[Change, ...]:
@@ -87,6 +95,7 @@ def plan_migration(
     when: When,
     now: float,
     apply: Callable[[MigrationPlan], Awaitable[None]],
+    handoff: Handoff = "none",
 ) -> MigrationPlan:
     """Render the run's live conversations for the target and say what comes of it; nothing is recorded.
 
@@ -95,11 +104,15 @@ def plan_migration(
     """
     check_scope(state, scope)
     adapter, model = providers.adapter(target)
+    said = brief(state, target) if handoff == "brief" else ""
     views: list[View] = []
     changes: dict[Change, None] = {}
     for head in live_conversations(state, scope):
         view = adapter.begin(model)
-        for segment in segments(state, head):
+        for segment in (
+            *told(state, head, target),
+            results(state, state.calls[head], state.seq + 1),
+        ):
             view = adapter.render(view, segment)
             changes.update(dict.fromkeys(view.changes))
         request = adapter.request(view, {})
@@ -107,7 +120,8 @@ def plan_migration(
         for passing in _passing(state, head, changes):
             del changes[passing]
         views.append(view)
-    tokens = [view.size // CHARACTERS_PER_TOKEN for view in views]
+    more = len(said) // CHARACTERS_PER_TOKEN
+    tokens = [view.size // CHARACTERS_PER_TOKEN + more for view in views]
     cost = pricing(adapter.provider, model, Usage(input_tokens=sum(tokens)), now)
     return MigrationPlan(
         run_id,
@@ -121,6 +135,8 @@ def plan_migration(
         adapter.capabilities(model).context_window,
         None if cost is None else Decimal(cost.amount),
         apply,
+        said,
+        cuts=state.context.get("how", "fail") != "fail",
     )
 
 

@@ -1,164 +1,35 @@
-"""Asking models: one turn, with its attempts and its migrations, and the loop of turns and tools."""
+"""The loop of a question: turns of a model, and the tools that it calls between them, until it answers as it was asked to."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from pydantic import JsonValue
-
-from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse, StreamingAdapter
-from midstream.adapters.view import Segment, View
-from midstream.engine.advice import Advice, Advisor, memory_of
-from midstream.engine.calls import Desk, shown
-from midstream.engine.claims import digest_of
+from midstream.adapters.base import Delta
+from midstream.engine.advice import Advisor
+from midstream.engine.asking import (
+    DEADLINE,
+    Pricing,
+    Question,
+    Reply,
+    TypedReply,
+    reply_of,
+    typed,
+)
+from midstream.engine.calls import Desk
 from midstream.engine.providers import Providers
-from midstream.engine.retry import MODEL_RETRY, Retry
-from midstream.engine.tool_calls import call_tool, request_all
-from midstream.engine.tools import Tool
-from midstream.engine.views import Views
-from midstream.errors import (
-    AdapterError,
-    CallTimeoutError,
-    ConnectionFailedError,
-    LimitError,
-    MalformedAnswerError,
-    NotRecordableError,
-    ToolError,
-    TransientError,
-)
-from midstream.events.content import Message, ToolCall
-from midstream.events.ids import Address, node_of
-from midstream.events.payloads import (
-    Cost,
-    FinishReason,
-    ModelAborted,
-    ModelFailed,
-    ModelRequested,
-    ModelResponded,
-    Usage,
-)
-from midstream.projections.conversation import parents_for, tool_address
+from midstream.engine.sending import Flight
+from midstream.engine.structured import Unfit, mending, refused
+from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
+from midstream.engine.turns import Turn, Turns
+from midstream.errors import LimitError, OutputError, ToolError
+from midstream.events.content import Message, ToolCall, user
+from midstream.events.ids import Address
+from midstream.projections.conversation import tool_address
 from midstream.projections.run_state import Call
 
-DEADLINE = 600.0
-"""Seconds for one attempt of a model call, from sending the request to the whole answer, unless told otherwise."""
-
-Pricing = Callable[[str, str, Usage, float], Cost | None]
-"""Provider, model, usage, seconds since 1970 → cost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model answered, after all turns of its tools.
-
-    Attributes:
-        text: Its last words.
-        message: Its last message.
-        model: Who said it, as `provider:model`.
-        usage: Tokens of all turns.
-        cost: Of all turns, in US dollars; None where a turn's price is not known.
-        finish: Why it stopped.
-        step: The address of the last turn.
-        turns: How many turns it took.
-    """
-
-    text: str
-    message: Message
-    model: str
-    usage: Usage
-    cost: Decimal | None
-    finish: FinishReason
-    step: str
-    turns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a node asks a model.
-
-    Attributes:
-        messages: What is said.
-        model: As the code names it, or empty.
-        system: The instruction, or None for what is in force.
-        tools: What the model may call, by name.
-        thread: See `Context.llm`.
-        settings: See `midstream.adapters.base.Settings`.
-        turns: At most so many.
-        deadline: Seconds for one attempt.
-        retry: How often a turn is tried.
-        experience: See `Context.llm`; no part of what the call is recognised by.
-        advice: What was looked up for it, once it was.
-    """
-
-    messages: tuple[Message, ...]
-    model: str = ""
-    system: str | None = None
-    tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
-    thread: str | None = ""
-    settings: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
-    turns: int = 10
-    deadline: float = DEADLINE
-    retry: Retry = MODEL_RETRY
-    experience: bool | str | None = None
-    advice: Advice | None = None
-
-    def digest(self) -> str:
-        """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
-
-        Raises:
-            NotRecordableError: What is said is not JSON.
-        """
-        try:
-            said = [
-                message.model_dump(mode="json", exclude_defaults=True) for message in self.messages
-            ]
-            told = (said, self.system, sorted(self.tools), self.thread, dict(self.settings))
-            return digest_of(told)
-        except (TypeError, ValueError) as error:
-            raise NotRecordableError(
-                "what the model is asked", str(error), "pass text that UTF-8 can carry"
-            ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request that is ready to be sent, and the view it was made from."""
-
-    adapter: Adapter
-    name: str
-    view: View
-    request: ModelRequest
-
-
-@dataclass(slots=True)
-class Flight:
-    """A model call that is under way.
-
-    Attributes:
-        address: Of the call.
-        asked: The model that the code named.
-        thread: The thread it speaks in.
-        model: Who is being asked.
-        task: What to cancel to abandon it.
-        since: The newest event when it began.
-        abandoned: It was cancelled because of a migration.
-        text: What was streamed so far.
-    """
-
-    address: str
-    asked: str
-    thread: str
-    model: str
-    task: asyncio.Task[ModelResponse]
-    since: int
-    abandoned: bool = False
-    text: str = ""
+__all__ = ["DEADLINE", "Models", "Pricing", "Question", "Reply", "TypedReply"]
 
 
 class Models:
@@ -181,13 +52,13 @@ class Models:
         listening: Callable[[], bool],
         advisor: Advisor | None = None,
     ) -> None:
-        self.flights: dict[str, Flight] = {}
-        self.views = Views()
-        self._providers = providers
-        self._pricing = pricing
-        self._show = show
-        self._listening = listening
         self._advisor = advisor
+        self._turns = Turns(providers, pricing=pricing, show=show, listening=listening)
+
+    @property
+    def flights(self) -> Mapping[str, Flight]:
+        """The calls that are under way, by address."""
+        return self._turns.flights
 
     async def ask(self, desk: Desk, question: Question) -> Reply:
         """Ask, let the model call its tools, and return its last answer.
@@ -195,29 +66,15 @@ class Models:
         Raises:
             AdapterError: The provider refused or failed for good.
             LimitError: The model still calls tools after the last turn.
+            OutputError: The answer is not of the form that was asked for.
         """
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
         question = await self._advised(desk, question, first)
-        address, parents = first, None
-        answered: list[Call] = []
-        for turn in range(1, question.turns + 1):
-            if turn > 1:
-                address, parents = Address(f"{first}/turn#{turn}"), (answered[-1].address,)
-            call = await self._turn(desk, question, address, lane, parents)
-            answered.append(call)
-            calls = _tool_calls(call)
-            if not calls or not question.tools:
-                return _reply(answered)
-            await self._use_tools(desk, question, calls, lane)
-        raise LimitError(
-            "turns",
-            f"step {first}: the model still calls tools after {question.turns} turns; "
-            "raise max_turns, or give it a clearer task",
-        )
+        return await self.go_on(desk, question, first, lane)
 
     async def _advised(self, desk: Desk, question: Question, first: Address) -> Question:
-        """Look up what earlier runs taught; what is recorded has been looked up, and is not again."""
+        """Look up what earlier runs taught; for a call that is recorded, that was done."""
         if self._advisor is None or desk.call(first) is not None:
             return question
         advice = await self._advisor.advise(
@@ -229,259 +86,78 @@ class Models:
         )
         return replace(question, advice=advice)
 
+    async def go_on(self, desk: Desk, question: Question, first: Address, lane: str) -> Reply:
+        """Take the turns of a question, from those that are recorded to its last answer; see `ask`.
+
+        Args:
+            desk: Of the activation that asks.
+            question: What is asked.
+            first: The address of the first turn.
+            lane: The parallel branch that asks.
+        """
+        turn, most, mended = Turn(first, lane), question.turns, False
+        answered: list[Call] = []
+        while len(answered) < most:
+            answered.append(call := await self._turns.take(desk, question, turn))
+            wanted, said = _tool_calls(call), tuple[Message, ...]()
+            if wanted and question.tools and not question.execute:
+                return reply_of(desk.recorder.run_id, answered)
+            if wanted and question.tools:
+                await self._use_tools(desk, question, wanted, lane)
+            elif question.output is None:
+                return reply_of(desk.recorder.run_id, answered)
+            else:
+                reply = reply_of(desk.recorder.run_id, answered)
+                try:
+                    return typed(reply, question.output.read(reply.message))
+                except Unfit as unfit:
+                    if mended or reply.finish == "length" or refused(reply.message):
+                        raise _bad_output(reply, str(unfit), mended=mended) from None
+                    mended, most, said = True, most + 1, (user(mending(str(unfit))),)
+            following = Address(f"{first}/turn#{len(answered) + 1}")
+            turn = Turn(following, lane, (call.address,), said)
+        raise LimitError(
+            "turns",
+            f"step {first}: the model still calls tools after {question.turns} turns; "
+            "raise max_turns, or give it a clearer task",
+        )
+
     async def _use_tools(
         self, desk: Desk, question: Question, calls: Mapping[Address, ToolCall], lane: str
     ) -> None:
         await desk.gate()
         request_all(desk, question.tools, calls, lane=lane)
 
-        async def use(address: Address, wanted: ToolCall) -> None:
+        asking = asyncio.current_task()
+
+        async def use(address: Address, wanted: ToolCall) -> ToolError | None:
             tool = question.tools.get(wanted.name)
-            if tool is None:
-                return  # refused, and the model is told so
-            with suppress(ToolError):  # recorded, and the model is told so
-                await call_tool(
-                    desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
-                )
+            made = desk.call(address)
+            if tool is None or (made is not None and _never_called(made)):
+                return None  # refused, and the model is told so
+            with desk.branches.branch_of(asking):
+                try:
+                    await call_tool(
+                        desk, tool, wanted.parsed() or {}, address, lane=lane, call_id=wanted.id
+                    )
+                except ToolError as error:  # recorded, and the model is told so, or the node fails
+                    return error if tool.on_error == "fail" and error.kind not in TOLD else None
+            return None
 
         if len(calls) == 1:
-            await use(*next(iter(calls.items())))
-            return
-        async with asyncio.TaskGroup() as group:
-            for address, wanted in calls.items():
-                group.create_task(use(address, wanted))
-
-    async def _turn(
-        self,
-        desk: Desk,
-        question: Question,
-        address: Address,
-        lane: str,
-        parents: tuple[str, ...] | None,
-    ) -> Call:
-        """Return the record of an answered turn, making as many attempts as that takes."""
-        while True:
-            call = desk.call(address)
-            if call is not None and call.status == "completed":
-                return call
-            if call is not None and call.status == "failed" and not desk.again(call):
-                raise _failure(call)
-            if call is not None and call.status == "waiting" and call.outcome is not None:
-                waited = call.request["model"]
-                await desk.sleep_until(
-                    call.outcome["retry_at"],
-                    unless=lambda: self._model(desk, question) != waited,  # noqa: B023  # ends here
-                )
-            await desk.gate()
-            await self._providers.ready(self._model(desk, question))
-            prepared = None
-            if call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
-                prepared = self._request(desk, question, address, lane, parents)
-            await desk.intent()
-            call = desk.state.calls[address]
-            if self._model(desk, question) != call.request["model"]:
-                desk.recorder.add(ModelAborted(reason="migrated"), address)
-                continue
-            await self._attempt(
-                desk, question, call, prepared or self._prepared(desk, question, call)
-            )
-            await desk.recorded()
-
-    def _prepared(self, desk: Desk, question: Question, call: Call) -> Prepared:
-        """Render a recorded request again."""
-        adapter, name = self._providers.adapter(call.request["model"])
-        view = self.views.opening_of(desk.state, adapter, name, call)
-        return Prepared(adapter, name, view, adapter.request(view, question.settings))
-
-    def _model(self, desk: Desk, question: Question) -> str:
-        return desk.state.model_for(question.model, node_of(desk.activation), question.thread or "")
-
-    def _request(
-        self,
-        desk: Desk,
-        question: Question,
-        address: Address,
-        lane: str,
-        parents: tuple[str, ...] | None,
-    ) -> Prepared:
-        """Record the intent of the next attempt."""
-        parents_given = parents
-        model = self._model(desk, question)
-        adapter, name = self._providers.adapter(model)
-        call = desk.call(address)
-        segment = Segment(0)
-        if call is not None:
-            view = self.views.opening_of(desk.state, adapter, name, call)
+            failed = [await use(*next(iter(calls.items())))]
         else:
-            if (
-                parents is None
-            ):  # the first turn; later ones add nothing but the results of the tools
-                parents = parents_for(desk.state, desk.activation, lane, question.thread)
-                segment = self._segment(desk, question, parents)
-            before = desk.state.seq + 1
-            view = self.views.opening(desk.state, adapter, name, parents, segment, before)
-        request = adapter.request(view, question.settings)
-        changes = (*view.changes, *request.changes)
-        if call is not None:
-            asked = ModelRequested(
-                model=model, view=request.digest, changes=changes, attempt=call.attempt + 1
-            )
-        else:
-            asked = ModelRequested(
-                model=model,
-                thread=question.thread or "",
-                lane=lane,
-                parents=parents or (),
-                messages=segment.messages,
-                system=segment.system,
-                tools=segment.tools,
-                settings=question.settings,
-                view=request.digest,
-                changes=changes,
-            )
-        if call is None and parents_given is None and question.advice is not None:
-            # In one append with the request: either both are recorded, or it is looked up again.
-            desk.recorder.add(question.advice.fact, memory_of(address))
-        desk.recorder.add(asked, address)
-        return Prepared(adapter, name, view, request)
-
-    def _segment(self, desk: Desk, question: Question, parents: Sequence[str]) -> Segment:
-        """Return what the first turn adds: what is said, and instruction and tools where they change."""
-        system: str | None = None
-        tools = tuple(tool.spec for tool in question.tools.values()) or None
-        if parents:
-            system, had = self.views.head(desk.state, parents[0])
-            tools = None if (tools or ()) == (had or ()) else (tools or ())
-        system = None if question.system == system else question.system
-        messages = question.messages
-        if question.advice is not None:
-            messages = question.advice.added_to(messages)
-        return Segment(0, messages, system, tools)
-
-    async def _attempt(
-        self, desk: Desk, question: Question, call: Call, prepared: Prepared
-    ) -> None:
-        """Send the request and record what comes of it."""
-        adapter = prepared.adapter
-        began = time.perf_counter()
-        sending = self._send(adapter, prepared.request, question.deadline, call.address)
-        task = asyncio.ensure_future(sending)
-        model: str = call.request["model"]
-        flight = Flight(
-            call.address, question.model, question.thread or "", model, task, desk.state.seq
-        )
-        self.flights[call.address] = flight
-        try:
-            response = await desk.effect(_shielded(task))
-        except asyncio.CancelledError:
-            await _ended(task)
-            waiter = asyncio.current_task()
-            if not flight.abandoned or (waiter is not None and waiter.cancelling()):
-                raise
-        except AdapterError as error:
-            if not flight.abandoned:
-                self._failed(desk, question, call, error)
-        else:
-            if not flight.abandoned:
-                self._responded(desk, prepared, call, response, time.perf_counter() - began)
-        finally:
-            del self.flights[call.address]
-        if flight.abandoned:
-            desk.recorder.add(ModelAborted(reason="migrated", text=flight.text), call.address)
-
-    async def _send(
-        self, adapter: Adapter, request: ModelRequest, deadline: float, address: str
-    ) -> ModelResponse:
-        """Send once, within the deadline; whatever goes wrong comes out as an `AdapterError`."""
-        try:
-            async with asyncio.timeout(deadline):
-                if self._listening() and isinstance(adapter, StreamingAdapter):
-                    return await self._streamed(adapter.stream(request), address)
-                return await adapter.complete(request)
-        except TimeoutError as error:
-            message = f"no whole answer within {deadline} s"
-            raise CallTimeoutError(
-                message, provider=adapter.provider, model=request.model
-            ) from error
-        except OSError as error:
-            raise ConnectionFailedError(
-                shown(error), provider=adapter.provider, model=request.model
-            ) from error
-
-    async def _streamed(
-        self, pieces: AsyncIterator[Delta | ModelResponse], address: str
-    ) -> ModelResponse:
-        try:
-            async for piece in pieces:
-                if isinstance(piece, ModelResponse):
-                    return piece
-                flight = self.flights.get(address)
-                if flight is not None:
-                    flight.text += piece.text
-                self._show(address, piece)
-        finally:  # now, not when somebody collects it: it holds a connection
-            if isinstance(pieces, AsyncGenerator):
-                await pieces.aclose()
-        raise MalformedAnswerError("the stream ended without an answer")
-
-    def _responded(
-        self, desk: Desk, prepared: Prepared, call: Call, response: ModelResponse, seconds: float
-    ) -> None:
-        model: str = call.request["model"]
-        adapter, name = prepared.adapter, prepared.name
-        message = response.message
-        if message.origin is None:
-            message = message.model_copy(update={"origin": model})
-        cost = self._pricing(adapter.provider, name, response.usage, desk.clock.now())
-        desk.recorder.add(
-            ModelResponded(
-                message=message,
-                usage=response.usage,
-                cost=cost,
-                finish=response.finish,
-                response_id=response.response_id,
-                served="" if response.served == name else response.served,
-                seconds=round(seconds, 6),
-            ),
-            call.address,
-        )
-        self.views.answer(desk.state, adapter, name, call.address, prepared.view)
-
-    def _failed(self, desk: Desk, question: Question, call: Call, error: AdapterError) -> None:
-        retry_after = error.retry_after if isinstance(error, TransientError) else None
-        retry_at = question.retry.due(
-            error.kind,
-            call.attempt,
-            now=desk.clock.now(),
-            seed=f"{desk.recorder.run_id}/{call.address}",
-            retry_after=retry_after,
-        )
-        desk.recorder.add(
-            ModelFailed(
-                kind=error.kind,
-                message=shown(error),
-                status=error.status,
-                request_id=error.request_id or "",
-                retry_at=retry_at,
-                attempt=call.attempt,
-            ),
-            call.address,
-        )
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(use(*each)) for each in calls.items()]
+            failed = [task.result() for task in tasks]
+        for error in failed:
+            if error is not None:
+                raise error
 
 
-async def _shielded(task: asyncio.Task[ModelResponse]) -> ModelResponse:
-    """Await a task; if the waiter is cancelled, so is the task."""
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-
-
-async def _ended(task: asyncio.Task[Any]) -> None:
-    """Wait until a cancelled task has let go of its connection."""
-    task.cancel()
-    await asyncio.wait([task])
+def _never_called(made: Call) -> bool:
+    """Say whether a call was recorded as one that cannot be made."""
+    return made.status == "failed" and (made.outcome or {})["kind"] in CANNOT
 
 
 def _tool_calls(call: Call) -> dict[Address, ToolCall]:
@@ -490,47 +166,21 @@ def _tool_calls(call: Call) -> dict[Address, ToolCall]:
     return {Address(tool_address(call.address, place)): one for place, one in enumerate(wanted)}
 
 
-def _reply(answered: Sequence[Call]) -> Reply:
-    outcomes = [call.outcome or {} for call in answered]
-    message = Message.model_validate(outcomes[-1]["message"])
-    costs = [outcome.get("cost") for outcome in outcomes]
-    cost = (
-        None if None in costs else sum((Decimal(one["amount"]) for one in costs if one), Decimal(0))
-    )
-    counted = [Usage.model_validate(outcome.get("usage", {})) for outcome in outcomes]
-    usage = Usage(
-        **{name: sum(getattr(one, name) for one in counted) for name in Usage.model_fields}
-    )
-    return Reply(
-        message.text,
-        message,
-        answered[-1].request["model"],
-        usage,
-        cost,
-        outcomes[-1].get("finish", "stop"),
-        answered[-1].address,
-        len(answered),
-    )
-
-
-_KINDS: dict[str, type[AdapterError]] = {}
-
-
-def _failure(call: Call) -> AdapterError:
-    """Return the recorded failure as the error it was."""
-    if not _KINDS:
-        pending: list[type[AdapterError]] = [AdapterError]
-        while pending:
-            kind = pending.pop()
-            _KINDS[kind.kind] = kind
-            pending += kind.__subclasses__()
-    data = call.outcome or {}
-    provider, _, model = call.request["model"].partition(":")
-    made = _KINDS.get(data["kind"], AdapterError)
-    return made(
-        data.get("message", ""),
+def _bad_output(reply: Reply, problem: str, *, mended: bool) -> OutputError:
+    """Return why an answer is none, and what to do about it."""
+    provider, _, model = reply.model.partition(":")
+    if refused(reply.message):
+        why = "the model refused to answer; say what it may do, or ask another one"
+    elif reply.finish == "length":
+        why = "the answer was cut off at its limit; raise max_tokens"
+    else:
+        told = " also after it was told so" if mended else ""
+        why = f"{problem},{told}; make the type more lenient, describe its fields, or ask another model"
+    return OutputError(
+        f"step {reply.step}: the answer of {reply.model} is not of the form that was asked for: {why}",
         provider=provider,
         model=model,
-        status=data.get("status"),
-        request_id=data.get("request_id") or None,
+        step=reply.step,
+        text=reply.text,
+        problem=problem,
     )

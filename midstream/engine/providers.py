@@ -30,6 +30,11 @@ class Providers:
         self._adapters: dict[str, Adapter] = dict(adapters or {})
         self._scripts = None if scripts is None else dict(scripts)
 
+    @property
+    def scripted(self) -> bool:
+        """Answers are scripted, and a model's name needs no provider."""
+        return self._scripts is not None
+
     async def ready(self, model: str) -> None:
         """Make the adapter of a model in a thread, where that has not been done: loading a vendor's SDK takes its time.
 

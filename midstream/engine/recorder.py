@@ -12,15 +12,17 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from midstream.engine.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
-from midstream.events.codec import encode
+from midstream.events.codec import encode, encode_plain
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES
 from midstream.events.payloads import Fact
-from midstream.events.store import EventStore, Head
+from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
 _LARGEST = 512
@@ -35,6 +37,9 @@ class _Group:
 
     drafts: list[Draft] = field(default_factory=list[Draft])
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    afterwards: list[Callable[[BaseException | None], None]] = field(
+        default_factory=list[Callable[[BaseException | None], None]]
+    )
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
     snapshot: bytes | None = None
@@ -48,6 +53,8 @@ class _Group:
                 waiter.set_result(None)
             else:
                 waiter.set_exception(error)
+        for act in self.afterwards:
+            act(error)
 
 
 class Recorder:
@@ -93,6 +100,11 @@ class Recorder:
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
+    @property
+    def store(self) -> EventStore:
+        """Where the run is."""
+        return self._store
+
     def add(
         self,
         payload: Fact,
@@ -113,7 +125,15 @@ class Recorder:
             raise self.error
         at = int(self._clock() * 1_000_000)
         step = None if address is None else Address(address)
-        draft = encode(payload, at=at, actor=actor, cause=cause, address=step)
+        self._take(encode(payload, at=at, actor=actor, cause=cause, address=step))
+
+    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
+        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`."""
+        if self.error is not None:
+            raise self.error
+        self._take(encode_plain(type_, data, at=int(self._clock() * 1_000_000), address=address))
+
+    def _take(self, draft: Draft) -> None:
         group = self._open
         if group is None:
             group = self._open = _Group()
@@ -147,6 +167,17 @@ class Recorder:
             await waiter
         elif self.error is not None:
             raise self.error
+
+    def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
+        """Call `act` once everything added so far is durable, or with the error because of which it is not.
+
+        What `durable` does for a task, without a task that waits.
+        """
+        group = self._open or (self._flying[-1] if self._flying else None)
+        if group is not None:
+            group.afterwards.append(act)
+        else:
+            act(self.error)
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""
@@ -202,7 +233,11 @@ class Recorder:
             self._store.append(self.run_id, group.drafts, expected=group.expected, epoch=self.epoch)
         )
         group.sent = sent
-        sent.add_done_callback(lambda future: self._answered(group, future))
+        answered = partial(self._answered, group)
+        if isinstance(sent, Answer):
+            sent.hear = answered
+        else:
+            sent.add_done_callback(answered)
 
     def _answered(self, group: _Group, future: asyncio.Future[Head]) -> None:
         if self._mending is not None or self.error is not None:

@@ -24,6 +24,10 @@ TRANSIENT = frozenset(
 """The kinds of errors that another try may cure: those of `TransientError`, and `timeout`."""
 
 
+ANY = frozenset(("*",))
+"""Whatever went wrong is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often to try, and how long to wait in between.
@@ -35,7 +39,8 @@ class Retry:
         longest: Seconds that no delay exceeds, unless the provider asked for more.
         jitter: The part of a delay that is left to chance, 0 to 1; the chance is seeded by the run and the step, so that
             a replay waits as long.
-        on: The kinds of errors that are tried again: kinds of adapter errors, `timeout`, or names of exception classes.
+        on: The kinds of errors that are tried again: kinds of adapter errors, `timeout`, names of exception classes, or
+            `*` for any.
     """
 
     attempts: int = 3
@@ -63,7 +68,7 @@ class Retry:
             seed: What the jitter depends on.
             retry_after: Seconds the provider asked for; waited for even where it is longer than `longest`.
         """
-        if attempt >= self.attempts or kind not in self.on:
+        if attempt >= self.attempts or not (kind in self.on or "*" in self.on):
             return None
         delay = self._grown(attempt)
         delay *= 1 - self.jitter * _chance(f"{seed}:{attempt}")

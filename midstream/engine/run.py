@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Delta
-from midstream.adapters.view import View
+from midstream.engine.agent_events import AgentEvent
+from midstream.engine.agent_stream import follow
+from midstream.engine.answers import Given, OpenQuestion, check, open_questions
+from midstream.engine.continuing import parked
 from midstream.engine.experience.feedback import add_feedback
 from midstream.engine.host import Host
-from midstream.engine.migrate import MigrationPlan, When, plan_migration
+from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
+from midstream.engine.people import MISSING
+from midstream.engine.run_view import RunView, conversation_head, model_meant, run_view
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -24,11 +29,13 @@ from midstream.errors import (
     StoreError,
     ToolError,
 )
-from midstream.events.content import Message
+from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import FeedbackKind, FeedbackSource
 from midstream.events.ids import RunId, node_of
 from midstream.events.payloads import (
+    Fact,
+    MessageAdded,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -41,7 +48,7 @@ from midstream.events.payloads import (
 from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
-from midstream.projections.conversation import messages, segments
+from midstream.projections.conversation import messages
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import Line, line
@@ -51,7 +58,6 @@ ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 """The types of events that end a run; others may still follow, such as notes."""
 
 _BUFFER = 1024
-_MISSING: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,9 @@ class Run:
             case _:
                 failures = [
                     NodeError(
-                        f"{failure['address']}: {failure['kind']}: {failure['message']}",
+                        ": ".join(
+                            filter(None, (failure["address"], failure["kind"], failure["message"]))
+                        ),
                         node=node_of(failure["address"]),
                         kind=failure["kind"],
                     )
@@ -190,6 +198,21 @@ class Run:
             following.cancel()
             await asyncio.wait([following])
 
+    async def agent_events(self, *, after: int = 0) -> AsyncGenerator[AgentEvent, None]:
+        """Iterate over what agents and models do in this run, as typed events, until it has ended.
+
+        The text of an answer comes in pieces while it is written, where that is in this process, and whole where it is
+        not: the pieces of one attempt, one after the other, are always the text that is recorded.
+
+        Args:
+            after: What was told from events up to this one is not told again; an answer that is being written is, from
+                its `ModelStarted` on.
+        """
+        events = follow(self._host, self.id, self.events(), after=after)
+        async with aclosing(events) as told:
+            async for event in told:
+                yield event
+
     async def state(self, *, at: int | None = None) -> RunState:
         """Fold the run, up to event number `at` or as far as it is durable.
 
@@ -210,35 +233,64 @@ class Run:
         return tuple([line(event) async for event in self._host.store.read(self.id, after=after)])
 
     async def messages(
-        self, *, step: str | None = None, at: int | None = None
+        self,
+        *,
+        step: str | None = None,
+        thread: str | None = None,
+        node: str | None = None,
+        at: int | None = None,
     ) -> tuple[Message, ...]:
-        """Return a conversation of the run, neutral.
+        """Return a conversation of the run, neutral and whole; empty where no model was asked yet.
 
         Args:
             step: A model call, or an activation whose newest conversation is meant; None takes the run's newest.
+            thread: The conversation of this name.
+            node: The newest conversation of this node.
             at: As it was after this event.
 
         Raises:
             ConfigError: No model was asked there.
         """
         state = await self.state(at=at)
-        return messages(state, _conversation(state, step))
+        head = conversation_head(state, step, thread, node)
+        return messages(state, head) if head else ()
 
-    async def view(self, model: str, *, step: str | None = None, at: int | None = None) -> View:
-        """Return a conversation of the run as a model would be told it; see `messages`.
+    async def view(
+        self,
+        model: str,
+        *,
+        step: str | None = None,
+        thread: str | None = None,
+        node: str | None = None,
+        at: int | None = None,
+    ) -> RunView:
+        """Return a conversation of the run as a model would be told it, at any event; nothing is recorded or sent.
 
         Args:
-            model: `provider:model`.
+            model: `provider:model`, or a provider, whose model is the one that the run asked last, or the usual one.
             step: See `messages`.
+            thread: See `messages`.
+            node: See `messages`.
             at: See `messages`.
+
+        Raises:
+            ConfigError: No model was asked there, or nobody answers for the model.
         """
-        await self._host.providers.ready(model)
-        adapter, name = self._host.providers.adapter(model)
         state = await self.state(at=at)
-        view = adapter.begin(name)
-        for segment in segments(state, _conversation(state, step)):
-            view = adapter.render(view, segment)
-        return view
+        head = conversation_head(state, step, thread, node)
+        providers = self._host.providers
+        wanted = model_meant(model, state, providers)
+        await providers.ready(wanted)
+        adapter, name = providers.adapter(wanted)
+        return run_view(
+            state,
+            adapter,
+            name,
+            head,
+            run_id=self.id,
+            pricing=self._host.pricing,
+            now=self._host.clock.now(),
+        )
 
     async def migrate(
         self,
@@ -247,6 +299,7 @@ class Run:
         scope: str = "run",
         source: str = "",
         when: When = "next",
+        handoff: Handoff = "none",
         dry_run: bool = False,
         by: str = "",
     ) -> MigrationPlan:
@@ -257,6 +310,7 @@ class Run:
             scope: `run`, `node:NAME` or `thread:NAME`.
             source: Only calls that would go to this model; empty for all in the scope.
             when: `next` waits for the call in flight; `now` abandons it, and its late answer is not recorded.
+            handoff: `brief` tells the target where the run stands, after the conversation and before what comes next.
             dry_run: Only say what it means; `apply()` the plan to do it.
             by: Who wants it.
 
@@ -269,6 +323,8 @@ class Run:
         """
         if when not in ("next", "now"):
             raise ConfigError(f"when must be 'next' or 'now', not {when!r}")
+        if handoff not in ("none", "brief"):
+            raise ConfigError(f"handoff must be 'none' or 'brief', not {handoff!r}")
         switch = uuid.uuid4().hex
 
         async def apply_plan(plan: MigrationPlan) -> None:
@@ -286,18 +342,19 @@ class Run:
             when=when,
             now=self._host.clock.now(),
             apply=apply_plan,
+            handoff=handoff,
         )
         if not dry_run:
             await plan.apply()
         return plan
 
     async def _apply(self, plan: MigrationPlan, switch: str, by: str) -> None:
-        if not plan.fits:
+        if not plan.fits and not plan.cuts:
             raise MigrationError(
                 self.id,
                 plan.target,
                 f"its conversation of about {plan.tokens} tokens does not fit the context window of "
-                f"{plan.context_window}; choose a model with a larger one",
+                f"{plan.context_window}; choose a model with a larger one, or start runs with context='trim' or 'summarise'",
             )
         state = await self.state()
         if state.over:
@@ -310,6 +367,7 @@ class Run:
             when=plan.when,
             reason="user",
             changes=plan.changes,
+            brief=plan.brief,
         )
         await self._host.append(self.id, payload, actor=_actor(by))
 
@@ -359,6 +417,40 @@ class Run:
             if not paused:
                 raise
         return self
+
+    async def say(self, message: str | Message | None, *, by: str = "") -> None:
+        """Say something in a conversation that goes on; its node hears it with `Context.listen`.
+
+        Args:
+            message: What is said; None says that nobody will say more.
+            by: Who says it.
+
+        Raises:
+            ConfigError: The run has ended, so nobody would hear it.
+        """
+        state = await self.state()
+        if state.over:
+            raise ConfigError(
+                f"run {self.id!r} has ended ({state.status}); nobody hears it any more"
+            )
+        said = user(message) if isinstance(message, str) else message
+        payload = MessageAdded(id=uuid.uuid4().hex, message=said)
+        await self._host.append(self.id, payload, actor=_actor(by))
+
+    async def parked(self) -> RunState:
+        """Wait until a conversation waits for somebody: for a message, for a call to be settled; or until the run has ended.
+
+        Returns:
+            The run as it stands then.
+        """
+        state = await self.state()
+        if not parked(state):
+            async with aclosing(subscribe(self._host.store, self.id, after=state.seq)) as events:
+                async for event in events:
+                    apply(state, event)
+                    if parked(state):
+                        break
+        return state
 
     async def note(self, data: Any, *, by: str = "") -> None:
         """Record data of the host's own in the run's log, also after the run has ended.
@@ -410,11 +502,49 @@ class Run:
             id=id,
         )
 
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """Return what the run asks people and has not been told, in the order in which it was asked.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        return open_questions(self.id, await self.state())
+
+    async def answer(
+        self,
+        question: str,
+        *,
+        approved: bool | None = None,
+        value: Any = MISSING,
+        arguments: Mapping[str, Any] | None = None,
+        by: str = "",
+    ) -> None:
+        """Answer a question, from any process; once, durable when this returns.
+
+        Args:
+            question: Its id, or its address.
+            approved: Yes or no, where that is asked.
+            value: The value that is asked for; beside yes or no, a remark.
+            arguments: Arguments of the tool call that are to be other ones.
+            by: Who answers.
+
+        Raises:
+            AnswerError: It is refused, and nothing was recorded: there is no such question, somebody was quicker, its time
+                is over, or it is not what was asked for.
+            RunNotFoundError: There is no such run.
+        """
+        given = Given(approved, value, arguments, by)
+
+        def make(state: RunState) -> tuple[str, Fact]:
+            return check(self.id, state, question, given, now=self._host.clock.now())
+
+        await self._host.append_checked(self.id, make, actor=_actor(by))
+
     async def settle(
         self,
         step: str,
         *,
-        result: Any = _MISSING,
+        result: Any = MISSING,
         error: str = "",
         retry: bool = False,
         by: str = "",
@@ -432,7 +562,7 @@ class Run:
             ConfigError: Not exactly one of the three is given.
             ToolError: There is no such call, or its outcome is known.
         """
-        if (result is not _MISSING) + bool(error) + retry != 1:
+        if (result is not MISSING) + bool(error) + retry != 1:
             raise ConfigError("settle takes exactly one of result=, error= and retry=True")
         call = (await self.state()).calls.get(step)
         if call is None or call.status != "unknown":
@@ -455,23 +585,3 @@ class Run:
 
 def _actor(by: str) -> str:
     return f"user:{by}" if by else "user"
-
-
-def _conversation(state: RunState, step: str | None) -> str:
-    """Return the model call that a step means.
-
-    Raises:
-        ConfigError: No model was asked there.
-    """
-    if step is not None and step in state.calls and state.calls[step].kind == "model":
-        return step
-    if step is None:
-        asked = [call for call in state.calls.values() if call.kind == "model"]
-        if asked:
-            return max(asked, key=lambda call: call.first_seq).address
-    elif heads := state.heads.get(step):
-        return max(heads.values(), key=lambda address: state.calls[address].first_seq)
-    asked_at = (
-        ", ".join(dict.fromkeys(name.partition("/")[0] for name in state.heads)) or "no step yet"
-    )
-    raise ConfigError(f"step {step!r} asked no model; models were asked at {asked_at}")

@@ -7,41 +7,46 @@ an activation ends, what it makes ready starts in the same append.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import traceback
+from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
 
-from midstream.engine.binding import bind
-from midstream.engine.calls import Desk, Restart, Signal, shown
+from midstream.engine.attempts import Attempts
+from midstream.engine.binding import ask
+from midstream.engine.calls import Signal, shown
 from midstream.engine.claims import on_own_branch
 from midstream.engine.clock import Clock
-from midstream.engine.context import Context
-from midstream.engine.decide import Cancel, Command, Complete, Fail, Schedule, decide
-from midstream.engine.graph import Graph, Node
+from midstream.engine.decide import (
+    Cancel,
+    Command,
+    Complete,
+    Drop,
+    Fail,
+    Limit,
+    Schedule,
+    Skip,
+    decide,
+)
+from midstream.engine.graph import Graph, Node, node_from
+from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
+from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recorder import Recorder
-from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
-    ModelAborted,
-    NodeCompleted,
+    LimitReached,
     NodeFailed,
     NodeScheduled,
-    NodeStarted,
+    NodeSkipped,
     RunCancelled,
     RunCompleted,
     RunFailed,
-    TimerFired,
-    ToolFailed,
-    ToolUnknown,
 )
 from midstream.events.store import EventStore
-from midstream.events.values import plain
-from midstream.projections.run_state import Activation, Call, RunState
+from midstream.projections.flow import LEFT_OUT
+from midstream.projections.run_state import Activation, RunState, fold_run
 
-_FRAMES = 5
 _BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 
 
@@ -57,6 +62,7 @@ class Runner:
         clock: Tells the time.
         models: Asks models.
         always_replay: See `Engine`.
+        park_after: See `Engine`.
     """
 
     def __init__(
@@ -70,15 +76,19 @@ class Runner:
         clock: Clock,
         models: Models,
         always_replay: bool = False,
+        park_after: float = PARK_AFTER,
     ) -> None:
         self.graph = graph
         self.models = models
+        self._store = store
         self._clock = clock
-        self._always_replay = always_replay
         self._changed = Signal()
         self._cancelling: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._at: dict[str, Address] = {}  # what each of these tasks is at
+        self._made: dict[str, Node] = {}  # nodes that were added to the run
+        self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._park)
+        self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
         self.recorder = Recorder(
@@ -90,31 +100,89 @@ class Runner:
             changed=self.others_appended,
             always_replay=always_replay,
         )
+        self._attempts = Attempts(
+            graph,
+            self.recorder,
+            clock=clock,
+            models=models,
+            changed=self._changed,
+            find=self._find,
+            closing=lambda: self._closing,
+            recall=self._recall,
+            rest=self._rest,
+            always_replay=always_replay,
+        )
 
     @property
     def state(self) -> RunState:
         """The run as it stands."""
         return self.recorder.state
 
-    async def drive(self) -> None:
-        """Drive the run until it has ended; when this returns or raises, no task of it is left.
+    async def drive(self) -> Parked | None:
+        """Drive the run until it has ended or only waits; when this returns or raises, no task of it is left.
+
+        Returns:
+            Until when it waits, or None where it has ended.
 
         Raises:
             StoreError: The log could not be written, or another driver took the run over.
             CancelledError: The host stops driving; the run can be resumed from its log.
         """
         self._driving = True
+        watch = self._watch_time()
         try:
             begun = (*self.state.running, *self.state.waiting)
             self._advance()
             for address in begun if not self._closing else ():
-                self._begin(self.state.activations[address])
-            await self._ended
-            await self.recorder.durable()
+                if address[-1] != "]":  # an item's activation is part of its map's
+                    self._begin(self.state.activations[address])
+            outcome = await self._ended
+            if outcome is None:
+                await self.recorder.durable()
+            return outcome
         finally:
+            # Before anything else is waited for: nothing may begin any more.
+            self._rest.stop()
+            self._closing = True  # what was to begin once it is durable does not
+            if watch is not None:
+                watch.cancel()
+                await asyncio.wait([watch])
             await self._stop_tasks()
             await self.recorder.settle()
             await self.recorder.let_go()
+
+    def _watch_time(self) -> asyncio.Task[None] | None:
+        """Have the run fail when its time is up, if it has a limit."""
+        seconds = self.state.limits.get("seconds")
+        if seconds is None or self.state.limited is not None:
+            return None
+        return asyncio.create_task(self._time_out(seconds), name="midstream:limit")
+
+    async def _time_out(self, seconds: float) -> None:
+        await self._clock.sleep_until(self.state.began / 1_000_000 + seconds)
+        if not self.state.over and self.state.limited is None and not self._closing:
+            reached = f"the run took longer than {seconds:g} s; give it a higher Limits(seconds=…)"
+            self.recorder.add(LimitReached(limit="seconds", message=reached))
+            self._changed.notify()
+            self._advance()
+
+    def _find(self, name: str) -> Node | None:
+        """Return a node of this run, of its graph or its own."""
+        made = self.graph.nodes.get(name) or self._made.get(name)
+        if name not in self.state.topology.nodes:
+            return None
+        if made is None:
+            data = self.state.topology.nodes[name].data
+            made = self._made[name] = node_from(self.graph, name, data)
+        return made
+
+    async def _recall(self) -> None:
+        """Read the outputs that a snapshot left out."""
+        await self.recorder.durable()
+        whole = fold_run([event async for event in self._store.read(self.recorder.run_id)])
+        for address, made in self.state.activations.items():
+            if made.output is LEFT_OUT and address in whole.activations:
+                made.output = whole.activations[address].output
 
     def others_appended(self) -> None:
         """Take in what others appended: abandon calls that were migrated, wake who waits, decide again."""
@@ -124,6 +192,8 @@ class Runner:
         self._abandon_migrated()
         self._changed.notify()
         self._advance()
+        if self.state.status == "paused":
+            self._rest.begun()
 
     def record(self, payload: Fact, address: str | None = None, *, actor: str) -> None:
         """Record what somebody wants of this run, in line with what the driver records."""
@@ -169,9 +239,14 @@ class Runner:
     def _perform(self, command: Command) -> Activation | None:
         """Carry a command out, and return the activation that it scheduled and that is to be begun."""
         match command:
-            case Schedule(_, address, inputs):
-                self.recorder.add(NodeScheduled(inputs=inputs), address)
-                return self.state.activations[address]
+            case Schedule():
+                return self._schedule(command)
+            case Skip(_, address, reason):
+                self.recorder.add(NodeSkipped(reason=reason), address)
+            case Drop(address, reason):
+                self._drop(address, reason)
+            case Limit(limit, message):
+                self.recorder.add(LimitReached(limit=limit, message=message))
             case Complete(output):
                 self.recorder.add(RunCompleted(output=output))
                 self._end(None)
@@ -183,54 +258,132 @@ class Runner:
                 self._cancelling = asyncio.ensure_future(self._cancel(cause, reason))
         return None
 
+    def _schedule(self, command: Schedule) -> Activation | None:
+        node, address = command.node, command.address
+        if not command.called and node not in self.state.ready:
+            return None  # what was scheduled before it has made it superfluous
+        if command.asks and not self._wanted(command):
+            return None
+        data: dict[str, Any] = {"inputs": command.inputs} if command.inputs else {}
+        if command.called:
+            data["called"] = command.called
+        self.recorder.add_plain("node.scheduled", data, address)
+        return self.state.activations[address]
+
+    def _wanted(self, command: Schedule) -> bool:
+        """Ask a node's `when`, and record what comes of a no."""
+        node, address = self._find(command.node), command.address
+        assert node is not None
+        assert node.when is not None
+        try:
+            if ask(node.when, self.state, command.inputs, node.name):
+                return True
+        except Exception as error:  # noqa: BLE001  # a predicate is user code: its failure is the node's
+            self.recorder.add(NodeScheduled(inputs=command.inputs), address)
+            failed = f"when= of node {node.name!r}: {shown(error)}"
+            self.recorder.add(NodeFailed(kind=type(error).__name__, message=failed), address)
+            return False
+        self.recorder.add(NodeSkipped(reason="its when= said no"), address)
+        return False
+
+    def _drop(self, address: Address, reason: str) -> None:
+        """End an activation that nobody waits for any more; its task ends by itself, and late results are refused."""
+        self._attempts.drop(address)
+        self.recorder.add(NodeSkipped(reason=reason), address)
+        for first, at in self._at.items():
+            if at == address and first in self._tasks:
+                self._tasks[first].cancel()
+
     async def _cancel(self, cause: int, reason: str) -> None:
         """End every task, close what is open, and say so, in one append."""
         try:
             await self._stop_tasks()
             for address in tuple(self.state.open_calls):
-                self._close(self.state.calls[address], "cancelled", reason, cause)
+                self._attempts.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
         else:
             self._end(None)
 
-    def _close(self, call: Call, kind: str, reason: str, cause: int | None = None) -> None:
-        """Record the end of a call that will get no other one, so that every provider accepts the conversation."""
-        match call.kind:
-            case "model":
-                self.recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
-            case "tool":
-                message = f"{kind}: {reason}" if reason else kind
-                if _doubtful(call):
-                    message += "; it may have had its effect"
-                self.recorder.add(ToolFailed(kind=kind, message=message), call.address, cause=cause)
-            case _:
-                self.recorder.add(TimerFired(), call.address, cause=cause)
-
     def _begin(self, activation: Activation) -> None:
-        address = activation.address
-        task = asyncio.create_task(self._activate(Address(address)), name=f"midstream:{address}")
-        self._tasks[address] = task
-        task.add_done_callback(lambda done: self._task_done(address, done))
-
-    def _task_done(self, address: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(address) is task:
-            del self._tasks[address]
-        if task.cancelled():
+        address = Address(activation.address)
+        node = self._find(activation.node)
+        assert node is not None
+        if node.pure or activation.status == "waiting":
+            self._spawn(address)
             return
-        error = task.exception()
-        if error is not None:
-            self._end(error)
+        context = copy_context()
 
-    def _end(self, error: BaseException | None) -> None:
+        def spawn(error: BaseException | None) -> None:
+            if error is not None:
+                self._end(error)
+            elif not self._closing:
+                self._spawn(address, context, durable=True)
+
+        # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+        self.recorder.when_durable(spawn)
+
+    def _spawn(
+        self, address: Address, context: ContextVars | None = None, *, durable: bool = False
+    ) -> None:
+        self._tasks[address] = asyncio.get_running_loop().create_task(
+            self._task(address, durable=durable), name=f"midstream:{address}", context=context
+        )
+
+    async def _task(self, address: Address, *, durable: bool) -> None:
+        try:
+            await self._activate(address, durable=durable)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # nobody else awaits this: it ends the driving
+            self._end(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            if self._tasks.get(address) is asyncio.current_task():
+                del self._tasks[address]
+                self._at.pop(address, None)
+
+    def _end(self, outcome: BaseException | Parked | None) -> None:
         if self._ended.done():
             return
         self._closing = True
-        if error is None:
-            self._ended.set_result(None)
+        if isinstance(outcome, BaseException):
+            self._ended.set_exception(outcome)
         else:
-            self._ended.set_exception(error)
+            self._ended.set_result(outcome)
+
+    def _park(self, until: float | None) -> None:
+        self._end(Parked(until, self.state.seq))
+
+    def _moments(self) -> Moments | None:
+        """Return what all activations that are under way wait for, or None while one of them does something else."""
+        if self.models.flights or self._cancelling is not None:
+            return None
+        paused = self.state.status == "paused"
+        waiting = [self.state.activations[address].retry_at for address in self.state.waiting]
+        found: list[float | None] = [None if paused else due for due in waiting]
+        for address in self.state.running:
+            moments = self._moments_of(address)
+            if moments is None:
+                return None
+            found += moments
+        seconds = self.state.limits.get("seconds")
+        if seconds is not None:
+            found.append(self.state.began / 1_000_000 + seconds)
+        return found if found or paused else None
+
+    def _moments_of(self, address: str) -> Moments | None:
+        node = self._find(self.state.activations[address].node)
+        assert node is not None
+        if node.over is not None and address[-1] != "]":
+            # Its items are under way by themselves; what gives them one by one is not known to wait.
+            return None if node.over.items is not None else ()
+        desk = self._attempts.desks.get(address)
+        limited = node.timeout or node.total_timeout or node.idle_timeout
+        # A node's own time limit runs in this process.
+        return None if desk is None or limited else desk.branches.moments()
 
     async def _stop_tasks(self) -> None:
         current = asyncio.current_task()
@@ -240,8 +393,8 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _activate(self, address: Address) -> None:
-        """Run an activation, and whatever is left to its task after it."""
+    async def _activate(self, address: Address, *, durable: bool) -> None:
+        """Run an activation, of which `durable` says whether its beginning is, and what is left to its task after it."""
         following: Address | None = address
         run = 0
         on_own_branch()
@@ -250,176 +403,22 @@ class Runner:
             run += 1
             if run % _BREATH == 0:
                 await asyncio.sleep(0)
-            node = self.graph.nodes[self.state.activations[following].node]
-            await self._attempts(node, following)
+            self._at[address] = following
+            await self._perform_one(following, durable=durable)
+            durable = False
             # What a node has left in its context is not for the next one to find.
             kept = self._next(keep=copy_context() == found)
             following = None if kept is None else Address(kept.address)
 
-    async def _attempts(self, node: Node, address: Address) -> None:
-        """Run an activation's attempts until it has ended."""
-        while True:
-            activation = self.state.activations[address]
-            if activation.status == "waiting":
-                await self._clock.sleep_until(activation.retry_at or 0.0)
-                await self._changed.wait_for(lambda: self.state.status != "paused")
-                self.recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
-            if not node.pure:
-                await self.recorder.durable()
-            try:
-                await self._attempt(node, address)
-            except Restart:
-                continue
-            except BaseExceptionGroup as group:
-                if group.subgroup(Restart) is None:
-                    raise
-                continue
-            if self.state.activations[address].status != "waiting":
-                return
+    async def _perform_one(self, address: Address, *, durable: bool) -> None:
+        node = self._find(self.state.activations[address].node)
+        assert node is not None
+        if node.over is None:
+            await self._attempts.perform(node, address, durable=durable)
+            return
+        items = Items(self._attempts, self.recorder, node, address, self._going_on)
+        await self._attempts.perform(node, address, items.run, durable=durable)
 
-    async def _attempt(self, node: Node, address: Address) -> None:
-        attempt = self.state.activations[address].attempt
-        try:
-            output = await self._call(node, address, attempt)
-            self.recorder.add(NodeCompleted(output=output), address)
-        except StoreError:
-            raise
-        except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if self._closing or (current is not None and current.cancelling()):
-                raise
-            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
-            self._failed(node, address, attempt, "cancelled", shown(error), error)
-        except TimeoutError as error:
-            limit = f"took longer than {node.timeout} s" if node.timeout else shown(error)
-            self._failed(node, address, attempt, "timeout", limit, error)
-        except ExceptionGroup as group:
-            if group.subgroup(StoreError) is not None:
-                raise
-            first = _first(group)
-            self._failed(node, address, attempt, _kind(first), shown(first), first)
-        except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            self._failed(node, address, attempt, _kind(error), shown(error), error)
-
-    async def _call(self, node: Node, address: Address, attempt: int) -> Any:
-        activation = self.state.activations[address]
-        if not node.wants_context:
-            output = await self._invoke(node, bind(node, self.state, activation, None))
-            return plain(output, f"output of node {node.name!r}")
-        desk = Desk(
-            self.recorder, address, self._clock, self._changed, always_replay=self._always_replay
-        )
-        context = Context(desk, self.models, attempt=attempt, model=node.model)
-        arguments = bind(node, self.state, activation, context)
-        desk.claims.begin()
-        strays = False
-        try:
-            output = await self._invoke(node, arguments)
-        except Exception:
-            if desk.torn:
-                raise Restart from None
-            raise
-        finally:
-            strays = await desk.claims.end()
-        if desk.torn:
-            raise Restart
-        if strays:
-            self._leave_all(address, None)
-        return plain(output, f"output of node {node.name!r}")
-
-    async def _invoke(self, node: Node, arguments: dict[str, Any]) -> Any:
-        if node.timeout is None:
-            return await self._result(node, arguments)
-        async with asyncio.timeout(node.timeout):
-            return await self._result(node, arguments)
-
-    async def _result(self, node: Node, arguments: dict[str, Any]) -> Any:
-        if not node.is_async and not node.pure:
-            return await asyncio.to_thread(node.function, **arguments)
-        made = node.function(**arguments)
-        return await made if inspect.isawaitable(made) else made
-
-    def _failed(
-        self,
-        node: Node,
-        address: Address,
-        attempt: int,
-        kind: str,
-        message: str,
-        error: BaseException,
-    ) -> None:
-        """Close what the attempt left open, and record its failure."""
-        retry_at = node.retry.due(
-            kind, attempt, now=self._clock.now(), seed=f"{self.recorder.run_id}/{address}"
-        )
-        self._leave_all(address, retry_at)
-        self.recorder.add(
-            NodeFailed(
-                kind=kind,
-                message=message,
-                attempt=attempt,
-                retry_at=retry_at,
-                traceback=_traceback(error),
-            ),
-            address,
-        )
-
-    def _leave_all(self, address: Address, retry_at: float | None) -> None:
-        """Record what is known of the calls that an attempt left behind."""
-        for name in tuple(self.state.open_calls):
-            if name.startswith(f"{address}/"):
-                self._leave(self.state.calls[name], retry_at)
-
-    def _leave(self, call: Call, retry_at: float | None) -> None:
-        """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
-        if retry_at is not None and (call.kind == "timer" or call.status == "waiting"):
-            return  # its time comes all the same, and the next attempt waits for it
-        if call.status == "unknown":
-            return  # that is said already
-        if _doubtful(call):
-            self.recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
-        elif call.kind == "tool" and retry_at is not None:
-            failed = ToolFailed(
-                kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
-            )
-            self.recorder.add(failed, call.address)
-        else:
-            self._close(call, "failed", "its node ended")
-
-
-def _doubtful(call: Call) -> bool:
-    """Say whether nobody knows what a call did that is to be ended now."""
-    unsafe = call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe"
-    return unsafe and call.status in ("open", "unknown")
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    first: Any = group.exceptions[0]
-    # Not isinstance(): the checkers would take the group's type parameter for unknown.
-    found: BaseException = _first(first) if issubclass(type(first), BaseExceptionGroup) else first
-    return found
-
-
-def _kind(error: BaseException) -> str:
-    match error:
-        case AdapterError():
-            return error.kind
-        case NodeError():
-            return error.kind
-        case ToolError():
-            return f"tool_{error.kind}"
-        case NotRecordableError():
-            return "not_recordable"
-        case TimeoutError():
-            return "timeout"
-        case _:
-            return type(error).__name__
-
-
-def _traceback(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    own = [
-        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\", "/")
-    ]
-    return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()
+    async def _going_on(self) -> None:
+        if self.state.status == "paused":
+            await self._changed.wait_for(lambda: self.state.status != "paused")

@@ -10,12 +10,15 @@ from contextlib import suppress
 
 from midstream.errors import RunNotFoundError, StoreError
 from midstream.events.ids import RunId
-from midstream.events.store import EventStore, Head, Snapshot
-from midstream.projections.run_snapshot import NAME, dump, restore
-from midstream.projections.run_state import RunState, apply
+from midstream.events.store import EventStore, Head, Selective, Snapshot
+from midstream.projections.run_snapshot import CALLS, NAME, dump, in_order, restore, with_calls
+from midstream.projections.run_state import RunState, apply, fold_run
 
 EVERY = 1000
 """Events between two snapshots of a run that goes on; folding so many takes some 2 ms."""
+
+_MANY = 100
+"""Activations whose calls are needed, beyond which a whole log is read as quickly."""
 
 LONG = 250
 """Events since the last snapshot that make one worth it when a driver lets go."""
@@ -33,10 +36,39 @@ async def load_run(store: EventStore, run_id: RunId, *, upto: int | None = None)
         RunNotFoundError: There is no such run.
     """
     state = await _from_snapshot(store, run_id, upto)
-    if state is None:
-        state = RunState()
-        async for event in store.read(run_id, to=upto):
-            apply(state, event)
+    if state is not None:
+        return state
+    if isinstance(store, Selective):
+        return await _selected(store, store, run_id, upto)
+    return await _whole(store, run_id, upto)
+
+
+async def _whole(store: EventStore, run_id: RunId, upto: int | None) -> RunState:
+    state = RunState()
+    async for event in store.read(run_id, to=upto):
+        apply(state, event)
+    return state
+
+
+async def _selected(
+    store: EventStore, selective: Selective, run_id: RunId, upto: int | None
+) -> RunState:
+    """Fold what happened to the nodes, then the calls of those activations whose calls are still needed."""
+    head = await store.head(run_id)
+    if head is None:
+        raise RunNotFoundError(run_id)
+    last = head.seq if upto is None else min(upto, head.seq)
+    state = RunState()
+    async for page in selective.select(run_id, to=last, without=CALLS):
+        fold_run(page, state)
+    needed = with_calls(state)
+    if len(needed) > _MANY:
+        return await _whole(store, run_id, upto)
+    if needed:
+        async for page in selective.select(run_id, to=last, without=CALLS, within=needed):
+            fold_run(page, state)
+        in_order(state)
+    state.seq = last
     return state
 
 
@@ -75,15 +107,13 @@ class Keeper:
         self._store = store
         self._run_id = run_id
         self._last = seq
-        self._every = EVERY
 
     def due(self, state: RunState) -> bytes | None:
         """Return a snapshot of the state, if it is time for one; it may be kept once event `state.seq` is durable."""
-        if state.seq - self._last < self._every:
+        # Writing one costs what is in it: of a run with many activations, more rarely.
+        if state.seq - self._last < max(EVERY, 2 * len(state.activations)):
             return None
         self._last = state.seq
-        # Writing one costs what is in it: of a run with many activations, more rarely.
-        self._every = max(EVERY, 2 * len(state.activations))
         return dump(state)
 
     async def keep(self, head: Head, body: bytes) -> None:

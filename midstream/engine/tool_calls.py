@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from midstream.engine.approval import Verdict, approved
 from midstream.engine.calls import Desk, Restart, shown
 from midstream.engine.tools import RETRY_CALL, Tool, ToolContext, UnknownCall
 from midstream.errors import AdapterError, NotRecordableError, StoreError, ToolError
-from midstream.events.content import ToolCall
+from midstream.events.content import Audio, Document, Image, Text, ToolCall
 from midstream.events.ids import Address
 from midstream.events.payloads import (
     ToolCompleted,
@@ -23,6 +24,15 @@ from midstream.events.payloads import (
 )
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
+
+REFUSED = "refused"
+"""The kind of failure of a call that a person did not approve; it is never made again by itself."""
+
+CANNOT = frozenset(("unknown_tool", "bad_arguments"))
+"""The kinds of failures of calls that cannot be made as the model wrote them."""
+
+TOLD = CANNOT | {REFUSED}
+"""The kinds of failures that are not the tool's, and that a model is told of whatever the tool's policy."""
 
 
 async def call_tool(
@@ -48,37 +58,91 @@ async def call_tool(
         ToolError: It failed for good.
         NotRecordableError: The arguments are not JSON; nothing was recorded.
     """
+    told = bool(call_id) and tool.on_error == "tell"
     while True:
         call = desk.call(address)
-        if call is not None and (
-            call.status == "completed" or (call.status == "failed" and not desk.again(call))
-        ):
+        if call is not None and _is_final(desk, call, told=told):
             return _outcome(tool, call)
         if call is not None and call.status == "unknown":
             await _settle(desk, tool, call)
             continue
-        if call is not None and call.status == "open" and call.epoch == desk.recorder.epoch:
-            attempt = call.attempt  # this driver wrote the intent and has not begun
-        elif call is not None and call.status == "open" and tool.effect == "unsafe":
+        if call is not None and _may_have_happened(desk, tool, call):
             # Its process died between the intent and the outcome: nobody here knows what it did.
             reason = f"in flight when the driver of epoch {call.epoch} ended"
             desk.recorder.add(ToolUnknown(reason=reason), address)
             await desk.intent()
             continue
-        else:
-            if call is not None and call.outcome is not None and call.status == "waiting":
-                await desk.clock.sleep_until(call.outcome.get("retry_at") or 0.0)
-            await desk.gate()
-            attempt = request_tool(desk, tool, arguments, address, lane=lane, call_id=call_id)
-        await desk.intent()
-        await _attempt(desk, tool, arguments, address, attempt)
-        await desk.recorded()
+        if call is not None and call.outcome is not None and call.status == "waiting":
+            await desk.wait(call.outcome.get("retry_at") or 0.0, unless=None)
+        verdict = Verdict(arguments)
+        if tool.confirm is not False and (call is None or call.status == "failed"):
+            verdict = await _asked(desk, tool, arguments, address, lane=lane, call_id=call_id)
+            if verdict.refusal:
+                continue
+        async with tool.gate():
+            await _once(desk, tool, verdict, address, lane=lane, call_id=call_id)
+
+
+def _is_final(desk: Desk, call: Call, *, told: bool) -> bool:
+    if call.status != "failed":
+        return call.status == "completed"
+    return (call.outcome or {})["kind"] == REFUSED or not desk.again(call, told=told)
+
+
+def _may_have_happened(desk: Desk, tool: Tool, call: Call) -> bool:
+    """Say whether an unsafe call was in flight when another driver ended."""
+    elsewhere = call.status == "open" and call.epoch != desk.recorder.epoch
+    return elsewhere and tool.effect == "unsafe"
+
+
+async def _asked(
+    desk: Desk,
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    address: Address,
+    *,
+    lane: str,
+    call_id: str,
+) -> Verdict:
+    """Have a person approve the call; one that is refused is recorded, with what is told of it."""
+    try:
+        verdict = await approved(desk, tool, arguments, address, lane)
+    except ToolError as error:
+        verdict, kind = Verdict(arguments, refusal=shown(error)), error.kind
+    else:
+        kind = REFUSED
+    if verdict.refusal:
+        await desk.gate()
+        attempt = request_tool(desk, tool, verdict, address, lane=lane, call_id=call_id)
+        failed = ToolFailed(kind=kind, message=verdict.refusal, attempt=attempt)
+        desk.recorder.add(failed, address)
+    return verdict
+
+
+async def _once(
+    desk: Desk, tool: Tool, verdict: Verdict, address: Address, *, lane: str, call_id: str
+) -> None:
+    """Record the intent, unless this driver has done so, and make one attempt."""
+    call = desk.call(address)
+    if call is not None and call.status == "open" and call.epoch == desk.recorder.epoch:
+        attempt = call.attempt  # this driver wrote the intent and has not begun
+    else:
+        await desk.gate()
+        attempt = request_tool(desk, tool, verdict, address, lane=lane, call_id=call_id)
+    await desk.intent()
+    if tool.elsewhere:
+        desk.recorder.add(ToolUnknown(reason="there is no code for it here"), address)
+        return
+    # What was recorded, not what was asked for: a person may have changed it, in another process.
+    arguments = desk.state.calls[address].request.get("arguments", {})
+    await _attempt(desk, tool, arguments, address, attempt)
+    await desk.recorded()
 
 
 def request_tool(
     desk: Desk,
     tool: Tool,
-    arguments: Mapping[str, Any],
+    verdict: Verdict,
     address: Address,
     *,
     lane: str,
@@ -88,18 +152,15 @@ def request_tool(
     call = desk.call(address)
     key = idempotency_key(desk.recorder.run_id, address)
     if call is None:
-        recorded = {
-            name: plain(value, f"argument {name!r} of {tool.name!r}")
-            for name, value in arguments.items()
-        }
         desk.recorder.add(
             ToolRequested(
                 name=tool.name,
-                arguments=recorded,
+                arguments=_recordable(tool, verdict.arguments),
                 effect=tool.effect,
                 key=key,
                 call_id=call_id,
                 lane=lane,
+                edited=verdict.edited,
             ),
             address,
         )
@@ -125,10 +186,14 @@ async def _attempt(
         checked = tool.check(arguments)
         if tool.context:
             key = idempotency_key(recorder.run_id, address)
-            checked[tool.context] = ToolContext(recorder.run_id, address, key, attempt)
-        async with asyncio.timeout(tool.timeout):
-            result = await desk.effect(_run(tool, checked))
-        recorder.add(ToolCompleted(result=plain(result, f"result of {tool.name!r}")), address)
+            user = desk.state.tags.get("user", "")
+            checked[tool.context] = ToolContext(
+                recorder.run_id, address, key, attempt, user, desk.context
+            )
+        with desk.branches.working():
+            async with asyncio.timeout(tool.timeout):
+                result = await desk.effect(_run(tool, checked))
+        recorder.add(completed(tool.name, result), address)
     except StoreError:
         raise
     except asyncio.CancelledError as error:
@@ -151,6 +216,18 @@ async def _attempt(
         _failed(desk, tool, address, kind, shown(error), attempt)
 
 
+def completed(name: str, result: Any) -> ToolCompleted:
+    """Return what a tool returned as a fact: content as content, anything else as JSON.
+
+    Raises:
+        NotRecordableError: It is neither.
+    """
+    parts: tuple[Any, ...] = tuple(result) if isinstance(result, list | tuple) else (result,)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # looked at next
+    if parts and all(isinstance(part, Text | Image | Document | Audio) for part in parts):
+        return ToolCompleted(parts=parts)
+    return ToolCompleted(result=plain(result, f"result of {name!r}"))
+
+
 async def _run(tool: Tool, arguments: dict[str, Any]) -> Any:
     if tool.is_async:
         return await tool.function(**arguments)
@@ -169,7 +246,7 @@ def _failed(
 def _outcome(tool: Tool, call: Call) -> JsonValue:
     outcome = call.outcome or {}
     if call.status == "completed":
-        return own(outcome.get("result"))
+        return own(outcome.get("parts") or outcome.get("result"))
     raise ToolError(
         outcome.get("message", ""), tool=tool.name, address=call.address, kind=outcome["kind"]
     )
@@ -178,7 +255,7 @@ def _outcome(tool: Tool, call: Call) -> JsonValue:
 async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
     """Have a call of unknown outcome settled: by the tool's handler, or by whoever appends its outcome."""
     if tool.on_unknown is None:
-        await desk.until(lambda: desk.state.calls[call.address].status != "unknown")
+        await desk.wait(None, unless=lambda: desk.state.calls[call.address].status != "unknown")
         return
     request = call.request
     asked = UnknownCall(
@@ -190,9 +267,7 @@ async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
         if found is RETRY_CALL:
             recorder.add(ToolRetried(id=f"{call.address}@{recorder.epoch}"), call.address)
         else:
-            recorder.add(
-                ToolCompleted(result=plain(found, f"result of {tool.name!r}")), call.address
-            )
+            recorder.add(completed(tool.name, found), call.address)
     except (StoreError, Restart):
         raise
     except Exception as error:  # noqa: BLE001  # the handler is user code: what it raises is what the tool failed with
@@ -205,7 +280,10 @@ async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
 def request_all(
     desk: Desk, tools: Mapping[str, Tool], calls: Mapping[Address, ToolCall], *, lane: str
 ) -> None:
-    """Record the intents of a model's parallel calls at once, so that they share one append."""
+    """Record the intents of a model's parallel calls at once, so that they share one append.
+
+    The intent of a call that has to wait for a person or for others is recorded when its wait is over.
+    """
     for address, wanted in calls.items():
         if desk.call(address) is not None:
             continue
@@ -221,9 +299,19 @@ def request_all(
             _refuse(desk, wanted, address, lane, "bad_arguments", message)
         else:
             try:
-                request_tool(desk, tool, parsed, address, lane=lane, call_id=wanted.id)
+                verdict = Verdict(_recordable(tool, parsed))
             except NotRecordableError as error:
                 _refuse(desk, wanted, address, lane, "bad_arguments", shown(error))
+                continue
+            if not tool.waits:
+                request_tool(desk, tool, verdict, address, lane=lane, call_id=wanted.id)
+
+
+def _recordable(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, JsonValue]:
+    return {
+        name: plain(value, f"argument {name!r} of {tool.name!r}")
+        for name, value in arguments.items()
+    }
 
 
 def _refuse(

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.view import Segment, View
 from midstream.events.content import ToolSpec
 from midstream.events.payloads import Change
-from midstream.projections.conversation import (
-    answered,
-    asked,
-    further_units,
-    history,
-    parents_of,
-    results,
-    unit_segments,
-    units,
-)
+from midstream.projections.conversation import answered, asked, parents_of
 from midstream.projections.run_state import Call, RunState
+from midstream.projections.told import between, brief_of, cuts_of, told, told_before
 
 _KEPT = 128
 
@@ -42,6 +34,9 @@ class Views:
         parents: Sequence[str],
         segment: Segment,
         before: int,
+        *,
+        address: str = "",
+        handoff: str = "",
     ) -> View:
         """Return the view that a call starts from; its `changes` are those that no earlier request told of.
 
@@ -52,25 +47,48 @@ class Views:
             parents: The calls it continues.
             segment: What it adds.
             before: The seq of its request; results recorded later are not told.
+            address: Of the call; cuts that were made for it hold for it.
+            handoff: The migration whose brief it is told.
         """
-        if not parents:
-            return adapter.render(adapter.begin(model), segment)
-        view = self._answered(state, adapter, model, parents[0])
+        whole = f"{adapter.provider}:{model}"
+        view, told = self._base(state, adapter, model, parents, before, address)
         changes = view.changes
-        told_now = [results(state, state.calls[parents[0]], before)]
-        if len(parents) > 1:
-            told: set[str] = set()
-            units(state, parents[0], before, told)
-            for unit in further_units(state, parents[1:], before, told):
-                told_now += unit_segments(state, unit)
-        for part in (*told_now, segment):
+        brief = brief_of(state, handoff, whole) if handoff else None
+        for part in (*told, *([] if brief is None else [brief]), segment):
             view = adapter.render(view, part)
             changes += view.changes
         return replace(view, changes=changes)
 
     def opening_of(self, state: RunState, adapter: Adapter, model: str, call: Call) -> View:
         """Return the view that a recorded call starts from; see `opening`."""
-        return self.opening(state, adapter, model, parents_of(call), asked(call), call.first_seq)
+        return self.opening(
+            state,
+            adapter,
+            model,
+            parents_of(call),
+            asked(call),
+            call.first_seq,
+            address=call.address,
+            handoff=call.request.get("handoff", ""),
+        )
+
+    def _base(
+        self,
+        state: RunState,
+        adapter: Adapter,
+        model: str,
+        parents: Sequence[str],
+        before: int,
+        address: str,
+    ) -> tuple[View, Iterable[Segment]]:
+        """Return a view that is kept, and what is to be told after it before a call adds something itself."""
+        whole = f"{adapter.provider}:{model}"
+        if not parents:
+            return adapter.begin(model), ()
+        if cuts_of(state, (address,), whole):
+            return adapter.begin(model), told_before(state, address, parents, whole, before)
+        view = self._answered(state, adapter, model, parents[0])
+        return view, between(state, parents, before)
 
     def answer(
         self, state: RunState, adapter: Adapter, model: str, address: str, view: View
@@ -106,7 +124,7 @@ class Views:
             return kept
         view = adapter.begin(model)
         changes: tuple[Change, ...] = ()
-        for segment in history(state, address):
+        for segment in told(state, address, f"{adapter.provider}:{model}"):
             view = adapter.render(view, segment)
             changes += view.changes
         view = replace(view, changes=changes)

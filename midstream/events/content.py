@@ -370,6 +370,11 @@ class Segment:
     system: str | None = None
     tools: tuple[ToolSpec, ...] | None = None
 
+    @property
+    def empty(self) -> bool:
+        """It adds nothing."""
+        return not self.messages and self.system is None and self.tools is None
+
 
 def system(text: str) -> Message:
     """Return an instruction."""

@@ -80,23 +80,6 @@ class Offer(BaseModel):
     why: Withheld | Literal[""] = ""
 
 
-class MemoryRead(Fact):
-    """Lessons were looked up for a model call; those without a reason in `why` were told to the model.
-
-    Attributes:
-        call: The address of the model call.
-        tenant: Whose lessons.
-        query: What they were looked up by.
-        offers: The lessons that fit, the best first.
-    """
-
-    type: Literal["memory.read"] = "memory.read"
-    call: str
-    tenant: str
-    query: str = ""
-    offers: tuple[Offer, ...] = ()
-
-
 class LessonDrafted(Fact):
     """A lesson was written; it is never rewritten.
 

@@ -11,6 +11,7 @@ import os
 import re
 import time
 from typing import NewType
+from urllib.parse import quote
 
 RunId = NewType("RunId", str)
 """The id of a run: chosen by the caller, or a UUIDv7 as text."""
@@ -25,6 +26,7 @@ ModelName = NewType("ModelName", str)
 """`provider:model`, `group:NAME` or `pool:NAME`."""
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}")
+_SAFE = " :,;=@+!*'()"  # what needs no escape in a key; the grammar's own '#', '/', '[', ']' do
 NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -45,6 +47,18 @@ def new_run_id() -> RunId:
 def activation(node: str, number: int) -> Address:
     """Return the address of the `number`-th activation of a node, counted from 1."""
     return Address(f"{node}#{number}")
+
+
+def item(parent: str, key: str) -> Address:
+    """Return the address of the activation of a map's item: `fetch#1[key]`."""
+    return Address(
+        f"{parent}[{key if key.isalnum() and key.isascii() else quote(key, safe=_SAFE)}]"
+    )
+
+
+def map_of(address: str) -> Address:
+    """Return the activation of a map that an item's activation belongs to: `fetch#1` for `fetch#1[key]`."""
+    return Address(address.partition("[")[0])
 
 
 def activation_of(address: str) -> Address:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from midstream.events.content import Message, ToolSpec
+from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
+from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.experience_facts import (
     ExperienceDistilled,
     ExperienceErased,
@@ -23,9 +24,14 @@ from midstream.events.experience_facts import (
     LessonMoved,
     LessonSupported,
     LessonTried,
-    MemoryRead,
 )
 from midstream.events.fact import Fact as Fact  # exported from here, too
+from midstream.events.people_facts import (
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    QuestionWithdrawn,
+)
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
@@ -103,6 +109,8 @@ class RunCreated(Fact):
         tags: For finding it again.
         parent: The run that started this one, or None.
         id: Of this start; a start whose answer was lost is recognised by it.
+        limits: What the run may not exceed: `activations`, `seconds`, `depth`.
+        context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
     """
 
     type: Literal["run.created"] = "run.created"
@@ -115,6 +123,8 @@ class RunCreated(Fact):
     tags: Mapping[str, str] = Field(default_factory=dict)
     parent: str | None = None
     id: str = ""
+    limits: Mapping[str, float] = Field(default_factory=dict)
+    context: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
 class RunResumed(Fact):
@@ -180,16 +190,36 @@ class RunCancelled(Fact):
     reason: str = ""
 
 
+class LimitReached(Fact):
+    """The run came up against one of its limits: what runs is ended, and the run fails.
+
+    Attributes:
+        limit: Its name: `activations`, `seconds` or `depth`.
+        message: What was reached, and what may be done.
+    """
+
+    type: Literal["limit.reached"] = "limit.reached"
+    limit: str
+    message: str
+
+
 class NodeScheduled(Fact):
     """Everything an activation needs is there, and its first attempt starts.
 
     Attributes:
         inputs: For each parameter that takes the output of a node, the address of the activation it comes from. Parameters
             that take an input of the run are not listed: the graph says which they are.
+        called: The activation that went to this node or triggered it, or whose effects it undoes; empty where it
+            runs because of what it waited for. The arguments are in the `edge.decided` of that activation.
+        index: The place of its item, for an activation of a map; None otherwise.
+        item: Its item, where the log has it nowhere else.
     """
 
     type: Literal["node.scheduled"] = "node.scheduled"
     inputs: Mapping[str, str] = Field(default_factory=dict)
+    called: str = ""
+    index: int | None = None
+    item: JsonValue = None
 
 
 class NodeStarted(Fact):
@@ -200,10 +230,16 @@ class NodeStarted(Fact):
 
 
 class NodeCompleted(Fact):
-    """An activation returned."""
+    """An activation returned.
+
+    Attributes:
+        output: What it returned; of a map, nothing: its output is what its items have returned.
+        local: What the node keeps for its later activations, where it changed.
+    """
 
     type: Literal["node.completed"] = "node.completed"
     output: JsonValue = None
+    local: Mapping[str, JsonValue] | None = None
 
 
 class NodeFailed(Fact):
@@ -215,6 +251,8 @@ class NodeFailed(Fact):
         attempt: Which attempt, from 1.
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         traceback: Where it was raised, innermost last; empty where that says nothing.
+        handled: What the node's `on_failure` makes of it, so that the run goes on: `skip`, `continue` or `goto`; the
+            fact that does so follows in the same append. Empty where the run fails of it.
     """
 
     type: Literal["node.failed"] = "node.failed"
@@ -223,13 +261,85 @@ class NodeFailed(Fact):
     attempt: int = 1
     retry_at: float | None = None
     traceback: str = ""
+    handled: str = ""
 
 
 class NodeSkipped(Fact):
-    """An activation will not run."""
+    """An activation will not run, or will not be waited for: the node's turn has passed without an output."""
 
     type: Literal["node.skipped"] = "node.skipped"
     reason: str = ""
+
+
+class Call(BaseModel):
+    """A node that an activation sends control to, and what it gives it.
+
+    Attributes:
+        node: Its name.
+        args: Values for its parameters.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
+    node: str
+    args: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class EdgeDecided(Fact):
+    """Where control goes from an activation; recorded with its end.
+
+    Attributes:
+        goto: The nodes that run instead of its ordinary successors, in order.
+        trigger: The nodes that run in addition, in order.
+    """
+
+    type: Literal["edge.decided"] = "edge.decided"
+    goto: tuple[Call, ...] = ()
+    trigger: tuple[Call, ...] = ()
+
+
+class NodeAdded(Fact):
+    """A node was added to the graph of this run, by the activation in the address; recorded with its end.
+
+    Attributes:
+        name: The node.
+        definition: The node as data, as in `run.created`; `function` names a function that the graph's code registers.
+    """
+
+    type: Literal["node.added"] = "node.added"
+    name: str
+    definition: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class NodeRemoved(Fact):
+    """A node that had not begun was taken out of the graph of this run, with its edges."""
+
+    type: Literal["node.removed"] = "node.removed"
+    name: str
+
+
+class EdgeAdded(Fact):
+    """A node of this run waits for another one from now on.
+
+    Attributes:
+        source: The node that is waited for.
+        target: The node that waits.
+        to: The parameter that takes the output; empty for order alone.
+    """
+
+    type: Literal["edge.added"] = "edge.added"
+    source: str
+    target: str
+    to: str = ""
+
+
+class EdgeRemoved(Fact):
+    """A node of this run no longer waits for another one."""
+
+    type: Literal["edge.removed"] = "edge.removed"
+    source: str
+    target: str
 
 
 class ModelRequested(Fact):
@@ -251,6 +361,8 @@ class ModelRequested(Fact):
         view: Digest of what the provider is told, in hex.
         changes: What the rendering lost or repaired, that no earlier request of this lineage has listed.
         attempt: Which attempt of this call, from 1.
+        handoff: The `model.switched` whose brief the model is told before what is new, or empty.
+        purpose: What the call is for, where it is no part of a conversation: `summary`. Else empty.
     """
 
     type: Literal["model.requested"] = "model.requested"
@@ -265,6 +377,8 @@ class ModelRequested(Fact):
     view: str = ""
     changes: tuple[Change, ...] = ()
     attempt: int = 1
+    handoff: str = ""
+    purpose: str = ""
 
 
 FinishReason = Literal[
@@ -340,6 +454,7 @@ class ToolRequested(Fact):
         call_id: The model's id of the call, or empty where the node called it.
         lane: Which of the node's parallel branches called it.
         attempt: Which attempt, from 1.
+        edited: The arguments that a person has changed; the model is told so with the result.
     """
 
     type: Literal["tool.requested"] = "tool.requested"
@@ -350,20 +465,28 @@ class ToolRequested(Fact):
     call_id: str = ""
     lane: str = ""
     attempt: int = 1
+    edited: tuple[str, ...] = ()
 
 
 class ToolCompleted(Fact):
-    """A tool returned."""
+    """A tool returned.
+
+    Attributes:
+        result: What it returned, as JSON.
+        parts: What it returned, where that was text, images or documents as content.
+    """
 
     type: Literal["tool.completed"] = "tool.completed"
     result: JsonValue = None
+    parts: tuple[ResultPart, ...] = ()
 
 
 class ToolFailed(Fact):
     """A tool raised, or could not be called.
 
     Attributes:
-        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`.
+        kind: `exception`, `timeout`, `bad_arguments`, `unknown_tool`, `not_recordable`, `cancelled`, `settled`,
+            `refused` (by a person).
         message: What the caller or the model is told.
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         attempt: Which attempt, from 1.
@@ -415,6 +538,17 @@ class TimerFired(Fact):
     type: Literal["timer.fired"] = "timer.fired"
 
 
+class TimerCancelled(Fact):
+    """Nobody waits for a timer any more; it has not fired.
+
+    Attributes:
+        reason: `cancelled`, or `failed` (the node that slept has ended).
+    """
+
+    type: Literal["timer.cancelled"] = "timer.cancelled"
+    reason: str
+
+
 class ModelSwitched(Fact):
     """From the next model call on, another model is asked.
 
@@ -426,6 +560,7 @@ class ModelSwitched(Fact):
         when: `next` waits for the call in flight; `now` abandons it.
         reason: Who or what wanted it: `user`, a policy, a failover.
         changes: What the target's first view loses or repairs, as planned.
+        brief: Where the run stands, for the target to read before it goes on; empty where it is not told.
     """
 
     type: Literal["model.switched"] = "model.switched"
@@ -436,6 +571,68 @@ class ModelSwitched(Fact):
     when: Literal["next", "now"] = "next"
     reason: str = "user"
     changes: tuple[Change, ...] = ()
+    brief: str = ""
+
+
+class ContextTrimmed(Fact):
+    """From this call on, some outputs of tools are told as a short notice: the conversation was too long for its model.
+
+    Attributes:
+        model: `provider:model` that it was too long for.
+        lasting: Every model is told it like this from here on, and not only this one.
+        results: The outputs that are left out, as `SEQ/ID`: the event that they are told with, and the model's id of the call.
+        tokens: Of the conversation before, by estimate.
+        left: Of the conversation after, by estimate.
+        window: Tokens that it had to fit into, without those for the answer.
+        refused: The provider had refused the conversation; it was not only an estimate.
+    """
+
+    type: Literal["context.trimmed"] = "context.trimmed"
+    model: str
+    lasting: bool = False
+    results: tuple[str, ...] = ()
+    tokens: int
+    left: int
+    window: int
+    refused: bool = False
+
+
+class ContextSummarised(Fact):
+    """From this call on, the beginning of the conversation is told as a summary: it was too long for its model.
+
+    Attributes:
+        model: `provider:model` that it was too long for.
+        lasting: Every model is told it like this from here on, and not only this one.
+        by: The model call whose answer is the summary.
+        since: The first model call of the conversation that is told as it was.
+        tokens: Of the conversation before, by estimate.
+        left: Of the conversation after, by estimate.
+        window: Tokens that it had to fit into, without those for the answer.
+        refused: The provider had refused the conversation; it was not only an estimate.
+    """
+
+    type: Literal["context.summarised"] = "context.summarised"
+    model: str
+    lasting: bool = False
+    by: str
+    since: str
+    tokens: int
+    left: int
+    window: int
+    refused: bool = False
+
+
+class MessageAdded(Fact):
+    """Somebody said something in a conversation that goes on; its node passes it to the model.
+
+    Attributes:
+        id: Of this message; one that is appended twice is said once.
+        message: What was said; None where nobody will say more.
+    """
+
+    type: Literal["message.added"] = "message.added"
+    id: str
+    message: Message | None = None
 
 
 class NoteAdded(Fact):
@@ -455,11 +652,17 @@ Payload = Annotated[
     | RunFailed
     | RunCancelRequested
     | RunCancelled
+    | LimitReached
     | NodeScheduled
     | NodeStarted
     | NodeCompleted
     | NodeFailed
     | NodeSkipped
+    | EdgeDecided
+    | NodeAdded
+    | NodeRemoved
+    | EdgeAdded
+    | EdgeRemoved
     | ModelRequested
     | ModelResponded
     | ModelFailed
@@ -472,9 +675,17 @@ Payload = Annotated[
     | ValueRecorded
     | TimerSet
     | TimerFired
+    | TimerCancelled
+    | QuestionAsked
+    | QuestionAnswered
+    | QuestionExpired
+    | QuestionWithdrawn
+    | AgentStarted
+    | AgentConcluded
+    | MemoryRead
+    | MemoryWritten
     | ModelSwitched
     | FeedbackAdded
-    | MemoryRead
     | LessonDrafted
     | LessonSupported
     | LessonMoved
@@ -483,6 +694,9 @@ Payload = Annotated[
     | LessonTried
     | ExperienceDistilled
     | ExperienceErased
+    | ContextTrimmed
+    | ContextSummarised
+    | MessageAdded
     | NoteAdded,
     Field(discriminator="type"),
 ]

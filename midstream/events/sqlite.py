@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,8 @@ from midstream.events.ids import RunId
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save, settle
 from midstream.events.sqlite_open import (
     check,
-    connect_reader,
-    connect_writer,
+    open_reader,
+    open_writer,
     opening,
 )
 from midstream.events.sqlite_reader import Reader
@@ -31,7 +32,7 @@ from midstream.events.sqlite_schema import MIGRATIONS
 from midstream.events.sqlite_transaction import Stats, Transactions
 from midstream.events.sqlite_watch import Watch
 from midstream.events.sqlite_writer import Writer
-from midstream.events.store import Head, RunInfo, RunQuery, Snapshot, Watcher
+from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Watcher
 
 
 class SqliteStore:
@@ -85,29 +86,34 @@ class SqliteStore:
             StoreFullError: There is no space for it.
         """
         file = Path(path)
-        newest = len(MIGRATIONS)
-        await asyncio.to_thread(
-            check, file, newest=newest, read_only=read_only, busy_timeout=busy_timeout
+        look = partial(
+            check, file, newest=len(MIGRATIONS), read_only=read_only, busy_timeout=busy_timeout
         )
         connections: list[aiosqlite.Connection] = []
         try:
-            if not read_only:
-                writing = await connect_writer(
-                    file, MIGRATIONS, synchronous, busy_timeout=busy_timeout, max_bytes=max_bytes
+            if read_only:
+                connection, found = await open_reader(file, busy_timeout=busy_timeout, first=look)
+            else:
+                writing, found = await open_writer(
+                    file,
+                    MIGRATIONS,
+                    synchronous,
+                    busy_timeout=busy_timeout,
+                    max_bytes=max_bytes,
+                    first=look,
                 )
                 connections.append(writing)
-            connections.append(await connect_reader(file, busy_timeout=busy_timeout))
-            kinds = Kinds(
-                await connections[-1].execute_fetchall("SELECT kind, type, version FROM kinds")
-            )
-            reader = Reader(connections[-1], kinds, file)
-            watch = Watch(connections[0], reader, await reader.last())
+                connection, _ = await open_reader(file, busy_timeout=busy_timeout)
+            connections.append(connection)
         except sqlite3.Error as error:
             await _close(connections)
             raise opening(error, file) from error
         except BaseException:
             await _close(connections)
             raise
+        kinds = Kinds(found.kinds)
+        reader = Reader(connection, kinds, file)
+        watch = Watch(connections[0], reader, found)
         if read_only:
             return cls(reader, None, watch, Stats(), connections)
         transactions = Transactions(connections[0], kinds)
@@ -135,7 +141,7 @@ class SqliteStore:
         holder: str | None = None,
     ) -> Awaitable[Head]:
         """See `EventStore.append`."""
-        future: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+        future = Answer(loop=asyncio.get_running_loop())
         self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None))
         return future
 
@@ -143,6 +149,17 @@ class SqliteStore:
         """See `EventStore.read`."""
         known = None if self._writer is None else self._writer.key(run_id)
         return self._reader.read(run_id, known, after, to)
+
+    def select(
+        self,
+        run_id: RunId,
+        *,
+        to: int | None = None,
+        without: frozenset[str],
+        within: Sequence[str] | None = None,
+    ) -> AsyncIterator[Sequence[Event]]:
+        """See `Selective.select`."""
+        return self._reader.select(run_id, to, without, within)
 
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None
@@ -156,11 +173,11 @@ class SqliteStore:
 
     async def newest_of(self, run_id: RunId, step: str) -> int | None:
         """See `EventStore.newest_of`."""
-        return await self._reader.newest_of(await self._key(run_id), step)
+        return await self._reader.newest_of(await self._reader.key(run_id), step)
 
     async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
         """See `EventStore.from_others`."""
-        return await self._reader.from_others(run_id, await self._key(run_id), types)
+        return await self._reader.from_others(run_id, await self._reader.key(run_id), types)
 
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         """See `EventStore.runs`."""
@@ -196,7 +213,7 @@ class SqliteStore:
 
     async def load_snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
-        return await self._reader.snapshot(await self._key(run_id), name)
+        return await self._reader.snapshot(run_id, name)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """See `EventStore.watch`."""
@@ -219,10 +236,6 @@ class SqliteStore:
             settle(command.future, StoreError("the store was opened with `read_only=True`"))
         else:
             self._writer.put(command)
-
-    async def _key(self, run_id: RunId) -> int:
-        known = None if self._writer is None else self._writer.key(run_id)
-        return await self._reader.key(run_id) if known is None else known
 
 
 async def _close(connections: Sequence[aiosqlite.Connection]) -> None:

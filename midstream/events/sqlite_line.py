@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from midstream.events.catalog import status_after
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
-from midstream.events.store import Head, Snapshot, Status
+from midstream.events.store import Answer, Snapshot, Status
 
 ROWS = 1024
 """Rows of one statement at most: 10,240 bound values, of 32,766 that SQLite takes; a commit of them takes a few ms."""
@@ -33,7 +33,7 @@ class Append:
     expected: int
     epoch: int | None
     holder: str | None
-    future: asyncio.Future[Head]
+    future: Answer
     ahead: Append | None
     refused: bool = False
     end: int = field(init=False)
@@ -107,6 +107,8 @@ def settle(future: asyncio.Future[Any], outcome: object) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+    if isinstance(future, Answer) and future.hear is not None:
+        future.hear(future)
 
 
 def runs_of(commands: Sequence[Command]) -> list[RunId]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiosqlite
@@ -20,6 +20,7 @@ from midstream.errors import (
     StoreFullError,
     StoreOpenError,
 )
+from midstream.events.sqlite_job import opened
 from midstream.events.sqlite_schema import (
     APPLICATION_ID,
     PAGE_SIZE,
@@ -38,24 +39,27 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-async def connect(
-    path: Path, *, busy_timeout: float, mode: str = "rw", immutable: bool = False
-) -> aiosqlite.Connection:
-    """Open a connection in autocommit mode.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found in a file when it was opened.
 
-    Args:
-        path: The file.
-        busy_timeout: How long to wait for a lock, in seconds.
-        mode: `rwc`, `rw` or `ro`. Source: https://www.sqlite.org/uri.html
-        immutable: Nobody writes to the file, so that it needs no lock and no file beside it.
+    Attributes:
+        kinds: Its types: number, type, version.
+        data_version: What tells whether another connection has committed since.
+        last: The position of its newest event, 0 where there is none.
     """
-    return await aiosqlite.connect(
-        _uri(path, mode, immutable=immutable),
-        uri=True,
-        timeout=busy_timeout,
-        isolation_level=None,
-        cached_statements=256,
-    )
+
+    kinds: Sequence[tuple[int, str, int]]
+    data_version: int
+    last: int
+
+
+def _found(connection: sqlite3.Connection) -> Found:
+    # In this order: a commit between the last two is looked at again, and none is overlooked.
+    data_version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+    kinds = connection.execute("SELECT kind, type, version FROM kinds").fetchall()
+    last = connection.execute("SELECT max(id) FROM events").fetchone()[0]
+    return Found(kinds, data_version, last or 0)
 
 
 def _uri(path: Path, mode: str, *, immutable: bool) -> str:
@@ -155,65 +159,80 @@ def _check_content(connection: sqlite3.Connection, path: Path, newest: int) -> N
             raise _damaged(path, found)
 
 
-async def connect_reader(path: Path, *, busy_timeout: float) -> aiosqlite.Connection:
+async def open_reader(
+    path: Path, *, busy_timeout: float, first: Callable[[], None] = lambda: None
+) -> tuple[aiosqlite.Connection, Found]:
     """Open a connection that cannot write.
 
     Where the directory is read-only too, SQLite cannot make the files that readers and writers share; then nobody
     writes, and the file is read as it stands. Source: https://www.sqlite.org/wal.html#readonly
+
+    Args:
+        path: The file.
+        busy_timeout: How long to wait for a lock, in seconds.
+        first: What to do before the file is opened, on the connection's thread.
     """
-    alone = not _has_wal(path) and not _may_write_beside(path)
-    try:
-        connection = await connect(path, busy_timeout=busy_timeout, mode="ro", immutable=alone)
+
+    def begun(connection: sqlite3.Connection) -> Found:
         # 64 MiB: runs are interleaved, and to read one of them again and again from the file takes twice as long.
-        await connection.execute("PRAGMA cache_size = -65536")
-    except sqlite3.Error as error:
-        raise opening(error, path) from error
-    return connection
+        connection.execute("PRAGMA cache_size = -65536")
+        return _found(connection)
+
+    alone = not _has_wal(path) and not _may_write_beside(path)
+    uri = _uri(path, "ro", immutable=alone)
+    return await opened(uri, busy_timeout=busy_timeout, first=first, then=begun)
 
 
-async def connect_writer(
+async def open_writer(
     path: Path,
     migrations: Sequence[Migration],
     synchronous: str,
     *,
     busy_timeout: float,
     max_bytes: int | None,
-) -> aiosqlite.Connection:
-    """Open the connection that writes, and make the tables where they are missing."""
-    connection = await connect(path, busy_timeout=busy_timeout, mode="rwc")
-    try:
+    first: Callable[[], None],
+) -> tuple[aiosqlite.Connection, Found]:
+    """Open the connection that writes, and make the tables where they are missing.
+
+    Args:
+        path: The file.
+        migrations: The way to the tables of this release.
+        synchronous: See `SqliteStore.open`.
+        busy_timeout: How long to wait for a lock, in seconds.
+        max_bytes: See `SqliteStore.open`.
+        first: What to do before the file is opened, on the connection's thread.
+    """
+
+    def begun(connection: sqlite3.Connection) -> Found:
         if _size(path) == 0:
             # Both stand in the first page, so they come before the first table, and before there is a WAL.
-            await connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-            await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if max_bytes is not None:
-            await connection.execute_fetchall(
-                f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}"
-            )
-        await _use_wal(connection, busy_timeout)
+            connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}")
+        _use_wal(connection, busy_timeout)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
         # 32 MiB: moving the log into the file less often takes the worst commits from 6 ms to 2 ms.
-        await connection.executescript(
-            f"PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 4000; "
-            "PRAGMA journal_size_limit = 67108864;"
-        )
-        if not await is_current(connection, migrations):
-            await migrate(connection, migrations)
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        if not is_current(connection, migrations):
+            migrate(connection, migrations)
+        return _found(connection)
+
+    uri = _uri(path, "rwc", immutable=False)
+    return await opened(uri, busy_timeout=busy_timeout, first=first, then=begun)
 
 
-async def _use_wal(connection: aiosqlite.Connection, busy_timeout: float) -> None:
+def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
     """Switch to WAL, which SQLite refuses without waiting while another process is doing the same."""
     give_up = time.monotonic() + busy_timeout
     while True:
         try:
-            await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > give_up:
                 raise
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)
         else:
             return
 

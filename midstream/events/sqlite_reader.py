@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
 from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
+from midstream.events.pause import no_collecting
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
@@ -26,7 +28,10 @@ PAGE = 1000
 _NAMES = 100_000
 """How many runs' names a scan keeps at most."""
 
-_SLICE = 100
+_KEYS = 10_000
+"""How many runs' numbers are kept."""
+
+_SLICE = 250
 """Of so many events the blobs are in memory at a time."""
 
 _MAX = 2**63 - 1
@@ -60,6 +65,7 @@ class Reader:
         self._kinds = kinds
         self._path = path
         self._names: dict[int, RunId] = {}
+        self._keys: dict[RunId, int] = {}
 
     async def key(self, run_id: RunId) -> int:
         """Return the number of a run.
@@ -67,27 +73,66 @@ class Reader:
         Raises:
             RunNotFoundError: There is no such run.
         """
+        known = self._keys.get(run_id)
+        if known is not None:
+            return known
         for (key,) in await self._rows("SELECT run FROM runs WHERE uid = ?", (run_id,)):
+            self._learn(run_id, key)
             return int(key)
         raise RunNotFoundError(run_id)
+
+    def _learn(self, run_id: RunId, key: int) -> None:
+        if len(self._keys) >= _KEYS:
+            self._keys.clear()
+        self._keys[run_id] = key
 
     async def read(
         self, run_id: RunId, key: int | None, after: int, to: int | None
     ) -> AsyncIterator[Event]:
         """Iterate over the events of a run, blobs in place; its number is looked up where it is not known."""
         key = await self.key(run_id) if key is None else key
+        async with aclosing(self._pages(run_id, key, after, _MAX if to is None else to)) as pages:
+            async for page in pages:
+                for event in page:
+                    yield event
+
+    async def select(
+        self, run_id: RunId, to: int | None, without: frozenset[str], within: Sequence[str] | None
+    ) -> AsyncIterator[Sequence[Event]]:
+        """See `Selective.select`."""
+        key = await self.key(run_id)
+        numbers = ", ".join(map(str, self._kinds.numbers(without)))
+        if within is None:
+            where, texts = f"AND kind NOT IN ({numbers})", []
+        else:
+            ranges = " OR ".join(["address > ? AND address < ?"] * len(within)) or "FALSE"
+            where = f"AND kind IN ({numbers}) AND ({ranges})"
+            # What is in an activation begins with its address and a slash, whose successor is a zero.
+            texts = [f"{address}{end}" for address in within for end in "/0"]
         last = _MAX if to is None else to
+        async with aclosing(self._pages(run_id, key, 0, last, where, texts)) as pages:
+            async for page in pages:
+                yield page
+
+    async def _pages(
+        self,
+        run_id: RunId,
+        key: int,
+        after: int,
+        last: int,
+        where: str = "",
+        parameters: Sequence[Any] = (),
+    ) -> AsyncGenerator[list[Event], None]:
         while True:
             rows = await self._rows(
-                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PAGE}",
-                (key, after, last),
+                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} ORDER BY seq LIMIT {PAGE}",
+                (key, after, last, *parameters),
             )
             for start in range(0, len(rows), _SLICE):
                 part = rows[start : start + _SLICE]
                 events, damage = await self._events(part, {key: run_id})
                 events, earlier = await self._with_blobs(events)
-                for event in events:
-                    yield event
+                yield events
                 damage = earlier or damage
                 if damage is not None:
                     raise damage
@@ -184,17 +229,18 @@ class Reader:
             raise CorruptLogError(None, None, f"blob {digest!r} is not what its digest says")
         return body
 
-    async def snapshot(self, key: int, name: str) -> Snapshot | None:
+    async def snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
         rows = await self._rows(
-            "SELECT seq, digest, body FROM snapshots WHERE run = ? AND name = ?", (key, name)
+            "SELECT r.run, s.seq, s.digest, s.body FROM runs r"
+            " LEFT JOIN snapshots s ON s.run = r.run AND s.name = ? WHERE r.uid = ?",
+            (name, run_id),
         )
-        return Snapshot(*rows[0]) if rows else None
-
-    async def last(self) -> int:
-        """Return the position of the newest event, 0 where there is none."""
-        rows = await self._rows("SELECT max(id) FROM events")
-        return int(rows[0][0] or 0)
+        if not rows:
+            raise RunNotFoundError(run_id)
+        key, *kept = rows[0]
+        self._learn(run_id, key)
+        return None if kept[0] is None else Snapshot(*kept)
 
     async def grown(self, after: int) -> tuple[dict[RunId, int], int]:
         """Return the newest seq of each run that has events after this position, and the last position."""
@@ -234,7 +280,8 @@ class Reader:
     async def _events(
         self, rows: Sequence[Sequence[Any]], names: dict[int, RunId]
     ) -> tuple[list[Event], CorruptLogError | None]:
-        events, damage = events_of(rows, names, self._kinds)
+        with no_collecting():
+            events, damage = events_of(rows, names, self._kinds)
         if damage is not None:
             # Perhaps it is only a type or a run that was not met before.
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))

@@ -6,9 +6,8 @@ of the file. Source: https://www.sqlite.org/fileformat2.html, section 1.3.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
-
-import aiosqlite
 
 from midstream.events.payloads import VERSIONS
 
@@ -61,39 +60,40 @@ MIGRATIONS: tuple[Migration, ...] = (_FIRST, _OTHERS)
 TABLES = frozenset(("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers"))
 
 
-async def migrate(connection: aiosqlite.Connection, migrations: Sequence[Migration]) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
     """Bring the file to the newest version, all in one transaction; what is there already is skipped."""
-    await connection.execute("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")
     try:
         # Read under the lock: another process may have opened the same file at the same time.
-        version = await _version(connection)
-        for number, statements in enumerate(migrations[version:], version + 1):
+        for number, statements in enumerate(
+            migrations[version(connection) :], version(connection) + 1
+        ):
             for statement in statements:
-                await connection.execute(statement)
-            await connection.execute(f"PRAGMA user_version = {number}")
-        await _add_kinds(connection, VERSIONS)
-        await connection.execute("COMMIT")
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+        _add_kinds(connection, VERSIONS)
+        connection.execute("COMMIT")
     except BaseException:
-        await connection.execute("ROLLBACK")
+        connection.execute("ROLLBACK")
         raise
 
 
-async def is_current(connection: aiosqlite.Connection, migrations: Sequence[Migration]) -> bool:
+def is_current(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> bool:
     """Return whether the file has nothing to learn, so that opening it writes nothing."""
-    if await _version(connection) != len(migrations):
+    if version(connection) != len(migrations):
         return False
-    rows = await connection.execute_fetchall("SELECT type, version FROM kinds")
-    return {(str(row[0]), int(row[1])) for row in rows} >= set(VERSIONS.items())
+    rows = connection.execute("SELECT type, version FROM kinds").fetchall()
+    return set(rows) >= set(VERSIONS.items())
 
 
-async def _version(connection: aiosqlite.Connection) -> int:
-    rows = await connection.execute_fetchall("PRAGMA user_version")
-    return next(int(row[0]) for row in rows)
+def version(connection: sqlite3.Connection) -> int:
+    """Return the number of the file's last migration."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-async def _add_kinds(connection: aiosqlite.Connection, versions: Mapping[str, int]) -> None:
+def _add_kinds(connection: sqlite3.Connection, versions: Mapping[str, int]) -> None:
     """Number the payloads of this release beforehand, so that the first of a type needs no transaction of its own."""
-    await connection.executemany(
+    connection.executemany(
         "INSERT INTO kinds (type, version) SELECT ?1, ?2"
         " WHERE NOT EXISTS (SELECT 1 FROM kinds WHERE type = ?1 AND version = ?2)",
         tuple(versions.items()),

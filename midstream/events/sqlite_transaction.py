@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ import aiosqlite
 
 from midstream.events.ids import RunId
 from midstream.events.sqlite_batch import Batch, Run
+from midstream.events.sqlite_job import in_one_hop
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
 from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
@@ -64,7 +66,8 @@ class Transactions:
         sql = _events_at_once(filled(quick.rows))
         empty = filled(quick.rows) - quick.rows
         values = [*quick.values, *[None] * (10 * empty), self.takeovers]
-        cursor = await self._hop(self.connection.execute(sql, values))
+        self.stats.hops += 1
+        cursor = await self.connection.execute(sql, values)
         if not cursor.rowcount:
             raise Overtaken
         self.stats.commits += 1
@@ -73,41 +76,67 @@ class Transactions:
 
     async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
-        await self._execute("BEGIN IMMEDIATE")
-        try:
-            batch = Batch(await self._states(runs_of(commands)), self.kinds)
-            ((batch.takeovers,),) = await self._rows("SELECT count FROM takeovers")
-            if any(isinstance(command, Acquire) for command in commands):
-                batch.alive = dict(await self._rows("SELECT holder, until FROM drivers"))
-            await self._number_kinds(commands)
-            for command in commands:
-                batch.judge(command)
-            first = await self._write(batch)
-            await self._execute("COMMIT")
-        except BaseException:
-            await self._roll_back()
-            raise
+        self.stats.hops += 1
+        batch, first = await in_one_hop(
+            self.connection, lambda connection: _Judging(connection, self.kinds).done(commands)
+        )
         self.stats.commits += 1
         self.stats.events += len(batch.rows)
         return batch, first
 
-    async def _write(self, batch: Batch) -> int:
-        await self._many(
-            "UPDATE takeovers SET count = count + ?", [(batch.taken,)] * (batch.taken > 0)
-        )
-        await self._insert_runs(batch.new)
-        await self._many(
+
+class _Judging:
+    """One transaction, on the connection's thread."""
+
+    def __init__(self, connection: sqlite3.Connection, kinds: Kinds) -> None:
+        self._connection = connection
+        self._kinds = kinds
+
+    def done(self, commands: Sequence[Command]) -> tuple[Batch, int]:
+        """See `Transactions.under_lock`."""
+        if any(isinstance(command, Append) for command in commands):
+            return self._committed(commands)
+        # A lease or a snapshot need not outlast a loss of power, which ends its holder too; and whatever a driver
+        # appends with an epoch brings that epoch to the disk with it.
+        ((synchronous,),) = self._rows("PRAGMA synchronous")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            return self._committed(commands)
+        finally:
+            self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+
+    def _committed(self, commands: Sequence[Command]) -> tuple[Batch, int]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            batch = Batch(self._states(runs_of(commands)), self._kinds)
+            ((batch.takeovers,),) = self._rows("SELECT count FROM takeovers")
+            if any(isinstance(command, Acquire) for command in commands):
+                batch.alive = dict(self._rows("SELECT holder, until FROM drivers"))
+            self._number_kinds(commands)
+            for command in commands:
+                batch.judge(command)
+            first = self._write(batch)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return batch, first
+
+    def _write(self, batch: Batch) -> int:
+        self._many("UPDATE takeovers SET count = count + ?", [(batch.taken,)] * (batch.taken > 0))
+        self._insert_runs(batch.new)
+        self._many(
             "UPDATE runs SET status = ?, epoch = ?, holder = ? WHERE run = ?",
             [(run.status, run.epoch, run.holder, run.key) for run in batch.changed.values()],
         )
-        await self._many(
+        self._many(
             "INSERT OR IGNORE INTO blobs (digest, body) VALUES (?, ?)",
             [(bytes.fromhex(digest), squeezed(body)) for digest, body in batch.blobs.items()],
         )
-        await self._many(
+        self._many(
             "INSERT OR REPLACE INTO drivers (holder, until) VALUES (?, ?)", batch.beats.items()
         )
-        await self._many(
+        self._many(
             "INSERT OR REPLACE INTO snapshots (run, name, seq, digest, body) VALUES (?, ?, ?, ?, ?)",
             [(run.key, *rest) for run, *rest in batch.snapshots],
         )
@@ -115,11 +144,11 @@ class Transactions:
         for start in range(0, len(batch.rows), ROWS):
             part = batch.rows[start : start + ROWS]
             values = [value for run, row in part for value in (run.key, *row)]
-            last = await self._insert("events", _EVENT, values, len(part))
+            last = self._insert("events", _EVENT, values, len(part))
             first = first or last - len(part) + 1
         return first
 
-    async def _insert_runs(self, new: Sequence[Run]) -> None:
+    def _insert_runs(self, new: Sequence[Run]) -> None:
         for start in range(0, len(new), ROWS):
             runs = new[start : start + ROWS]
             values: list[Any] = []
@@ -127,32 +156,30 @@ class Transactions:
                 assert run.created is not None
                 graph, tags, at = run.created
                 values += (run.run_id, graph, run.status, tags, at, run.epoch, run.holder)
-            last = await self._insert("runs", _RUN, values, len(runs))
+            last = self._insert("runs", _RUN, values, len(runs))
             for key, run in enumerate(runs, last - len(runs) + 1):
                 run.key, run.created = key, None
 
-    async def _insert(self, table: str, columns: str, values: list[Any], rows: int) -> int:
+    def _insert(self, table: str, columns: str, values: list[Any], rows: int) -> int:
         """Insert the rows in one statement, filled up with empty ones that it leaves out; return the last key."""
         width = columns.count(",") + 1
         empty = filled(rows) - rows
         sql = _statement(table, columns, width, filled(rows), empty=empty > 0)
-        cursor = await self._hop(self.connection.execute(sql, values + [None] * (width * empty)))
+        cursor = self._connection.execute(sql, values + [None] * (width * empty))
         return cursor.lastrowid or 0
 
-    async def _states(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
+    def _states(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
         runs: dict[RunId, Run] = {}
         for start in range(0, len(run_ids), ROWS):
             chunk = run_ids[start : start + ROWS]
             count = filled(len(chunk))
             marks = ", ".join("?" * count)
-            rows = await self._rows(
-                f"{_STATES} ({marks})", (*chunk, *[None] * (count - len(chunk)))
-            )
+            rows = self._rows(f"{_STATES} ({marks})", (*chunk, *[None] * (count - len(chunk))))
             for uid, key, seq, position, digest, status, epoch, holder in rows:
                 runs[uid] = Run(uid, key, seq, position, digest, status, epoch, holder)
         return runs
 
-    async def _number_kinds(self, commands: Sequence[Command]) -> None:
+    def _number_kinds(self, commands: Sequence[Command]) -> None:
         """Give a number to types that the file does not know yet; the numbers of a failed transaction are forgotten."""
         wanted = {
             (draft.type, draft.version)
@@ -160,33 +187,26 @@ class Transactions:
             if isinstance(command, Append)
             for draft in command.drafts
         }
-        if wanted <= self.kinds.number.keys():
+        if wanted <= self._kinds.number.keys():
             return
-        self.kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
-        missing = sorted(wanted - self.kinds.number.keys())
-        await self._many("INSERT INTO kinds (type, version) VALUES (?, ?)", missing)
-        self.kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+        self._kinds.learn(self._rows("SELECT kind, type, version FROM kinds"))
+        missing = sorted(wanted - self._kinds.number.keys())
+        self._many("INSERT INTO kinds (type, version) VALUES (?, ?)", missing)
+        self._kinds.learn(self._rows("SELECT kind, type, version FROM kinds"))
 
-    async def _roll_back(self) -> None:
+    def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors, such as a full disk.
-        if self.connection.in_transaction:
-            await self._execute("ROLLBACK")
-        self.kinds.forget()
-        self.kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._kinds.forget()
+        self._kinds.learn(self._rows("SELECT kind, type, version FROM kinds"))
 
-    async def _execute(self, sql: str) -> None:
-        await self._hop(self.connection.execute(sql))
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return self._connection.execute(sql, parameters).fetchall()
 
-    async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
-        return list(await self._hop(self.connection.execute_fetchall(sql, parameters)))
-
-    async def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         if rows := list(rows):
-            await self._hop(self.connection.executemany(sql, rows))
-
-    async def _hop(self, call: Awaitable[Any]) -> Any:
-        self.stats.hops += 1
-        return await call
+            self._connection.executemany(sql, rows)
 
 
 @cache

@@ -10,6 +10,7 @@ import aiosqlite
 
 from midstream.errors import StoreError
 from midstream.events.ids import RunId
+from midstream.events.sqlite_open import Found
 from midstream.events.sqlite_reader import Reader
 from midstream.events.store import Watcher
 
@@ -24,14 +25,14 @@ class Watch:
         connection: Its `data_version` changes when another connection commits, and not when it does itself: the
             writer's. Source: https://www.sqlite.org/pragma.html#pragma_data_version
         reader: Finds the runs that grew.
-        position: The newest event at the time of opening; of what comes after it, everything is reported.
+        found: How the file stood when it was opened; of what comes after that, everything is reported.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, reader: Reader, position: int) -> None:
+    def __init__(self, connection: aiosqlite.Connection, reader: Reader, found: Found) -> None:
         self._connection = connection
         self._reader = reader
-        self._position = position
-        self._version: int | None = None
+        self._position = found.last
+        self._version: int | None = found.data_version
         self._watchers: list[Watcher] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -76,6 +77,7 @@ class Watch:
 
     async def _look(self) -> None:
         while True:
+            await asyncio.sleep(PAUSE)
             try:
                 if await self._others_committed():
                     grown, self._position = await self._reader.grown(self._position)
@@ -83,7 +85,6 @@ class Watch:
             except (sqlite3.Error, StoreError):
                 # A lock at the wrong moment; the next look finds what this one did not.
                 self._version = None
-            await asyncio.sleep(PAUSE)
 
     async def _others_committed(self) -> bool:
         rows = await self._connection.execute_fetchall("PRAGMA data_version")

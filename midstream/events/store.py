@@ -6,9 +6,10 @@ The stores of midstream stand beside it (`memory`, `sqlite`). Whoever writes ano
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
@@ -93,6 +94,16 @@ class Snapshot(NamedTuple):
     seq: int
     digest: bytes
     body: bytes
+
+
+class Answer(asyncio.Future[Head]):
+    """The outcome of an append, as a store may return it: whoever set `hear` is told at once, not a turn of the loop later.
+
+    Attributes:
+        hear: Called with this future once it has its outcome; must be quick and must not raise.
+    """
+
+    hear: Callable[[asyncio.Future[Head]], None] | None = None
 
 
 Watcher = Callable[[RunId, int], None]
@@ -246,4 +257,31 @@ class EventStore(Protocol):
 
     async def close(self) -> None:
         """Wait for what is in line, then let go of everything; appends after that raise `StoreError`."""
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """What a store may do beyond its port: leave events of a run out where nobody needs them."""
+
+    def select(
+        self,
+        run_id: RunId,
+        *,
+        to: int | None = None,
+        without: frozenset[str],
+        within: Sequence[str] | None = None,
+    ) -> AsyncIterator[Sequence[Event]]:
+        """Iterate over some events of a run, in order and in pages, blobs in place.
+
+        Args:
+            run_id: The run.
+            to: Only events up to this seq.
+            without: Stored types that are left out.
+            within: The opposite: only those of the types in `without` that belong to a step inside of these activations.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CorruptLogError: An event cannot be decoded.
+        """
         ...

@@ -174,7 +174,21 @@ def tool_result(call: Call, call_id: str, name: str) -> ToolResult:
     if call.status == "failed":
         text = outcome.get("message", "") or outcome["kind"]
         return ToolResult(id=call_id, name=name, parts=(Text(text=text),), is_error=True)
-    return ToolResult(id=call_id, name=name, parts=(Text(text=result_text(outcome.get("result"))),))
+    made: Any = outcome.get("parts")
+    parts = made or ({"type": "text", "text": result_text(outcome.get("result"))},)
+    return ToolResult.model_validate(
+        {"id": call_id, "name": name, "parts": (*_edited(call), *parts)}
+    )
+
+
+def _edited(call: Call) -> tuple[Mapping[str, str], ...]:
+    """Return what a model is told where a person has changed what it wrote."""
+    edited = call.request.get("edited")
+    if not edited:
+        return ()
+    changed = {name: call.request.get("arguments", {}).get(name) for name in edited}
+    said = orjson.dumps(changed).decode()
+    return ({"type": "text", "text": f"[A person changed the arguments to {said}.]\n"},)
 
 
 def result_text(result: JsonValue) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
+from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 
 S = TypeVar("S")
@@ -44,12 +45,13 @@ def fold(projection: Projection[S], events: Iterable[Event], state: S | None = N
     """
     state = projection.initial() if state is None else state
     handlers = projection.handlers
-    for event in events:
-        handler = handlers.get(event.type)
-        if handler is not None:
-            if event.version != VERSIONS[event.type]:
-                raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
-            handler(state, event)
+    with no_collecting():
+        for event in events:
+            handler = handlers.get(event.type)
+            if handler is not None:
+                if event.version != VERSIONS[event.type]:
+                    raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
+                handler(state, event)
     return state
 
 

@@ -8,19 +8,21 @@ a copy of the log: a run that has asked a model has no snapshot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import orjson
 
 from midstream.events.ids import activation_of
-from midstream.projections.run_state import Activation, Call, RunState, Switch
-from midstream.projections.topology import Topology, shared_topology
+from midstream.events.payloads import PAYLOADS
+from midstream.projections.flow import LEFT_OUT, Activation, Called, last_output
+from midstream.projections.run_state import Call, RunState, Said, Switch
+from midstream.projections.topology import Topology, data_of, shared_topology, topology
 
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 1
+VERSION = 2
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -32,17 +34,54 @@ _PLAIN = (
     "inputs",
     "model",
     "tags",
+    "context",
     "pending",
     "failures",
     "failed_data",
     "epoch",
     "output",
     "ended",
+    "began",
+    "limits",
+    "limited",
+    "doomed",
+    "losers",
+    "crowded",
+    "met",
+    "bypassed",
+    "irregular",
+    "items",
+    "going",
+    "locals",
+    "undo",
 )
 """Fields that are JSON as they are."""
 
 _NAMES = ("ready", "running", "waiting", "open_calls")
 """Fields that are dicts of names in order."""
+
+
+CALLS = frozenset(
+    type_ for type_ in PAYLOADS if type_.partition(".")[0] in ("tool", "value", "timer")
+)
+"""The facts about calls that a completed activation takes with it, unless it asked a model."""
+
+
+def with_calls(state: RunState) -> list[str]:
+    """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
+
+    Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
+    said.
+    """
+    asked = {activation_of(address): None for address in state.calls}
+    return list({**state.running, **state.waiting, **asked})
+
+
+def in_order(state: RunState) -> None:
+    """Put the calls of a state in the order in which they were first requested."""
+    calls = sorted(state.calls.values(), key=lambda call: call.first_seq)
+    state.calls = {call.address: call for call in calls}
+    state.open_calls = {call.address: None for call in calls if call.address in state.open_calls}
 
 
 def dump(state: RunState) -> bytes | None:
@@ -57,7 +96,11 @@ def dump(state: RunState) -> bytes | None:
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
         "switches": [astuple(switch) for switch in state.switches],
-        "nodes": _nodes(state.topology),
+        "said": [astuple(said) for said in state.said],
+        **_topology(state.topology),
+        "called": {
+            node: [[call.args, call.by] for call in calls] for node, calls in state.called.items()
+        },
         "latest": [made.address for made in state.latest.values()],
         "activations": [
             _activation(made, with_output=made.address in outputs)
@@ -88,12 +131,23 @@ def _restored(data: Mapping[str, Any]) -> RunState:
         **fields,
         notes=set(data["notes"]),
         switches=[Switch(*values) for values in data["switches"]],
-        topology=shared_topology(data["graph_digest"], {"nodes": data["nodes"]}),
+        said=[Said(*values) for values in data["said"]],
+        topology=_shape(data),
+        called={
+            node: [Called(args, by) for args, by in calls] for node, calls in data["called"].items()
+        },
     )
-    for address, status, attempt, inputs, sources, since, output, retry_at in data["activations"]:
-        node = address.rpartition("#")[0]
+    for address, status, attempt, inputs, sources, since, output, *more in data["activations"]:
         state.activations[address] = Activation(
-            address, node, status, attempt, inputs, tuple(sources), since, output, retry_at
+            address,
+            address.rpartition("#")[0],
+            status,
+            attempt,
+            inputs,
+            tuple(sources),
+            since,
+            output[0] if output else LEFT_OUT,
+            *more,
         )
     for address in data["latest"]:
         made = state.activations[address]
@@ -107,30 +161,66 @@ def _restored(data: Mapping[str, Any]) -> RunState:
 
 
 def _needed(state: RunState) -> set[str]:
-    """Return the activations whose output somebody may still take: the run, a node to come, one that goes on."""
-    nodes = set(state.topology.outputs)
-    for name in state.pending:
-        nodes.update(state.topology.nodes[name].values.values())
-    needed = {state.latest[name].address for name in nodes if name in state.latest}
+    """Return the activations whose output somebody may still take: the run, a node to come, one that goes on.
+
+    Control may go back to any node, which then takes what else it needs from the log; see `LEFT_OUT`.
+    """
+    topology = state.topology
+    nodes = set(topology.outputs)
+    for name in (*state.pending, *state.ready, *state.called):
+        nodes.update(topology.nodes[name].waits_for)
+    for shape in topology.nodes.values():
+        if shape.asks:
+            nodes.update(shape.waits_for)
+    needed = {
+        made.address
+        for name in nodes
+        if (made := last_output(state, state.activations, name)) is not None
+    }
     for address in (*state.running, *state.waiting):
-        needed.update(state.activations[address].inputs.values())
+        going = state.activations[address]
+        needed.update(going.inputs.values())
+        if state.topology.nodes[going.node].spread:
+            needed.update(going.sources)
+    for address in state.undo:
+        needed.add(address)
+        undo = topology.nodes[topology.nodes[state.activations[address].node].undo]
+        needed.update(state.latest[n].address for n in undo.values.values() if n in state.latest)
+    for items in state.items.values():
+        needed.update(items)
     return needed
 
 
-def _nodes(topology: Topology) -> dict[str, Any]:
-    """Return what `topology()` reads of a graph's definition."""
+def _topology(topology: Topology) -> dict[str, Any]:
+    """Return the topology as data; of a run that changed its own, also what no definition says."""
+    if not topology.own:
+        topology.dumped = topology.dumped or _nodes(topology)
+        return {"nodes": orjson.Fragment(topology.dumped)}
     return {
-        name: {
-            "values": shape.values,
-            "after": [needed for needed in shape.waits_for if needed not in shape.values.values()],
-            "output": shape.output,
-        }
-        for name, shape in topology.nodes.items()
+        "nodes": orjson.Fragment(_nodes(topology)),
+        "added": {name: shape.data for name, shape in topology.nodes.items() if shape.data},
+        "successors": {name: list(who) for name, who in topology.successors.items()},
     }
 
 
+def _nodes(topology: Topology) -> bytes:
+    return orjson.dumps({name: data_of(shape) for name, shape in topology.nodes.items()})
+
+
+def _shape(data: Mapping[str, Any]) -> Topology:
+    definition = {"nodes": data["nodes"]}
+    if "added" not in data:
+        return shared_topology(data["graph_digest"], definition)
+    found = topology(definition).copied()
+    found.successors = {name: dict.fromkeys(who) for name, who in data["successors"].items()}
+    for name, recorded in data["added"].items():
+        found.nodes[name] = replace(found.nodes[name], data=recorded)
+    return found
+
+
 def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
-    output = made.output if with_output else None
+    # A list of one, so that an output that is None differs from one that was left out.
+    output = [made.output] if made.status != "completed" or with_output else []
     return (
         made.address,
         made.status,
@@ -140,6 +230,9 @@ def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
         made.since,
         output,
         made.retry_at,
+        made.args,
+        made.index,
+        made.began,
     )
 
 

@@ -8,41 +8,16 @@ from typing import Any, Literal
 
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
-from midstream.events.ids import Address, activation, activation_of
+from midstream.events.ids import Address, activation, activation_of, map_of
+from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
+from midstream.projections import flow, rewire
+from midstream.projections.flow import Activation, Flow
 from midstream.projections.fold import Handler
-from midstream.projections.topology import Topology, shared_topology
+from midstream.projections.topology import shared_topology
 
-Progress = Literal["running", "waiting", "completed", "failed", "skipped"]
 CallStatus = Literal["open", "completed", "failed", "waiting", "unknown", "aborted"]
-
-
-@dataclass(slots=True)
-class Activation:
-    """One execution of a node.
-
-    Attributes:
-        address: `plan#2`.
-        node: Its node.
-        status: `waiting` between two attempts.
-        attempt: The newest attempt, from 1.
-        inputs: For each parameter that takes a node's output, the activation it comes from.
-        sources: The activations it waited for, in the order of the graph.
-        since: The event that began its newest attempt.
-        output: What it returned.
-        retry_at: When the next attempt is due, while it waits; in seconds since 1970.
-    """
-
-    address: str
-    node: str
-    status: Progress
-    attempt: int
-    inputs: Mapping[str, str]
-    sources: tuple[str, ...]
-    since: int
-    output: Any = None
-    retry_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +26,8 @@ class Call:
 
     Attributes:
         address: `plan#2/tool:search:3fa9c2d1#1`.
-        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`.
+        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`,
+            `agent`, `memory`.
         status: `waiting` between two attempts.
         lane: Which of the node's parallel branches made it.
         request: The data of the first request, with what later attempts changed.
@@ -83,27 +59,66 @@ class Switch:
     source: str
     target: str
     now: bool
+    id: str = ""
+    brief: str = ""
 
 
 @dataclass(slots=True)
-class RunState:
-    """Where a run stands after event number `seq`.
+class Cut:
+    """What a model is no longer told from a call on, because the conversation was too long for it.
+
+    Attributes:
+        seq: The event that says so.
+        model: `provider:model` that it was too long for.
+        lasting: It holds for every model.
+        results: The outputs of tools that are left out, as `SEQ/ID`.
+        by: The model call whose answer stands for the beginning, or empty.
+        since: The first model call after that beginning, or empty.
+        refused: The provider had refused the conversation.
+    """
+
+    seq: int
+    model: str
+    lasting: bool
+    results: frozenset[str] = frozenset()
+    by: str = ""
+    since: str = ""
+    refused: bool = False
+
+
+@dataclass(slots=True)
+class Said:
+    """A message that somebody added to a conversation.
+
+    Attributes:
+        id: Of the message.
+        message: As it was recorded; None where nobody will say more.
+    """
+
+    id: str
+    message: Any
+
+
+@dataclass(slots=True)
+class RunState(Flow):
+    """Where a run stands after event number `seq`; where control is, `Flow` says.
 
     Attributes:
         seq: The newest event in it.
         status: As in `RunInfo`.
         graph: The graph's name.
         graph_digest: Of its definition.
-        topology: What waits for what.
+        began: When it was created, in microseconds since 1970.
         inputs: Of the run.
         model: The run's default model, or empty.
         tags: Of the run.
-        pending: For each node that has not been scheduled, how many nodes it still waits for.
-        ready: Nodes that can be scheduled, in the order they became so.
+        limits: What it may not exceed, by name.
+        limited: The data of the `limit.reached` that it fails of, or None.
         activations: By address.
-        latest: Each node's newest activation.
-        running: Activations whose newest attempt has not ended.
-        waiting: Activations between two attempts.
+        items: For each activation of a map, those of its items that have completed, in that order.
+        going: For each activation whose end sends control elsewhere, where to.
+        locals: What nodes keep between their activations.
+        undo: Completed activations whose effects are undone if the run fails, in the order they completed in.
         calls: By address.
         call_keys: For each call's address without its occurrence, the addresses recorded so far.
         switches: In order.
@@ -117,6 +132,9 @@ class RunState:
         threads: For each named thread, the newest model call that was answered.
         open_calls: Addresses of calls that have not ended: open, of unknown outcome, or between two attempts.
         notes: The ids of the notes that were added.
+        context: What is done where a conversation is too long for its model.
+        cuts: By the model call from which on they hold.
+        said: Messages that were added, in order.
     """
 
     seq: int = 0
@@ -124,16 +142,17 @@ class RunState:
     graph: str = ""
     graph_digest: str = ""
     code: str = ""
-    topology: Topology = field(default_factory=lambda: Topology({}, {}, ()))
+    began: int = 0
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     model: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
-    pending: dict[str, int] = field(default_factory=dict[str, int])
-    ready: dict[str, None] = field(default_factory=dict[str, None])
+    limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    limited: Mapping[str, Any] | None = None
     activations: dict[str, Activation] = field(default_factory=dict[str, Activation])
-    latest: dict[str, Activation] = field(default_factory=dict[str, Activation])
-    running: dict[str, None] = field(default_factory=dict[str, None])
-    waiting: dict[str, None] = field(default_factory=dict[str, None])
+    items: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    going: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    locals: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    undo: list[str] = field(default_factory=list[str])
     calls: dict[str, Call] = field(default_factory=dict[str, Call])
     call_keys: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     switches: list[Switch] = field(default_factory=list[Switch])
@@ -147,11 +166,19 @@ class RunState:
     threads: dict[str, str] = field(default_factory=dict[str, str])
     open_calls: dict[str, None] = field(default_factory=dict[str, None])
     notes: set[str] = field(default_factory=set[str])
+    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
+    said: list[Said] = field(default_factory=list[Said])
 
     @property
     def over(self) -> bool:
         """The run has ended."""
         return self.status in ("completed", "failed", "cancelled")
+
+    @property
+    def failing(self) -> bool:
+        """Nothing new begins, but what undoes; when all has settled, the run fails."""
+        return bool(self.failures) or self.limited is not None
 
     def model_for(self, asked: str, node: str, thread: str) -> str:
         """Return the model that a call goes to, after all migrations so far.
@@ -184,12 +211,12 @@ def _run_created(state: RunState, event: Event) -> None:
     state.inputs = data.get("inputs", {})
     state.model = data.get("model", "")
     state.tags = data.get("tags", {})
+    state.limits = data.get("limits", {})
+    state.began = event.at
+    state.context = data.get("context", {})
     state.topology = shared_topology(state.graph_digest, data["definition"])
     state.epoch = event.epoch or 0
-    for name, node in state.topology.nodes.items():
-        state.pending[name] = len(node.waits_for)
-        if not node.waits_for:
-            state.ready[name] = None
+    flow.begin(state)
 
 
 def _run_resumed(state: RunState, event: Event) -> None:
@@ -227,18 +254,56 @@ def _run_cancelled(state: RunState, event: Event) -> None:
     state.ended = event.data
 
 
+def _limit_reached(state: RunState, event: Event) -> None:
+    state.limited = event.data
+    state.losers.update(dict.fromkeys((*state.running, *state.waiting), "the run is at its limit"))
+
+
 def _node_scheduled(state: RunState, event: Event) -> None:
     address = event.address
     assert address is not None
+    data = event.data
+    if address[-1] == "]":
+        _item_scheduled(state, event, address)
+        return
     node = address.rpartition("#")[0]
-    shape = state.topology.nodes[node]
-    latest = state.latest
-    sources = tuple(latest[name].address for name in shape.waits_for)
-    made = Activation(address, node, "running", 1, event.data.get("inputs", {}), sources, event.seq)
-    state.activations[address] = latest[node] = made
+    caller = data.get("called")
+    args = None
+    if caller is None:
+        latest = state.latest
+        waits_for = state.topology.nodes[node].waits_for
+        if state.irregular:
+            waits_for = tuple(
+                name for name in waits_for if name in latest and latest[name].status == "completed"
+            )
+        sources = tuple(latest[name].address for name in waits_for)
+        state.ready.pop(node, None)
+    else:
+        sources = (caller,)
+        args = _taken(state, node, caller)
+    made = Activation(address, node, "running", 1, data.get("inputs", {}), sources, event.seq)
+    made.args, made.began = args, event.at
+    state.activations[address] = made
+    flow.scheduled(state, made)
+
+
+def _taken(state: RunState, node: str, caller: str) -> Mapping[str, Any]:
+    """Take a node's call, or what it is to undo."""
+    if state.failing and state.undo and state.undo[-1] == caller:
+        state.undo.pop()
+        return {}
+    taken = flow.take_call(state, node)
+    return {} if taken is None else taken.args
+
+
+def _item_scheduled(state: RunState, event: Event, address: Address) -> None:
+    parent = state.activations[map_of(address)]
+    item = event.data.get("item")
+    made = Activation(address, parent.node, "running", 1, {}, parent.sources, event.seq)
+    made.index, made.began = event.data["index"], event.at
+    made.args = None if item is None else {"item": item}
+    state.activations[address] = made
     state.running[address] = None
-    state.ready.pop(node, None)
-    state.pending.pop(node, None)
 
 
 def _node_started(state: RunState, event: Event) -> None:
@@ -252,39 +317,105 @@ def _node_started(state: RunState, event: Event) -> None:
 
 
 def _node_completed(state: RunState, event: Event) -> None:
-    found = state.activations[event.address or ""]
+    address = event.address or ""
+    found = state.activations[address]
     found.status = "completed"
     found.output = event.data.get("output")
-    state.running.pop(found.address, None)
-    pending = state.pending
-    for successor in state.topology.successors[found.node]:
-        left = pending.get(successor)
-        if left is not None:
-            pending[successor] = left - 1
-            if left == 1:
-                state.ready[successor] = None
+    state.running.pop(address, None)
+    if state.losers:
+        state.losers.pop(address, None)
+    node = found.node
+    if address[-1] == "]":
+        state.items.setdefault(map_of(address), []).append(address)
+        return
+    shape = state.topology.nodes[node]
+    if shape.over:
+        found.output = _gathered(state, address, shape.order)
+    if shape.undo:
+        state.undo.append(address)
+    if "local" in event.data:
+        state.locals[node] = event.data["local"]
+    if state.going and address in state.going:
+        flow.leave(state, node, state.going.pop(address))
+    else:
+        flow.settle(state, node)
+
+
+def _gathered(state: RunState, address: str, order: str) -> list[Any]:
+    """Return what the items of a map have returned."""
+    made = [state.activations[item] for item in state.items.pop(address, ())]
+    if order != "completed":
+        made.sort(key=lambda item: item.index or 0)
+    return [item.output for item in made]
 
 
 def _node_failed(state: RunState, event: Event) -> None:
     found = state.activations[event.address or ""]
-    state.running.pop(found.address, None)
     found.attempt = event.data.get("attempt", 1)
+    if event.data.get("handled"):
+        return  # what ends it follows in the same append
+    state.running.pop(found.address, None)
     found.retry_at = event.data.get("retry_at")
     if found.retry_at is not None:
         found.status = "waiting"
         state.waiting[found.address] = None
         return
     found.status = "failed"
-    state.failures.append(found.address)
+    if found.address[-1] != "]":  # an item's map fails of it
+        state.failures.append(found.address)
     state.failed_data[found.address] = event.data
 
 
 def _node_skipped(state: RunState, event: Event) -> None:
-    found = state.activations.get(event.address or "")
-    if found is not None:
-        found.status = "skipped"
-        state.running.pop(found.address, None)
-        state.waiting.pop(found.address, None)
+    address = event.address or ""
+    found = state.activations.get(address)
+    if found is None:
+        _turn_passed(state, event, address)
+        return
+    found.status = "skipped"
+    for record in (state.running, state.waiting, state.losers, state.going, state.items):
+        record.pop(address, None)
+    if address[-1] != "]":
+        for record in (state.running, state.waiting):  # what is left of a map's items
+            for name in [name for name in record if name.startswith(f"{address}[")]:
+                state.activations[name].status = "skipped"
+                del record[name]
+        state.irregular = True
+        flow.settle(state, found.node)
+
+
+def _turn_passed(state: RunState, event: Event, address: str) -> None:
+    node = address.rpartition("#")[0]
+    state.ready.pop(node, None)
+    state.doomed.pop(node, None)
+    made = Activation(address, node, "skipped", 0, {}, (), event.seq)
+    state.activations[address] = made
+    flow.passed(state, made)
+
+
+def _edge_decided(state: RunState, event: Event) -> None:
+    address = event.address or ""
+    goto = event.data.get("goto", ())
+    if goto:
+        state.going[address] = [target["node"] for target in goto]
+    for target in (*goto, *event.data.get("trigger", ())):
+        flow.call(state, target["node"], target.get("args", {}), address)
+
+
+def _node_added(state: RunState, event: Event) -> None:
+    rewire.add_node(state, event.data["name"], event.data.get("definition", {}))
+
+
+def _node_removed(state: RunState, event: Event) -> None:
+    rewire.remove_node(state, event.data["name"])
+
+
+def _edge_added(state: RunState, event: Event) -> None:
+    rewire.add_edge(state, event.data["source"], event.data["target"], event.data.get("to", ""))
+
+
+def _edge_removed(state: RunState, event: Event) -> None:
+    rewire.remove_edge(state, event.data["source"], event.data["target"])
 
 
 def _requested(state: RunState, event: Event) -> None:
@@ -313,6 +444,17 @@ def _outcome(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
+def _question_ended(status: CallStatus) -> Handler[RunState]:
+    """Only the first end counts: a person and the clock may both have been in time, each for itself."""
+    end = _outcome(status)
+
+    def apply(state: RunState, event: Event) -> None:
+        if state.calls[event.address or ""].status == "open":
+            end(state, event)
+
+    return apply
+
+
 def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
@@ -324,6 +466,8 @@ def _attempt_failed(state: RunState, event: Event) -> None:
 def _model_responded(state: RunState, event: Event) -> None:
     _outcome("completed")(state, event)
     call = state.calls[event.address or ""]
+    if call.request.get("purpose"):
+        return  # it is no part of a conversation
     lanes = state.heads.setdefault(activation_of(call.address), {})
     parents = call.request.get("parents", ())
     for lane in [lane for lane, head in lanes.items() if head in parents]:
@@ -354,10 +498,12 @@ def _value_recorded(state: RunState, event: Event) -> None:
     state.calls[address] = call
 
 
-def _memory_read(state: RunState, event: Event) -> None:
+def _did(state: RunState, event: Event) -> None:
+    """Keep what is recorded when it has happened, and needs no intent."""
     address = event.address or ""
+    kind = event.type.partition(".")[0]
     state.calls[address] = Call(
-        address, "memory", "completed", "", {}, event.data, event.seq, event.seq, event.epoch
+        address, kind, "completed", "", {}, event.data, event.seq, event.seq, event.epoch
     )
 
 
@@ -370,8 +516,30 @@ def _model_switched(state: RunState, event: Event) -> None:
             data.get("source", ""),
             data["target"],
             data.get("when", "next") == "now",
+            data["id"],
+            data.get("brief", ""),
         )
     )
+
+
+def _context_cut(state: RunState, event: Event) -> None:
+    data = event.data
+    cut = Cut(
+        event.seq,
+        data["model"],
+        data.get("lasting", False),
+        frozenset(data.get("results", ())),
+        data.get("by", ""),
+        data.get("since", ""),
+        data.get("refused", False),
+    )
+    state.cuts.setdefault(event.address or "", []).append(cut)
+
+
+def _message_added(state: RunState, event: Event) -> None:
+    data = event.data
+    if all(said.id != data["id"] for said in state.said):
+        state.said.append(Said(data["id"], data.get("message")))
 
 
 def _note_added(state: RunState, event: Event) -> None:
@@ -387,11 +555,17 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "run.failed": _run_failed,
     "run.cancel_requested": _run_cancel_requested,
     "run.cancelled": _run_cancelled,
+    "limit.reached": _limit_reached,
     "node.scheduled": _node_scheduled,
     "node.started": _node_started,
     "node.completed": _node_completed,
     "node.failed": _node_failed,
     "node.skipped": _node_skipped,
+    "edge.decided": _edge_decided,
+    "node.added": _node_added,
+    "node.removed": _node_removed,
+    "edge.added": _edge_added,
+    "edge.removed": _edge_removed,
     "model.requested": _requested,
     "model.responded": _model_responded,
     "model.failed": _attempt_failed,
@@ -402,10 +576,21 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "tool.unknown": _tool_unknown,
     "tool.retried": _tool_retried,
     "value.recorded": _value_recorded,
+    "agent.started": _did,
+    "agent.concluded": _did,
+    "memory.read": _did,
+    "memory.written": _did,
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
+    "timer.cancelled": _outcome("aborted"),
+    "question.asked": _requested,
+    "question.answered": _question_ended("completed"),
+    "question.expired": _question_ended("failed"),
+    "question.withdrawn": _question_ended("aborted"),
     "model.switched": _model_switched,
-    "memory.read": _memory_read,
+    "context.trimmed": _context_cut,
+    "context.summarised": _context_cut,
+    "message.added": _message_added,
     "note.added": _note_added,
 }
 
@@ -427,12 +612,14 @@ def apply(state: RunState, event: Event) -> None:
 def fold_run(events: Iterable[Event], state: RunState | None = None) -> RunState:
     """Return the state after the events of one run; a given state is changed and goes on from where it is."""
     state = RunState() if state is None else state
-    for event in events:
-        apply(state, event)
+    with no_collecting():
+        for event in events:
+            apply(state, event)
     return state
 
 
-def next_address(state: RunState, node: str) -> Address:
-    """Return the address that the next activation of a node will have."""
+def next_address(state: RunState, node: str, further: int = 0) -> Address:
+    """Return the address that the next activation of a node will have, or one further on."""
     latest = state.latest.get(node)
-    return activation(node, 1 if latest is None else int(latest.address.rpartition("#")[2]) + 1)
+    number = 1 if latest is None else int(latest.address.rpartition("#")[2]) + 1
+    return activation(node, number + further)

@@ -78,13 +78,52 @@ def _switched(data: Mapping[str, Any]) -> str:
     changes = data.get("changes", ())
     source = f" instead of {data['source']}" if data.get("source") else ""
     now = ", abandoning the call in flight" if data.get("when") == "now" else ""
-    return f"{data.get('scope', 'run')} goes on with {data['target']}{source}{now}; {len(changes)} changes planned"
+    brief = ", with a brief" if data.get("brief") else ""
+    return f"{data.get('scope', 'run')} goes on with {data['target']}{source}{now}{brief}; {len(changes)} changes planned"
+
+
+def _cut(data: Mapping[str, Any], what: str) -> str:
+    whose = "every model" if data.get("lasting") else data["model"]
+    why = "refused by the provider" if data.get("refused") else f"more than {data['window']}"
+    return f"{whose} is told less: {what}; {data['tokens']} tokens become {data['left']} ({why})"
+
+
+def _message_added(data: Mapping[str, Any]) -> str:
+    parts: Any = (data.get("message") or {}).get("parts", ())
+    return " ".join(part.get("text", part["type"]) for part in parts) or "nobody will say more"
+
+
+def _decided(data: Mapping[str, Any]) -> str:
+    said: list[str] = []
+    for verb in ("goto", "trigger"):
+        said += [
+            f"{verb} {call['node']}({_named(call.get('args', {}))})" for call in data.get(verb, ())
+        ]
+    return ", ".join(said)
+
+
+def _named(args: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in args.items())
+
+
+def _node_added(data: Mapping[str, Any]) -> str:
+    definition = data.get("definition", {})
+    needs = (*definition.get("values", {}).values(), *definition.get("after", ()))
+    after = f" after {', '.join(dict.fromkeys(needs))}" if needs else ""
+    args = _named(definition.get("args", {}))
+    return f"{data['name']}: {definition.get('function', '')}({args}){after}"
+
+
+def _scheduled(data: Mapping[str, Any]) -> str:
+    inputs = ", ".join(f"{name}={origin}" for name, origin in data.get("inputs", {}).items())
+    return f"{inputs} (called by {data['called']})" if data.get("called") else inputs
 
 
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
-        f"{failure['address']}: {failure['kind']}: {failure['message']}" for failure in failures
+        ": ".join(filter(None, (failure["address"], failure["kind"], failure["message"])))
+        for failure in failures
     )
 
 
@@ -95,11 +134,13 @@ def _feedback(data: Mapping[str, Any]) -> str:
     return f"{said}: {text}" if text else said
 
 
-def _memory(data: Mapping[str, Any]) -> str:
-    offers = data.get("offers", ())
+def _memory_read(data: Mapping[str, Any]) -> str:
+    offers = data.get("items", {}).get("offers")
+    if offers is None:
+        return f"{data['memory']}: {len(data.get('messages', ()))} messages"
     told = [offer["id"] for offer in offers if not offer.get("why")]
     held = [f"{offer['id']} ({offer['why']})" for offer in offers if offer.get("why")]
-    said = f"told {', '.join(told) or 'nothing'}"
+    said = f"{data['memory']}: told {', '.join(told) or 'nothing'}"
     return f"{said}; not told: {', '.join(held)}" if held else said
 
 
@@ -110,6 +151,18 @@ def _drafted(data: Mapping[str, Any]) -> str:
 def _credited(data: Mapping[str, Any]) -> str:
     told = ", ".join(data.get("told", ())) or "nothing"
     return f"{data['run']} {data['step']}: {data['outcome']:g} with {told}"
+
+
+def _asked(data: Mapping[str, Any]) -> str:
+    until = f", until {data['deadline']:.3f}" if data.get("deadline") is not None else ""
+    return f"{data['id']}, {data['kind']}{until}: {data['text']}"
+
+
+def _answered(data: Mapping[str, Any]) -> str:
+    said = {None: "", True: "yes", False: "no"}[data.get("approved")]
+    changed = f"{data['arguments']}" if data.get("arguments") else ""
+    value = f"{data['value']!r}" if data.get("value") is not None else ""
+    return ", ".join(part for part in (said, value, changed, data.get("by", "")) if part)
 
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -123,11 +176,19 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.failed": _run_failed,
     "run.cancel_requested": lambda data: data.get("reason", ""),
     "run.cancelled": lambda data: data.get("reason", ""),
-    "node.scheduled": lambda data: ", ".join(f"{k}={v}" for k, v in data.get("inputs", {}).items()),
+    "limit.reached": lambda data: f"{data['limit']}: {data['message']}",
+    "node.scheduled": _scheduled,
     "node.started": lambda data: f"attempt {data['attempt']}",
     "node.completed": lambda data: f"output {data.get('output')!r}",
     "node.failed": _failed,
     "node.skipped": lambda data: data.get("reason", ""),
+    "edge.decided": _decided,
+    "node.added": _node_added,
+    "node.removed": lambda data: str(data["name"]),
+    "edge.added": lambda data: (
+        f"{data['source']} → {data['target']}{'.' + data['to'] if data.get('to') else ''}"
+    ),
+    "edge.removed": lambda data: f"{data['source']} → {data['target']}",
     "model.requested": _model_requested,
     "model.responded": _model_responded,
     "model.failed": _failed,
@@ -142,9 +203,17 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "value.recorded": lambda data: repr(data.get("value")),
     "timer.set": lambda data: f"until {data['until']:.3f}",
     "timer.fired": lambda data: "",
+    "timer.cancelled": lambda data: data["reason"],
+    "question.asked": _asked,
+    "question.answered": _answered,
+    "question.expired": lambda data: "nobody answered in time",
+    "question.withdrawn": lambda data: data["reason"],
+    "agent.started": lambda data: data.get("task", ""),
+    "agent.concluded": lambda data: data.get("text", ""),
+    "memory.read": _memory_read,
+    "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
     "feedback.added": _feedback,
-    "memory.read": _memory,
     "lesson.drafted": _drafted,
     "lesson.supported": lambda data: f"{data['id']}: {len(data['evidence'])} more",
     "lesson.moved": lambda data: f"{data['id']} is {data['status']}: {data.get('reason', '')}",
@@ -155,5 +224,8 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "experience.distilled": lambda data: f"{data['run']} by {data['distiller']}",
     "experience.erased": lambda data: f"{data['run']}: {data.get('reason', '')}",
+    "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
+    "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
+    "message.added": _message_added,
     "note.added": lambda data: f"{data.get('data')!r}",
 }

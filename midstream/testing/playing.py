@@ -56,8 +56,9 @@ def _refused(
     fault: Fault, wire: Wire, exchange: Exchange, request_id: str, headers: Headers
 ) -> None:
     refusal = wire.refusal(fault.kind, fault.message, request_id)
-    wait = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
-    exchange.reply_json(refusal.status, refusal.body, {**headers, **refusal.headers, **wait})
+    if fault.retry_after is not None:
+        refusal = wire.patience(refusal, fault.retry_after)
+    exchange.reply_json(refusal.status, refusal.body, {**headers, **refusal.headers})
 
 
 def _hang(seconds: float, exchange: Exchange, request_id: str, headers: Headers) -> None:

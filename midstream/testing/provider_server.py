@@ -7,10 +7,13 @@ from the request shows whether the history in the request was right.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeAlias
+from urllib.parse import unquote
 
 from midstream.testing.json_reading import as_text
 from midstream.testing.loopback import HOST, Exchange, LoopbackServer
@@ -20,21 +23,26 @@ from midstream.testing.seen import Seen
 from midstream.testing.violations import Violation
 from midstream.testing.wire import Ids, Refusal, Wire
 from midstream.testing.wire_anthropic import AnthropicWire
+from midstream.testing.wire_gemini import GeminiWire
 from midstream.testing.wire_judge import judge
 from midstream.testing.wire_openai import OpenAIWire
+from midstream.testing.wire_responses import ResponsesWire
 
 Script: TypeAlias = Callable[[Seen], Answer | Fault] | Sequence[Answer | Fault]
 """A function of what was seen, or answers in the order of the requests."""
 
-_OPENAI, _ANTHROPIC = OpenAIWire(), AnthropicWire()
+_OPENAI, _ANTHROPIC, _GEMINI = OpenAIWire(), AnthropicWire(), GeminiWire()
 _ROUTES: Mapping[str, Wire] = {
     "/openai/v1/chat/completions": _OPENAI,
+    "/openai/v1/responses": ResponsesWire(),
     "/anthropic/v1/messages": _ANTHROPIC,
 }
+_GENERATE = re.compile(r"/gemini/v1(?:beta|alpha)?/models/(.+):(generate|streamGenerate)Content")
+_HEADS: Sequence[tuple[str, Wire]] = (("/anthropic", _ANTHROPIC), ("/gemini", _GEMINI))
 
 
 class ProviderServer:
-    """Speaks OpenAI Chat Completions and Anthropic Messages on a random port of 127.0.0.1.
+    """Speaks OpenAI Chat Completions and Responses, Anthropic Messages and Gemini on a random port of 127.0.0.1.
 
     Every request is judged, and refused with status 400 in the vendor's own shape when it breaks a rule; 401 without a
     key (any key is a good one), 404 for another path. Neither a refused request nor one without a key uses up a step
@@ -87,6 +95,11 @@ class ProviderServer:
         return f"{self.url}/anthropic"
 
     @property
+    def gemini_url(self) -> str:
+        """The `base_url` for the google-genai SDK."""
+        return f"{self.url}/gemini"
+
+    @property
     def requests(self) -> list[Seen]:
         """Every request with a JSON body, in order of arrival, the refused ones included; a copy."""
         with self._lock:
@@ -130,8 +143,9 @@ class ProviderServer:
     def _respond(self, exchange: Exchange) -> None:
         raw = exchange.read_body()
         path = exchange.path.partition("?")[0]
-        wire = _ROUTES.get(path)
-        spoken = wire or (_ANTHROPIC if path.startswith("/anthropic") else _OPENAI)
+        asked = _GENERATE.fullmatch(path)
+        wire = _GEMINI if asked else _ROUTES.get(path)
+        spoken = wire or next((w for head, w in _HEADS if path.startswith(head)), _OPENAI)
         request_id = spoken.request_id(self._ids)
         headers = {spoken.request_id_header: request_id}
         if wire is None or exchange.command != "POST":
@@ -143,6 +157,9 @@ class ProviderServer:
             _refuse(exchange, wire.refusal("bad_request", message, request_id), headers)
             return
         seen = _seen(wire, body, exchange.lower_headers)
+        if asked:  # the address says what the others say in the body
+            stream = asked[2] == "streamGenerate"
+            seen = replace(seen, model=unquote(asked[1]), stream=stream)
         refusal = self._admit(wire, seen, request_id)
         if refusal is not None:
             _refuse(exchange, refusal, headers)
@@ -160,7 +177,7 @@ class ProviderServer:
             refusal = wire.refusal("bad_request", missing, request_id)
         else:
             version = seen.headers.get("anthropic-version")
-            violations = judge(wire.dialect, seen.body, api_version=version)
+            violations = judge(wire.dialect, seen.body, api_version=version, model=seen.model)
             if not violations:
                 return None
             refusal = wire.violated(violations, request_id)
@@ -174,7 +191,8 @@ class ProviderServer:
         headers = {wire.request_id_header: request_id}
         try:
             said = self._next(seen)
-            scene = play(said, wire, seen.body, self._ids)
+            body = {**seen.body, "model": seen.model, "stream": seen.stream}
+            scene = play(said, wire, body, self._ids)
         except Exception as error:  # noqa: BLE001  # the script is the user's code
             with self._lock:
                 self._script_errors.append(error)

@@ -41,6 +41,7 @@ _SCALARS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "int": ("an integer", (int,)),
     "float": ("a number", (int, float)),
     "none": ("null", (type(None),)),
+    "bytes": ("a string of base64", (str,)),
 }
 
 
@@ -63,8 +64,17 @@ class SchemaFault:
 class StrictSchema:
     """The core schema of one type, and the walk over it."""
 
-    def __init__(self, annotation: Any) -> None:
-        """Build the schema; tens of milliseconds for the request type of a vendor."""
+    def __init__(
+        self, annotation: Any, *, spelled: Callable[[str], str] = str, models: bool = False
+    ) -> None:
+        """Build the schema; tens of milliseconds for the request type of a vendor.
+
+        Args:
+            annotation: The type.
+            spelled: How the names of the type's fields are spelled, given a key of the JSON.
+            models: The vendor has models for what is sent; of the others, a model is what only comes back.
+        """
+        self._spelled = spelled
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         root: Any = adapter.core_schema
         self._root: Node = root
@@ -78,7 +88,7 @@ class StrictSchema:
             "typed-dict": self._object,
             "union": self._union,
             "tagged-union": self._union,
-            "model": _response_only,
+            "model": self._model if models else _response_only,
             "is-instance": _response_only,
         }
 
@@ -126,10 +136,21 @@ class StrictSchema:
         inner: Node = node.get("values_schema") or {"type": "any"}
         return [f for key, item in entries.items() for f in self._check(item, inner, (*path, key))]
 
+    def _model(self, value: Any, node: Node, path: Path) -> list[SchemaFault]:
+        inner = node["schema"]
+        while inner["type"] != "model-fields":
+            inner = inner["schema"]
+        fields = {
+            name: {"schema": field["schema"], "required": field["schema"]["type"] != "default"}
+            for name, field in inner["fields"].items()
+        }
+        return self._object(value, {"fields": fields}, path)
+
     def _object(self, value: Any, node: Node, path: Path) -> list[SchemaFault]:
         if not isinstance(value, dict):
             return [_wrong_kind(path, "an object", value)]
-        entries = as_object(value)
+        keys = {self._spelled(key): key for key in as_object(value)}
+        entries = {spelled: as_object(value)[key] for spelled, key in keys.items()}
         fields: Mapping[str, Node] = {
             f.get("validation_alias") or k: f for k, f in node["fields"].items()
         }
@@ -139,12 +160,12 @@ class StrictSchema:
         faults: list[SchemaFault] = []
         for key, field in fields.items():
             if key in entries:
-                faults += self._check(entries[key], field["schema"], (*path, key))
+                faults += self._check(entries[key], field["schema"], (*path, keys[key]))
             elif field.get("required", node.get("total", True)):
                 faults.append(SchemaFault((*path, key), "missing", "field required"))
         if not _allows_more(node):
             faults += [
-                SchemaFault((*path, key), "unknown", "extra inputs are not permitted")
+                SchemaFault((*path, keys[key]), "unknown", "extra inputs are not permitted")
                 for key in entries
                 if key not in fields
             ]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-WireDialect: TypeAlias = Literal["openai-chat", "anthropic"]
-"""A wire format: OpenAI Chat Completions, or Anthropic Messages."""
+WireDialect: TypeAlias = Literal["openai-chat", "openai-responses", "anthropic", "gemini"]
+"""A wire format: OpenAI Chat Completions, OpenAI Responses, Anthropic Messages, or Gemini generateContent."""
 
 RULES: Mapping[str, str] = {
     "schema": "the request does not fit the official SDK's type",
@@ -48,6 +48,13 @@ RULES: Mapping[str, str] = {
     "range": "OpenAI: \"Invalid 'temperature': decimal above maximum value.\"; Anthropic: 'temperature: range: 0..1'",
     "version": "Anthropic API version 2026-10-21: no temperature, top_p, top_k, no document in assistant messages, no"
     " citations on user text",
+    "role": "Gemini: 'Please use a valid role: user, model.'",
+    "call-placement": "Gemini: 'Please ensure that function call turn comes immediately after a user turn or after a function"
+    " response turn.'",
+    "signature": "Gemini 3: 'Function call is missing a thought_signature in functionCall parts.'",
+    "item-id": "Responses: \"Invalid 'input[n].id': Expected an ID that begins with 'fc'.\", 'Duplicate item found with id', 64"
+    " characters",
+    "reasoning-follower": "Responses: \"Item 'rs_…' of type 'reasoning' was provided without its required following item.\"",
     "prefill": "Anthropic: 'final assistant content cannot end with trailing whitespace', 'This model does not support"
     " assistant message prefill. The conversation must end with a user message.'",
 }

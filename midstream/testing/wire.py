@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from midstream.testing.script import Answer, Call, FaultKind
@@ -86,6 +86,10 @@ class Wire(Protocol):
         """Write an error; `message` None is the vendor's usual sentence."""
         ...
 
+    def patience(self, refusal: Refusal, seconds: float) -> Refusal:
+        """Write into an error how long to wait."""
+        ...
+
     def missing_key(self, request_id: str) -> Refusal:
         """Write the error for a request without a key."""
         ...
@@ -99,6 +103,23 @@ class Wire(Protocol):
         ...
 
 
+_READ = (
+    "system",
+    "tools",
+    "messages",
+    "instructions",
+    "input",
+    "systemInstruction",
+    "contents",
+)
+"""Where the vendors' requests hold what a model reads."""
+
+
+def retry_after(refusal: Refusal, seconds: float) -> Refusal:
+    """Say in the usual header how long to wait."""
+    return replace(refusal, headers={**refusal.headers, "retry-after": f"{seconds:g}"})
+
+
 def estimated_tokens(*texts: str) -> int:
     """A quarter of the characters, rounded up, at least 1: an estimate that is the same everywhere."""
     return max(1, math.ceil(sum(map(len, texts)) / 4))
@@ -108,7 +129,7 @@ def input_tokens(answer: Answer, body: Mapping[str, Any]) -> int:
     """The usage that the answer states, or the estimate over what was sent to be read."""
     if answer.input_tokens is not None:
         return answer.input_tokens
-    read = {key: body[key] for key in ("system", "tools", "messages") if key in body}
+    read = {key: body[key] for key in _READ if key in body}
     return estimated_tokens(json.dumps(read, ensure_ascii=False))
 
 

@@ -22,6 +22,7 @@ from midstream.testing.wire import (
     input_tokens,
     output_tokens,
     pieces,
+    retry_after,
     sse,
 )
 
@@ -107,6 +108,10 @@ class AnthropicWire:
         """See `Wire.refusal`."""
         status, error_type, usual = _ERRORS[kind]
         return _refusal(status, error_type, message or usual, request_id)
+
+    def patience(self, refusal: Refusal, seconds: float) -> Refusal:
+        """See `Wire.patience`."""
+        return retry_after(refusal, seconds)
 
     def missing_key(self, request_id: str) -> Refusal:
         """See `Wire.missing_key`."""

@@ -22,6 +22,7 @@ from midstream.testing.wire import (
     input_tokens,
     output_tokens,
     pieces,
+    retry_after,
     sse,
 )
 
@@ -148,6 +149,10 @@ class OpenAIWire:
         status, error_type, code, usual = _ERRORS[kind]
         param = "messages" if kind == "context_window" else None
         return _refusal(status, error_type, code, message or usual, param)
+
+    def patience(self, refusal: Refusal, seconds: float) -> Refusal:
+        """See `Wire.patience`."""
+        return retry_after(refusal, seconds)
 
     def missing_key(self, request_id: str) -> Refusal:
         """See `Wire.missing_key`."""

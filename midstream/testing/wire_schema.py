@@ -11,11 +11,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
+from pydantic import BaseModel
+
 from midstream.testing.json_reading import as_list, as_object
 from midstream.testing.strict_schema import Path, SchemaFault, StrictSchema
 from midstream.testing.violations import Violation, WireDialect, violation
 
-Source: TypeAlias = Literal["openai-chat", "anthropic", "anthropic-beta"]
+Source: TypeAlias = Literal[
+    "openai-chat", "openai-responses", "anthropic", "anthropic-beta", "gemini"
+]
 
 SAMPLING = ("temperature", "top_p", "top_k")
 """Left the Anthropic types with SDK 1; the older API version still takes them."""
@@ -38,6 +42,25 @@ _TOLERATED: Mapping[WireDialect, tuple[tuple[frozenset[str], re.Pattern[str]], .
         ),
         (frozenset({"unknown"}), re.compile(r"/messages/\d+/(content/\d+/cache_control|name) .*")),
     ),
+    "openai-responses": (
+        (frozenset({"kind", "value"}), re.compile(r"/(?!(?:model|input) )[a-z_]+ null")),
+        # what the service fills in, or gave itself
+        (frozenset({"missing"}), re.compile(r"/tools/\d+/strict value")),
+        (
+            frozenset({"missing"}),
+            re.compile(r"/input/\d+/(id|content/\d+/(annotations|detail)) value"),
+        ),
+        (
+            frozenset({"value", "unknown", "kind"}),
+            re.compile(r"/input/\d+/(status|action/sources) .*"),
+        ),
+        (frozenset({"tag", "value"}), re.compile(r"/input/\d+/content/\d+/type value")),
+    ),
+    "gemini": (
+        (frozenset({"kind"}), re.compile(r"/(?!contents )[a-zA-Z_]+ null")),
+        (frozenset({"kind"}), re.compile(r"/tools value")),  # one tool stands for a list of it
+        (frozenset({"unknown"}), re.compile(r"/generation_?[cC]onfig/image_?[cC]onfig value")),
+    ),
     "anthropic": (
         (frozenset({"unknown"}), re.compile(r"/output_format .*")),  # now output_config.format
     ),
@@ -52,15 +75,44 @@ def _strict(source: Source) -> StrictSchema:
         from openai.types.chat import completion_create_params as chat
 
         annotation = chat.CompletionCreateParams
+    elif source == "openai-responses":
+        from openai.types.responses import response_create_params as responses
+
+        annotation = responses.ResponseCreateParams
     elif source == "anthropic":
         from anthropic.types import message_create_params as stable
 
         annotation = stable.MessageCreateParams
-    else:
+    elif source == "anthropic-beta":
         from anthropic.types.beta import message_create_params as beta
 
         annotation = beta.MessageCreateParams
+    else:
+        return StrictSchema(_gemini_request(), spelled=_snake, models=True)
     return StrictSchema(annotation)
+
+
+def _gemini_request() -> Any:
+    """The body that the SDK of Gemini sends; it has a type for each field, and none for the whole."""
+    from google.genai import types
+
+    class Request(BaseModel):
+        contents: list[types.Content]
+        system_instruction: types.Content = types.Content()
+        tools: list[types.Tool] = []
+        tool_config: types.ToolConfig = types.ToolConfig()
+        safety_settings: list[types.SafetySetting] = []
+        generation_config: types.GenerationConfig = types.GenerationConfig()
+        cached_content: str = ""
+        model: str = ""
+        labels: Mapping[str, str] = {}
+        model_armor_config: types.ModelArmorConfig = types.ModelArmorConfig()
+
+    return Request
+
+
+def _snake(key: str) -> str:
+    return re.sub("(?<!^)([A-Z])", r"_\1", key).lower()
 
 
 def schema_violations(dialect: WireDialect, request: Mapping[str, Any]) -> Iterator[Violation]:

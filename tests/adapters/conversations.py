@@ -36,6 +36,7 @@ ORIGINS = st.sampled_from(
         "openai:gpt-4o",
         "openai-responses:gpt-5",
         "anthropic:claude-sonnet-4-5",
+        "gemini:gemini-3-pro-preview",
         "groq:kimi-k2",
         "scripted:a",
     ]
@@ -44,6 +45,7 @@ IDS = st.sampled_from(
     [
         "call_1",
         "call_2",
+        "unnamed_0123456789abcdef01234567",
         "toolu_3",
         "functions.f:0",
         "functions_f_0",
@@ -80,6 +82,8 @@ IMAGES = st.sampled_from(
         Image(url="file:///a.png"),
         Image(file_id="file_1", provider="anthropic", data=PNG),
         Image(file_id="file_1", provider="openai"),
+        Image(file_id="gs://bucket/a.png", provider="gemini"),
+        Image(media_type="image/gif", data="R0lGODlhAQABAAAAACw="),
         Image(data=PNG, hints={"openai": {"image_url": {"detail": "low"}}}),
         Image(),
     ]

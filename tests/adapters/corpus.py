@@ -16,6 +16,7 @@ FILES = {
     "openai-chat": "openai_chat",
     "openai-responses": "openai_responses",
     "anthropic": "anthropic",
+    "gemini": "google",
 }
 
 

@@ -13,8 +13,13 @@ from typing import Any, Literal
 
 from midstream.testing import WireDialect, judge
 
-Dialect = Literal["openai", "openai-responses", "anthropic"]
-_DIALECTS: dict[str, WireDialect] = {"openai": "openai-chat", "anthropic": "anthropic"}
+Dialect = Literal["openai", "openai-responses", "anthropic", "gemini"]
+_DIALECTS: dict[str, WireDialect] = {
+    "openai": "openai-chat",
+    "openai-responses": "openai-responses",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+}
 _OUTSIDE = {
     "openai": "validate_openai_chat",
     "openai-responses": "validate_openai_responses",
@@ -22,16 +27,22 @@ _OUTSIDE = {
 }
 
 
-def violations(dialect: Dialect, body: Mapping[str, Any]) -> list[str]:
-    """Return what the service would refuse in a request; empty when it is valid."""
+def violations(dialect: Dialect, body: Mapping[str, Any], model: str = "") -> list[str]:
+    """Return what the service would refuse in a request; empty when it is valid.
+
+    Args:
+        dialect: Its wire format.
+        body: The request.
+        model: Whom it asks, where the body does not say.
+    """
     plain = json.loads(json.dumps(body, allow_nan=False))
     version = "2026-10-21" if dialect == "anthropic" else None
+    judged = judge(_DIALECTS[dialect], plain, api_version=version, model=model)
+    found = [str(item) for item in judged]
     if dialect == "openai-responses":
-        found = list(_unpaired(plain["input"]))
-    else:
-        found = [str(item) for item in judge(_DIALECTS[dialect], plain, api_version=version)]
+        found += _unpaired(plain["input"])
     outside = _outside()
-    if outside is None:
+    if outside is None or dialect not in _OUTSIDE:
         return found
     others: list[Any] = getattr(outside, _OUTSIDE[dialect])(plain)
     return found + [str(item) for item in others if item.severity == "error"]

@@ -19,6 +19,7 @@ from midstream.adapters import Adapter, Segment
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.batch import converted_lines
 from midstream.adapters.dialect import dialect
+from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.adapters.sse import events
@@ -29,17 +30,20 @@ from tests.adapters.rules import violations
 from tests.adapters.said import missing
 
 LIGHT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-NAMES = ["openai-chat", "openai-responses", "anthropic"]
+NAMES = ["openai-chat", "openai-responses", "anthropic", "gemini"]
 PAIRS = [(one, other) for one in NAMES for other in NAMES if one != other]
 RULES: Mapping[str, Any] = {
     "openai-chat": "openai",
     "openai-responses": "openai-responses",
     "anthropic": "anthropic",
+    "gemini": "gemini",
 }
+TURNS = {"openai-responses": "input", "gemini": "contents"}
 ADAPTERS: Mapping[str, tuple[Adapter, str]] = {
     "openai-chat": (OpenAIAdapter(api_key="k"), "gpt-4o"),
     "openai-responses": (ResponsesAdapter(api_key="k"), "gpt-5"),
     "anthropic": (AnthropicAdapter(api_key="k"), "claude-sonnet-4-5"),
+    "gemini": (GeminiAdapter(api_key="k"), "gemini-2.5-flash"),
 }
 UNKNOWN: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(["x_extra", "cache_control", "note"]),
@@ -57,9 +61,9 @@ def requests(draw: st.DrawFn, name: str) -> dict[str, Any]:
         view = adapter.render(view, segment)
     body: dict[str, Any] = json.loads(json.dumps(adapter.request(view, {}).body))
     body |= draw(UNKNOWN)
-    for message in body["input" if name == "openai-responses" else "messages"]:
+    for message in body[TURNS.get(name, "messages")]:
         message |= {} if name == "anthropic" else draw(UNKNOWN)
-        content = message.get("content")
+        content = message.get("parts" if name == "gemini" else "content")
         if isinstance(content, list) and draw(st.booleans()):
             content[0] |= draw(UNKNOWN)
     for tool in body.get("tools", ()):
@@ -288,7 +292,7 @@ def test_a_view_that_came_home_goes_on() -> None:
     ("given_", "error"),
     [
         ({"source": "openai-chat", "target": "smoke"}, ConfigError),
-        ({"source": "openai-chat", "target": "gemini"}, ConfigError),
+        ({"source": "smoke", "target": "gemini"}, ConfigError),
         ({"source": "openai-chat", "target": "anthropic", "response": "{"}, ConversionError),
         (
             {"source": "openai-chat", "target": "anthropic", "response": "data: x\n\n"},
@@ -313,7 +317,7 @@ def test_a_bad_line_of_a_batch_stops_nothing() -> None:
         b"\n",
         orjson.dumps({"id": 1, "source": "anthropic", "request": {}, "targets": ["openai-chat"]}),
         orjson.dumps(
-            {"id": 2, "source": "openai-chat", "request": CHAT, "targets": ["gemini", "anthropic"]}
+            {"id": 2, "source": "openai-chat", "request": CHAT, "targets": ["smoke", "anthropic"]}
         ),
         orjson.dumps({"id": 3, "source": "openai-chat", "request": CHAT}),
     ]
@@ -321,7 +325,7 @@ def test_a_bad_line_of_a_batch_stops_nothing() -> None:
     assert [(row["id"], row["target"], "error" in row) for row in rows] == [
         (None, None, True),
         (1, "openai-chat", True),
-        (2, "gemini", True),
+        (2, "smoke", True),
         (2, "anthropic", False),
         (3, None, True),
     ]

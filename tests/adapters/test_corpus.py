@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 import httpx2
 import pytest
+from google.genai.errors import APIError
 
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.anthropic.translate import translate as of_anthropic
 from midstream.adapters.convert import answered, convert
 from midstream.adapters.dialect import dialect
 from midstream.adapters.failures import Call
+from midstream.adapters.gemini import GeminiAdapter
+from midstream.adapters.gemini.translate import translate as of_gemini
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.openai.translate import translate as of_openai
 from midstream.adapters.responses import ResponsesAdapter
@@ -26,19 +29,22 @@ _RULES: dict[str, Any] = {
     "openai-chat": "openai",
     "openai-responses": "openai-responses",
     "anthropic": "anthropic",
+    "gemini": "gemini",
 }
 DIALECTS = list(_RULES)
 ADAPTERS: dict[str, Any] = {
     "openai-chat": OpenAIAdapter,
     "openai-responses": ResponsesAdapter,
     "anthropic": AnthropicAdapter,
+    "gemini": GeminiAdapter,
 }
 TRANSLATE: dict[str, Any] = {
     "openai-chat": of_openai,
     "openai-responses": of_openai,
     "anthropic": of_anthropic,
+    "gemini": of_gemini,
 }
-UNREAD = {"openai-chat": 3, "openai-responses": 5, "anthropic": 0}
+UNREAD = {"openai-chat": 3, "openai-responses": 5, "anthropic": 0, "gemini": 0}
 """How many recorded answers are listed in docs/conversion.md as not to be read."""
 
 Every = Literal[1, 40]
@@ -107,8 +113,20 @@ def test_a_recorded_refusal_is_of_a_kind_of_its_own(name: str) -> None:
         response = httpx2.Response(
             status, json=row.get("response_json"), request=httpx2.Request("POST", "https://x.org")
         )
-        error = adapter._client._make_status_error_from_response(response)
+        error = _raised(name, adapter, response)
         found = TRANSLATE[name](error, Call(adapter.provider, row["model"] or ""))
         assert isinstance(found, AdapterError)
         assert isinstance(found, TransientError) == (status in (408, 409, 429) or status >= 500)
         assert found.status == status
+
+
+def _raised(name: str, adapter: Any, response: httpx2.Response) -> BaseException:
+    """Return what the vendor's SDK raises for the answer."""
+    if name != "gemini":
+        error: BaseException = adapter._client._make_status_error_from_response(response)
+        return error
+    try:
+        APIError.raise_error(response.status_code, response.json(), response)
+    except APIError as raised:
+        return raised
+    raise AssertionError("the SDK was content")

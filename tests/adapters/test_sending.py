@@ -8,27 +8,40 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from midstream import errors
 from midstream.adapters import Delta, ModelRequest, ModelResponse, Segment
 from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
+from midstream.adapters.responses import ResponsesAdapter
 from midstream.events.content import ToolSpec, user
 from midstream.testing import Answer, Call, Fault, ProviderServer
 
-Vendor = Literal["openai", "anthropic"]
-Either = OpenAIAdapter | AnthropicAdapter
-BOTH = pytest.mark.parametrize("vendor", ["openai", "anthropic"])
-MODELS: dict[Vendor, str] = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5"}
+Vendor = Literal["openai", "openai-responses", "anthropic", "gemini"]
+Either = OpenAIAdapter | AnthropicAdapter | GeminiAdapter
+EACH = pytest.mark.parametrize("vendor", ["openai", "openai-responses", "anthropic", "gemini"])
+MODELS: dict[Vendor, str] = {
+    "openai": "gpt-4o",
+    "openai-responses": "gpt-4o",
+    "anthropic": "claude-sonnet-4-5",
+    "gemini": "gemini-2.5-flash",
+}
 
 
 def adapter_of(vendor: Vendor, server: ProviderServer) -> Either:
-    if vendor == "openai":
-        return OpenAIAdapter(api_key="k", base_url=server.openai_url)
-    return AnthropicAdapter(api_key="k", base_url=server.anthropic_url)
+    match vendor:
+        case "openai":
+            return OpenAIAdapter(api_key="k", base_url=server.openai_url)
+        case "openai-responses":
+            return ResponsesAdapter(api_key="k", base_url=server.openai_url)
+        case "anthropic":
+            return AnthropicAdapter(api_key="k", base_url=server.anthropic_url)
+        case "gemini":
+            return GeminiAdapter(api_key="k", base_url=server.gemini_url)
 
 
 def request_of(
@@ -49,38 +62,57 @@ async def streamed(adapter: Either, request: ModelRequest) -> list[Delta | Model
     return [item async for item in adapter.stream(request)]
 
 
-@BOTH
+@EACH
 async def test_a_whole_answer_and_a_streamed_one_are_the_same_message(vendor: Vendor) -> None:
-    answer = Answer("I look.", (Call("f.g", {"b": 1, "a": 1.0}, id="c1"), Call("h", {}, id="c2")))
+    answer = Answer("I look.", (Call("f g", {"b": 1, "a": 1.0}, id="c1"), Call("h", {}, id="c2")))
     with serving(vendor, by_alias(vendor, answer), by_alias(vendor, answer)) as (_, adapter):
-        request = request_of(adapter, vendor, tools=(ToolSpec(name="f.g"), ToolSpec(name="h")))
+        request = request_of(adapter, vendor, tools=(ToolSpec(name="f g"), ToolSpec(name="h")))
         whole = await adapter.complete(request)
         pieces = await streamed(adapter, request)
         await adapter.close()
     last = pieces[-1]
     assert isinstance(last, ModelResponse)
-    assert last.message.parts == whole.message.parts
+    assert unnamed(last) == unnamed(whole)
     assert last.finish == whole.finish == "tool_calls"
-    assert [call.name for call in whole.message.tool_calls] == ["f.g", "h"]
+    assert [call.name for call in whole.message.tool_calls] == ["f g", "h"]
     deltas = [piece for piece in pieces if isinstance(piece, Delta)]
     assert "".join(delta.text for delta in deltas) == "I look."
-    assert [delta.tool for delta in deltas if delta.tool] == ["f.g", "h"]
+    assert [delta.tool for delta in deltas if delta.tool] == ["f g", "h"]
     assert whole.usage.input_tokens > 0
     assert whole.message.origin == f"{vendor}:{MODELS[vendor]}"
 
 
+def unnamed(response: ModelResponse) -> list[dict[str, Any]]:
+    """Return the parts of an answer without the ids that a service makes anew for each."""
+    dumped = [part.model_dump() for part in response.message.parts]
+    return [{key: value for key, value in part.items() if key != "item_id"} for part in dumped]
+
+
 def by_alias(vendor: Vendor, answer: Answer) -> Answer:
     """Return the answer with the tool under the name by which the provider was told it."""
-    adapter = OpenAIAdapter(api_key="k") if vendor == "openai" else AnthropicAdapter(api_key="k")
-    request = request_of(adapter, vendor, tools=(ToolSpec(name="f.g"),))
+    with ProviderServer([]) as server:
+        adapter = adapter_of(vendor, server)
+    request = request_of(adapter, vendor, tools=(ToolSpec(name="f g"),))
     alias = next(iter(request.names))
     calls = tuple(
-        Call(alias if call.name == "f.g" else call.name, call.arguments, call.id)
+        Call(alias if call.name == "f g" else call.name, call.arguments, call.id)
         for call in answer.calls
     )
     return Answer(answer.text, calls)
 
 
+KEYS: dict[Vendor, str] = {
+    "openai": "OPENAI_API_KEY",
+    "openai-responses": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "gemini": "GEMINI_API_KEY",
+}
+KINDS: dict[Vendor, type[Either]] = {
+    "openai": OpenAIAdapter,
+    "openai-responses": ResponsesAdapter,
+    "anthropic": AnthropicAdapter,
+    "gemini": GeminiAdapter,
+}
 FAULTS: list[tuple[Fault, type[errors.AdapterError]]] = [
     (Fault.rate_limit(2.0), errors.RateLimitError),
     (Fault.overloaded(), errors.OverloadedError),
@@ -94,7 +126,7 @@ FAULTS: list[tuple[Fault, type[errors.AdapterError]]] = [
 ]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=[fault.kind for fault, _ in FAULTS])
 async def test_a_failure_has_our_type_and_is_sent_once(
     vendor: Vendor, fault: Fault, kind: type[errors.AdapterError]
@@ -120,7 +152,7 @@ STREAM_FAULTS: list[tuple[Fault, tuple[type[errors.AdapterError], ...]]] = [
 ]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("fault", "kinds"), STREAM_FAULTS, ids=[fault.kind for fault, _ in STREAM_FAULTS]
 )
@@ -136,16 +168,18 @@ async def test_a_stream_that_breaks_is_no_answer(
     assert len(server.requests) == 1
 
 
-@BOTH
+@EACH
 async def test_a_conversation_that_is_too_long_has_its_own_error(vendor: Vendor) -> None:
     with serving(vendor, Fault.context_window()) as (_, adapter):
-        view = adapter.render(adapter.begin(MODELS[vendor]), Segment(1, (user("word " * 200_000),)))
+        view = adapter.render(
+            adapter.begin(MODELS[vendor]), Segment(1, (user("word " * 1_000_000),))
+        )
         with pytest.raises(errors.ContextWindowError):
             await adapter.complete(adapter.request(view, {}))
         await adapter.close()
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("way", ["complete", "stream"])
 async def test_cancelling_passes_through_and_lets_the_connection_go(
     vendor: Vendor, way: str
@@ -164,16 +198,18 @@ async def test_cancelling_passes_through_and_lets_the_connection_go(
     assert len(server.requests) == 2
 
 
-@BOTH
+@EACH
 async def test_without_a_key_all_but_sending_works(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+    for name in KEYS.values():
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/nonexistent")
-    adapter = OpenAIAdapter() if vendor == "openai" else AnthropicAdapter()
+    adapter: Either = KINDS[vendor]()
     request = request_of(adapter, vendor)
-    with pytest.raises(errors.AuthenticationError, match=f"set {vendor.upper()}_API_KEY"):
+    with pytest.raises(errors.AuthenticationError, match=f"set {KEYS[vendor]}"):
         await adapter.complete(request)
     await adapter.close()
 
@@ -196,6 +232,7 @@ def test_importing_midstream_and_its_adapters_loads_no_sdk() -> None:
     code = (
         "import sys, midstream, midstream.adapters, midstream.adapters.registry, midstream.adapters.prices;"
         "import midstream.adapters.openai, midstream.adapters.anthropic, midstream.adapters.responses;"
-        "sys.exit(bool({'openai', 'anthropic', 'httpx', 'httpx2', 'genai_prices'} & set(sys.modules)))"
+        "import midstream.adapters.gemini;"
+        "sys.exit(bool({'openai', 'anthropic', 'google.genai', 'httpx', 'httpx2', 'genai_prices'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

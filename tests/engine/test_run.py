@@ -285,7 +285,7 @@ async def test_the_past_is_seen_as_it_was(make_engine: MakeEngine) -> None:
     assert [message.role for message in await run.messages()] == ["user", "assistant"]
     assert (await run.usage(at=asked)).total.calls == 0
     assert [line.seq for line in await run.timeline(after=2)] == [e.seq for e in events[2:]]
-    assert len((await run.view("m")).tape.list()) == 2
+    assert len((await run.view("m")).request["messages"]) == 2
     with pytest.raises(ConfigError, match="asked no model; models were asked at talk#1"):
         await run.messages(step="nix#1")
 

@@ -7,14 +7,21 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from midstream.errors import CorruptLogError, NotRecordableError
-from midstream.events.codec import INLINE, decode, encode, references
+from midstream.events.codec import INLINE, decode, encode, encode_plain, prepare, references
 from midstream.events.envelope import Draft, Event, chain, genesis
 from midstream.events.ids import RunId
-from midstream.events.payloads import PAYLOADS, Fact, NodeCompleted, NoteAdded, TimerSet
+from midstream.events.payloads import (
+    PAYLOADS,
+    Fact,
+    NodeCompleted,
+    NoteAdded,
+    RunCreated,
+    TimerSet,
+)
 from midstream.events.upcast import Upcasters
 from tests.events.strategies import JSON, models, payloads
 
@@ -45,6 +52,35 @@ def test_encoding_a_decoded_payload_gives_the_same_bytes(payload: Fact) -> None:
     draft = encode(payload, at=1)
     again = encode(stored(draft, dict(draft.blobs)).payload, at=1)
     assert (again.body, again.blobs) == (draft.body, draft.blobs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(JSON.filter(lambda value: value is not None))
+@example("x" * (INLINE + 1))
+@example({"$blob": "no blob"})
+@example([{"text": "x" * (INLINE + 1)}] * 2)
+def test_plain_data_is_encoded_as_the_fact_that_it_stands_for(output: Any) -> None:
+    plain = encode_plain("node.completed", {"output": output}, at=1)
+    fact = encode(NodeCompleted(output=output), at=1)
+    assert plain._replace(body=b"") == fact._replace(body=b"")
+    assert orjson.loads(plain.body) == orjson.loads(fact.body)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.text(max_size=5), JSON), st.dictionaries(st.text(), JSON))
+@example({"nodes": "x" * (INLINE + 1)}, {})
+@example({"nodes": {"$blob": "no blob"}}, {"i": "x" * (INLINE + 1)})
+def test_a_prepared_field_is_stored_as_it_would_be_without_preparing(
+    definition: dict[str, Any], inputs: dict[str, Any]
+) -> None:
+    def created(definition: dict[str, Any]) -> RunCreated:
+        return RunCreated(graph="g", definition=definition, graph_digest="d", inputs=inputs)
+
+    draft = encode(created({}), at=1, prepared={"definition": prepare(definition)})
+    event = stored(draft, dict(draft.blobs))
+    assert event.payload == created(definition)
+    assert event.data == draft.data
+    assert orjson.loads(draft.body) == orjson.loads(encode(created(definition), at=1).body)
 
 
 @settings(max_examples=40, deadline=None)

@@ -70,7 +70,69 @@ def anthropic_request() -> dict[str, Any]:
     }
 
 
-REQUESTS = {"openai-chat": openai_request, "anthropic": anthropic_request}
+def responses_request() -> dict[str, Any]:
+    """The same conversation as items, with reasoning before the calls."""
+    calls = [
+        {"type": "function_call", "call_id": f"call_{n}", "name": "weather", "arguments": "{}"}
+        for n in (1, 2)
+    ]
+    outputs = [
+        {"type": "function_call_output", "call_id": f"call_{n}", "output": "sun"} for n in (1, 2)
+    ]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2ln"}
+    return {
+        "model": "gpt-5",
+        "store": False,
+        "input": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": "Weather?"},
+            thought,
+            *({**call, "id": f"fc_{n}"} for n, call in enumerate(calls)),
+            *outputs,
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "name": "weather",
+                "strict": False,
+                "parameters": {"type": "object", "properties": {}},
+            }
+        ],
+    }
+
+
+def gemini_request() -> dict[str, Any]:
+    """The same conversation as contents, as a model of Gemini 3 wants its calls signed."""
+    calls: list[dict[str, Any]] = [
+        {"functionCall": {"id": f"c{n}", "name": "weather", "args": {}}} for n in (1, 2)
+    ]
+    calls[0]["thoughtSignature"] = "c2ln"
+    results = [
+        {"functionResponse": {"id": f"c{n}", "name": "weather", "response": {"output": "sun"}}}
+        for n in (1, 2)
+    ]
+    schema = {"type": "object", "properties": {}}
+    return {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [
+            {"role": "user", "parts": [{"text": "Weather?"}]},
+            {"role": "model", "parts": calls},
+            {"role": "user", "parts": results},
+        ],
+        "tools": [{"functionDeclarations": [{"name": "weather", "parametersJsonSchema": schema}]}],
+        "generationConfig": {"temperature": 0.5},
+    }
+
+
+REQUESTS = {
+    "openai-chat": openai_request,
+    "openai-responses": responses_request,
+    "anthropic": anthropic_request,
+    "gemini": gemini_request,
+}
+IN_MESSAGES = ["openai-chat", "anthropic"]
+"""The dialects that hold a conversation in `messages`."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +145,7 @@ class Case:
     bad: Edit
     good: Edit = lambda request: None
     api_version: str | None = None
+    model: str = ""
 
 
 def put(*path: str | int, to: Any) -> Edit:
@@ -157,6 +220,18 @@ def text_before_results(request: dict[str, Any]) -> None:
     request["messages"][2]["content"].reverse()
 
 
+def choice(mode: str, *names: str) -> Edit:
+    allowed = {"allowedFunctionNames": list(names)} if names else {}
+    return put("toolConfig", to={"functionCallingConfig": {"mode": mode, **allowed}})
+
+
+def recall(call_id: str) -> Edit:
+    return both(put("input", 3, "call_id", to=call_id), put("input", 5, "call_id", to=call_id))
+
+
+DECLARED = ("tools", 0, "functionDeclarations", 0)
+GEMINI: WireDialect = "gemini"
+RESPONSES: WireDialect = "openai-responses"
 OPENAI: WireDialect = "openai-chat"
 ANTHROPIC: WireDialect = "anthropic"
 CASES = [
@@ -385,6 +460,176 @@ CASES = [
         prefill("The answer is", "claude-opus-4-6"),
         prefill("The answer is", "claude-opus-4-5"),
     ),
+    Case(
+        "schema",
+        GEMINI,
+        "/contents/0/parts/0/texts",
+        put("contents", 0, "parts", 0, "texts", to="x"),
+    ),
+    Case("schema", GEMINI, "/contents", put("contents", to="hi")),
+    Case(
+        "schema",
+        GEMINI,
+        "/generationConfig/maxTokens",
+        put("generationConfig", "maxTokens", to=5),
+        put("generationConfig", "max_output_tokens", to=5),
+    ),
+    Case(
+        "schema",
+        GEMINI,
+        "/contents/1/parts/0/functionCall/args",
+        put("contents", 1, "parts", 0, "functionCall", "args", to="{}"),
+    ),
+    Case("messages-empty", GEMINI, "/contents", put("contents", to=[])),
+    Case("role", GEMINI, "/contents/0/role", put("contents", 0, "role", to="system")),
+    Case("content-empty", GEMINI, "/contents/0/parts", put("contents", 0, "parts", to=[])),
+    Case(
+        "content-empty",
+        GEMINI,
+        "/contents/0/parts/0",
+        put("contents", 0, "parts", 0, to={"thought": True}),
+    ),
+    Case("block-role", GEMINI, "/contents/1/parts/0", put("contents", 1, "role", to="user")),
+    Case("call-placement", GEMINI, "/contents/0", drop("contents", 0)),
+    Case("call-unanswered", GEMINI, "/contents/1", drop("contents", 2, "parts", 1)),
+    Case("call-unanswered", GEMINI, "/contents/1", drop("contents", 2)),
+    Case(
+        "result-orphan",
+        GEMINI,
+        "/contents/2",
+        put("contents", 2, "parts", 0, "functionResponse", "name", to="other"),
+    ),
+    Case(
+        "tool-name",
+        GEMINI,
+        "/tools/0/functionDeclarations/0/name",
+        put(*DECLARED, "name", to="1st"),
+    ),
+    Case(
+        "tool-name",
+        GEMINI,
+        "/contents/1/parts/0/functionCall",
+        both(
+            put("contents", 1, "parts", 0, "functionCall", "name", to="a b"),
+            put("contents", 2, "parts", 0, "functionResponse", "name", to="a b"),
+        ),
+    ),
+    Case(
+        "tool-name-duplicate",
+        GEMINI,
+        "/tools/0/functionDeclarations/1/name",
+        append(*DECLARED[:-1], item={"name": "weather"}),
+        append(*DECLARED[:-1], item={"name": "other"}),
+    ),
+    Case(
+        "tool-schema-root",
+        GEMINI,
+        "/tools/0/functionDeclarations/0/parametersJsonSchema",
+        put(*DECLARED, "parametersJsonSchema", to={"type": "string"}),
+    ),
+    Case(
+        "tool-choice",
+        GEMINI,
+        "/toolConfig/functionCallingConfig",
+        choice("ANY", "other"),
+        choice("ANY", "weather"),
+    ),
+    Case(
+        "tool-choice",
+        GEMINI,
+        "/toolConfig/functionCallingConfig",
+        choice("AUTO", "weather"),
+        choice("AUTO"),
+    ),
+    Case(
+        "tool-choice",
+        GEMINI,
+        "/toolConfig/functionCallingConfig",
+        both(choice("ANY"), drop("tools")),
+        both(choice("NONE"), drop("tools")),
+    ),
+    Case(
+        "range",
+        GEMINI,
+        "/generationConfig/temperature",
+        put("generationConfig", "temperature", to=2.1),
+        put("generationConfig", "temperature", to=2),
+    ),
+    Case(
+        "range",
+        GEMINI,
+        "/generationConfig/stopSequences",
+        put("generationConfig", "stopSequences", to=list("abcdef")),
+        put("generationConfig", "stopSequences", to=list("abcde")),
+    ),
+    Case(
+        "signature",
+        GEMINI,
+        "/contents/1",
+        drop("contents", 1, "parts", 0, "thoughtSignature"),
+        model="gemini-3-pro-preview",
+    ),
+    Case(
+        "prefill",
+        GEMINI,
+        "/contents/3",
+        append("contents", item={"role": "model", "parts": [{"text": "So"}]}),
+        model="gemini-3.5-flash",
+    ),
+    Case("schema", RESPONSES, "/input", put("input", to=3), put("input", to="hi")),
+    Case("schema", RESPONSES, "/store", put("store", to="no")),
+    Case("messages-empty", RESPONSES, "/input", put("input", to=[])),
+    Case("item-id", RESPONSES, "/input/3/id", put("input", 3, "id", to="msg_1")),
+    Case("item-id", RESPONSES, "/input/4/id", put("input", 4, "id", to="fc_0")),
+    Case(
+        "item-id",
+        RESPONSES,
+        "/input/3/id",
+        put("input", 3, "id", to="fc_" + "x" * 62),
+        put("input", 3, "id", to="fc_" + "x" * 61),
+    ),
+    Case("call-id", RESPONSES, "/input/3/call_id", recall("c" * 65), recall("c" * 64)),
+    Case("call-id-duplicate", RESPONSES, "/input/4", put("input", 4, "call_id", to="call_1")),
+    Case("call-unanswered", RESPONSES, "/input/3", drop("input", 5)),
+    Case("result-orphan", RESPONSES, "/input/5", put("input", 5, "call_id", to="call_9")),
+    Case(
+        "reasoning-follower",
+        RESPONSES,
+        "/input/8",
+        append("input", item={"type": "reasoning", "id": "rs_2", "summary": []}),
+        both(),
+    ),
+    Case("tool-name", RESPONSES, "/tools/0/name", put("tools", 0, "name", to="a b")),
+    Case("tool-name", RESPONSES, "/input/3/name", put("input", 3, "name", to="a b")),
+    Case(
+        "tool-schema-root",
+        RESPONSES,
+        "/tools/0/parameters",
+        put("tools", 0, "parameters", to={"type": "string"}),
+        put("tools", 0, "parameters", to={"type": "object"}),
+    ),
+    Case(
+        "tool-choice",
+        RESPONSES,
+        "/tool_choice",
+        put("tool_choice", to={"type": "function", "name": "other"}),
+        put("tool_choice", to={"type": "function", "name": "weather"}),
+    ),
+    Case(
+        "tool-choice",
+        RESPONSES,
+        "/tool_choice",
+        both(put("tool_choice", to="required"), drop("tools")),
+        put("tool_choice", to="required"),
+    ),
+    Case(
+        "range",
+        RESPONSES,
+        "/max_output_tokens",
+        put("max_output_tokens", to=15),
+        put("max_output_tokens", to=16),
+    ),
+    Case("range", RESPONSES, "/temperature", put("temperature", to=2.1), put("temperature", to=2)),
 ]
 
 
@@ -399,14 +644,19 @@ NAMES = [f"{case.dialect}-{case.rule}-{number}" for number, case in enumerate(CA
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_a_request_that_breaks_a_rule_is_refused_by_that_rule_at_that_place(case: Case) -> None:
-    found = judge(case.dialect, edited(case, case.bad), api_version=case.api_version)
+    found = judge(
+        case.dialect, edited(case, case.bad), api_version=case.api_version, model=case.model
+    )
 
     assert (case.rule, case.path) in {(v.rule, v.path) for v in found}
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_the_nearest_request_that_keeps_the_rule_is_taken(case: Case) -> None:
-    assert judge(case.dialect, edited(case, case.good), api_version=case.api_version) == ()
+    assert (
+        judge(case.dialect, edited(case, case.good), api_version=case.api_version, model=case.model)
+        == ()
+    )
 
 
 def test_every_rule_has_a_case() -> None:
@@ -432,7 +682,7 @@ def test_the_newer_anthropic_version_refuses_documents_of_the_assistant() -> Non
     assert "version" not in {v.rule for v in judge("anthropic", request, api_version=OLD)}
 
 
-@pytest.mark.parametrize("dialect", REQUESTS)
+@pytest.mark.parametrize("dialect", IN_MESSAGES)
 def test_turns_need_not_alternate_nor_begin_with_the_user(dialect: WireDialect) -> None:
     request = REQUESTS[dialect]()
     request["messages"] = [
@@ -455,7 +705,7 @@ def test_anthropic_counts_neighbouring_messages_of_one_role_as_one_turn() -> Non
     assert judge("anthropic", request) == ()
 
 
-@pytest.mark.parametrize("dialect", REQUESTS)
+@pytest.mark.parametrize("dialect", IN_MESSAGES)
 def test_an_id_may_come_again_in_a_later_turn(dialect: WireDialect) -> None:
     request = REQUESTS[dialect]()
     request["messages"] += copy.deepcopy(request["messages"][1:])
@@ -466,12 +716,42 @@ def test_an_id_may_come_again_in_a_later_turn(dialect: WireDialect) -> None:
 NONSENSE: list[Any] = [None, 7, [3], [{"role": 5, "content": {}}], [{"tool_calls": [[]]}]]
 
 
-@pytest.mark.parametrize("dialect", REQUESTS)
+@pytest.mark.parametrize("dialect", IN_MESSAGES)
 @pytest.mark.parametrize("messages", NONSENSE)
 def test_a_request_that_is_nonsense_is_refused_and_not_a_crash(
     dialect: WireDialect, messages: Any
 ) -> None:
     assert judge(dialect, {**REQUESTS[dialect](), "messages": messages})
+
+
+@pytest.mark.parametrize("key", ["contents", "systemInstruction", "tools", "generationConfig"])
+@pytest.mark.parametrize("value", [None, 7, [3], [{"role": 5, "parts": {}}], {"parts": [[]]}])
+def test_a_gemini_request_that_is_nonsense_is_no_crash(key: str, value: Any) -> None:
+    found = judge("gemini", {**gemini_request(), key: value}, model="gemini-3-pro")
+
+    assert found or (value is None and key != "contents") or key == "tools"
+
+
+@pytest.mark.parametrize("value", [None, 7, [3], [{"role": 5, "content": {}}], [{"type": "x"}]])
+def test_a_responses_request_that_is_nonsense_is_refused_and_not_a_crash(value: Any) -> None:
+    assert judge("openai-responses", {**responses_request(), "input": value})
+
+
+def test_gemini_takes_either_spelling_of_a_key() -> None:
+    request = gemini_request()
+    request["system_instruction"] = request.pop("systemInstruction")
+    part = request["contents"][1]["parts"][0]
+    part["function_call"] = part.pop("functionCall")
+
+    assert judge("gemini", request, model="gemini-3-pro") == ()
+
+
+def test_gemini_asks_for_signatures_in_the_running_loop_only() -> None:
+    request = gemini_request()
+    del request["contents"][1]["parts"][0]["thoughtSignature"]
+    request["contents"].append({"role": "user", "parts": [{"text": "And?"}]})
+
+    assert judge("gemini", request, model="gemini-3-pro") == ()
 
 
 def test_a_violation_reads_as_a_place_a_finding_and_a_rule() -> None:

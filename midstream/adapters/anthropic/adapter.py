@@ -15,6 +15,7 @@ from midstream.adapters.anthropic.translate import translate
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.failures import Call, foreign
+from midstream.adapters.native import whole
 from midstream.adapters.view import Segment, View
 from midstream.errors import AuthenticationError
 
@@ -84,7 +85,7 @@ class AnthropicAdapter:
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
         with self._translated(request):
-            data = await self._ready(request).post(_PATH, cast_to=object, body=dict(request.body))
+            data = await self._ready(request).post(_PATH, cast_to=object, body=whole(request.body))
         return self._parsed(data, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

@@ -7,11 +7,14 @@ Source: platform.claude.com/docs, extended-thinking, adaptive-thinking and tool-
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from midstream.adapters.anthropic.render import Teller
 from midstream.adapters.base import Settings
 from midstream.adapters.capabilities import Family
+from midstream.adapters.output import OutputSchema, adapted, told
+from midstream.adapters.schema_rules import ANTHROPIC
 from midstream.adapters.settings import Wishes
 from midstream.events.payloads import Change
 
@@ -42,7 +45,38 @@ def asked(
     choice = _choice(wishes, telling, forced=not (thinks or "unforced" in family.traits))
     if choice:
         body["tool_choice"] = choice
+    wanted = wishes.output()
+    if wanted is not None:
+        _output(wanted, wishes, telling, family, body)
     return body, tuple(wishes.changes)
+
+
+def _output(
+    wanted: OutputSchema, wishes: Wishes, telling: Teller, family: Family, body: dict[str, Any]
+) -> None:
+    """Say what the answer must be, in the way that holds the model most; one that thinks cannot be made to call a tool."""
+    found = wanted if wanted.strict else replace(wanted, strict=True)  # it knows no other way
+    lowered = found.lowered(ANTHROPIC)
+    how = family.capabilities.structured
+    forced = how != "text" and "unforced" not in family.traits and "thinking" not in body
+    if lowered is not None and how == "native":
+        if lowered.changed:
+            wishes.note("output_schema_adapted", adapted(wanted, lowered))
+        form = {"type": "json_schema", "schema": lowered.schema}
+        body["output_config"] = {**body.get("output_config", {}), "format": form}
+    elif wanted.schema is not None and forced:
+        name = telling.ask_by_tool(wanted)
+        about = {"description": wanted.description} if wanted.description else {}
+        tool = {"name": name, **about, "input_schema": wanted.object_schema}
+        tools: list[dict[str, Any]] = telling.head.get("tools") or []
+        telling.set_head("tools", [*tools, tool])
+        chosen: dict[str, Any] = {"type": "any"} if tools else {"type": "tool", "name": name}
+        if body.get("tool_choice", {}).get("disable_parallel_tool_use"):
+            chosen["disable_parallel_tool_use"] = True
+        body["tool_choice"] = chosen
+    else:
+        wishes.note("output_as_text", f"{wanted.name!r} is told in words")
+        telling.tell(told(wanted))
 
 
 def _limit(wishes: Wishes, family: Family) -> int:

@@ -6,8 +6,10 @@ from hashlib import sha256
 
 from midstream.adapters.anthropic.ask import asked
 from midstream.adapters.anthropic.render import closing
+from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.base import ModelRequest, Settings
 from midstream.adapters.capabilities import anthropic_family
+from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
@@ -20,13 +22,22 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     body = {
         "model": view.model,
         "max_tokens": fields.pop("max_tokens"),
-        **view.head,
+        **telling.head,
         "messages": [*view.tape.list(), *telling.items],
         **fields,
     }
     if not body.get("tools", True):
         del body["tools"]
-    about = [view.model, body["max_tokens"], *sorted(fields.items())]
+    about = [view.model, body["max_tokens"], *sorted(fields.items()), *asked_beside(settings)]
+    body, more = with_native(body, settings.get(NATIVE), DIALECT, view, closed=not telling.items)
     digest = sha256(view.digest + encode(about)).hexdigest()
     names = {alias: name for name, alias in telling.aliases.items()}
-    return ModelRequest(view.model, body, (*telling.changes, *changes), digest, view.size, names)
+    return ModelRequest(
+        view.model,
+        body,
+        (*telling.changes, *changes, *more),
+        digest,
+        view.size,
+        names,
+        telling.output_tool,
+    )

@@ -14,6 +14,7 @@ from midstream.adapters.answer import mapping, text
 from midstream.adapters.anthropic.parse import part_of, plain
 from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
+from midstream.adapters.output import SETTING
 from midstream.adapters.wire import INVALID, is_array, is_object
 from midstream.events.content import (
     Document,
@@ -276,11 +277,20 @@ def _settings(body: Mapping[str, Any]) -> tuple[dict[str, JsonValue], frozenset[
     if choice.get("disable_parallel_tool_use") is True:
         settings["parallel_tool_calls"] = False
     effort = _effort(body)
+    known = set[str]()
     if effort:
         settings["reasoning_effort"] = effort
         said.add("thinking")
-        if set(mapping(body.get("output_config"))) == {"effort"}:
-            said.add("output_config")
+        known.add("effort")
+    older = body.get("output_format")
+    form = mapping(mapping(body.get("output_config")).get("format", older))
+    if form.get("type") == "json_schema" and is_object(form.get("schema")):
+        settings[SETTING] = {"name": "answer", "schema": form["schema"], "strict": True}
+        known.add("format")
+        if older is not None:
+            said.add("output_format")
+    if known >= set(mapping(body.get("output_config"))):
+        said.add("output_config")
     if mapping(body.get("thinking")).get("type") == "disabled":
         said.add("thinking")
     return settings, frozenset(said)

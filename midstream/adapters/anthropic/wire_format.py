@@ -21,6 +21,7 @@ class Messages:
 
     provider = "anthropic"
     model = "claude-opus-4-8"
+    streams = True
 
     def read(self, body: Mapping[str, Any]) -> Imported:
         """See `Dialect.read`."""

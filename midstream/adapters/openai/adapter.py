@@ -11,6 +11,7 @@ from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import openai_family
 from midstream.adapters.failures import Call, foreign
+from midstream.adapters.native import whole
 from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
 from midstream.adapters.openai.render import render
@@ -87,7 +88,7 @@ class OpenAIAdapter:
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
         with self._translated(request):
-            data = await self._ready(request).post(_PATH, cast_to=object, body=dict(request.body))
+            data = await self._ready(request).post(_PATH, cast_to=object, body=whole(request.body))
         return self._parsed(data, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

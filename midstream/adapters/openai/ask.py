@@ -10,6 +10,8 @@ from typing import Any
 from midstream.adapters.base import Settings
 from midstream.adapters.capabilities import Family
 from midstream.adapters.openai.render import Teller
+from midstream.adapters.output import OutputSchema, adapted, told
+from midstream.adapters.schema_rules import OPENAI
 from midstream.adapters.settings import Wishes
 from midstream.adapters.wire import is_object
 from midstream.events.payloads import Change
@@ -38,7 +40,50 @@ def asked(
         body["max_completion_tokens" if completion else "max_tokens"] = limit
     _sampling(wishes, body)
     _choices(wishes, telling, tools, body)
+    wanted = wishes.output()
+    if wanted is not None:
+        _output(wanted, wishes, telling, family, body)
     return body, tuple(wishes.changes)
+
+
+def _output(
+    wanted: OutputSchema, wishes: Wishes, telling: Teller, family: Family, body: dict[str, Any]
+) -> None:
+    """Say what the answer must be, in the way that holds the model most."""
+    how = family.capabilities.structured
+    if wanted.schema is None and family.capabilities.tools:
+        body["response_format"] = {"type": "json_object"}
+    elif how == "native":
+        form = {"type": "json_schema", "json_schema": json_schema(wanted, wishes)}
+        body["response_format"] = form
+    elif how == "tool" and family.capabilities.tools:
+        name = telling.ask_by_tool(wanted)
+        about = {"description": wanted.description} if wanted.description else {}
+        function = {"name": name, **about, "parameters": wanted.object_schema}
+        tools: list[dict[str, Any]] = telling.head.get("tools") or []
+        telling.set_head("tools", [*tools, {"type": "function", "function": function}])
+        chosen = {"type": "function", "function": {"name": name}}
+        body["tool_choice"] = "required" if tools else chosen
+    else:
+        wishes.note("output_as_text", f"{wanted.name!r} is told in words")
+        telling.tell(told(wanted))
+
+
+def json_schema(wanted: OutputSchema, wishes: Wishes) -> dict[str, Any]:
+    """Return the form as OpenAI takes it, held to where it can be; says what was changed."""
+    made: dict[str, Any] = {"name": wanted.name}
+    if wanted.description:
+        made["description"] = wanted.description
+    found = wanted.lowered(OPENAI)
+    if found is not None:
+        if found.changed:
+            wishes.note("output_schema_adapted", adapted(wanted, found))
+        return {**made, "schema": found.schema, "strict": True}
+    if wanted.strict:
+        wishes.note("strict_dropped", f"of the answer {wanted.name!r}")
+        return {**made, "schema": wanted.object_schema, "strict": False}
+    strict = {} if wanted.strict is None else {"strict": False}
+    return {**made, "schema": dict(wanted.schema or {}), **strict}
 
 
 def _sampling(wishes: Wishes, body: dict[str, Any]) -> None:

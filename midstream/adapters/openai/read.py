@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
+from midstream.adapters.folding import folded
 from midstream.adapters.imported import (
     Imported,
     ShownPart,
@@ -19,10 +20,10 @@ from midstream.adapters.imported import (
     segments_of,
     unknown_keys,
 )
-from midstream.adapters.openai.folding import folded
 from midstream.adapters.openai.parse import THOUGHTS, parts_of, plain, wire_of
 from midstream.adapters.openai.returning import DIALECT
 from midstream.adapters.outcome import ERROR, says_error
+from midstream.adapters.output import SETTING
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import (
     Audio,
@@ -54,6 +55,7 @@ _SAID = frozenset(("role", "content"))
 _CALL = frozenset(("id", "type", "function", "custom", "index"))
 _FUNCTION = frozenset(("name", "arguments"))
 _TOOL = frozenset(("name", "description", "parameters"))
+_FORM = frozenset(("name", "schema", "description", "strict"))
 
 
 def read(body: Mapping[str, Any], *, provider: str = "openai") -> Imported:
@@ -296,7 +298,27 @@ def _settings(body: Mapping[str, Any]) -> tuple[dict[str, JsonValue], frozenset[
     if named is not None:
         settings["tool_choice"] = named
         said |= {"tool_choice", "function_call"}
+    wanted = output_setting(body.get("response_format"))
+    if wanted is not None:
+        settings[SETTING] = wanted
+        said.add("response_format")
     return settings, frozenset(said)
+
+
+def output_setting(form: Any) -> dict[str, JsonValue] | None:
+    """Return what an answer must be in neutral words, or None where they cannot say it; see `midstream.adapters.output`."""
+    found = mapping(form)
+    if found.get("type") == "json_object" and set(found) == {"type"}:
+        return {"name": "answer"}
+    nested = found.get("json_schema")  # beside the type in Responses
+    about = nested if is_object(nested) else {k: v for k, v in found.items() if k != "type"}
+    if (
+        found.get("type") != "json_schema"
+        or set(about) - _FORM
+        or not is_object(about.get("schema"))
+    ):
+        return None
+    return {key: value for key, value in about.items() if value is not None}
 
 
 _NAMES: Mapping[str, str] = {

@@ -54,6 +54,8 @@ EMPTY = "Continue."
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    if segment.empty:
+        return view.unchanged()
     telling = Teller(view, segment.seq, provider, family)
     if at_home(view, segment, DIALECT):
         telling.remember(home=True)

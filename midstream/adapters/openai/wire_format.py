@@ -21,6 +21,7 @@ class ChatCompletions:
 
     provider = "openai"
     model = "gpt-4o"
+    streams = True
 
     def read(self, body: Mapping[str, Any]) -> Imported:
         """See `Dialect.read`."""

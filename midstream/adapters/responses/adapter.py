@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import responses_family
+from midstream.adapters.native import whole
 from midstream.adapters.openai.adapter import OpenAIAdapter
 from midstream.adapters.responses.body import requested
 from midstream.adapters.responses.parse import Assembly, parse
@@ -61,7 +62,7 @@ class ResponsesAdapter(OpenAIAdapter):
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
         with self._translated(request):
-            data = await self._ready(request).post(_PATH, cast_to=object, body=dict(request.body))
+            data = await self._ready(request).post(_PATH, cast_to=object, body=whole(request.body))
         return self._parsed(data, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

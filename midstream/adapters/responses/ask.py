@@ -10,6 +10,8 @@ from typing import Any
 
 from midstream.adapters.base import Settings
 from midstream.adapters.capabilities import Family
+from midstream.adapters.openai.ask import json_schema
+from midstream.adapters.output import OutputSchema, told
 from midstream.adapters.responses.render import Teller
 from midstream.adapters.settings import Wishes
 from midstream.events.payloads import Change
@@ -41,7 +43,31 @@ def asked(
         if value is not None:
             body[name] = value
     _choices(wishes, telling, body)
+    wanted = wishes.output()
+    if wanted is not None:
+        _output(wanted, wishes, telling, family, body)
     return body, tuple(wishes.changes)
+
+
+def _output(
+    wanted: OutputSchema, wishes: Wishes, telling: Teller, family: Family, body: dict[str, Any]
+) -> None:
+    """Say what the answer must be, in the way that holds the model most."""
+    how = family.capabilities.structured
+    if wanted.schema is None and family.capabilities.tools:
+        body["text"] = {"format": {"type": "json_object"}}
+    elif how == "native":
+        body["text"] = {"format": {"type": "json_schema", **json_schema(wanted, wishes)}}
+    elif how == "tool" and family.capabilities.tools:
+        name = telling.ask_by_tool(wanted)
+        about = {"description": wanted.description} if wanted.description else {}
+        tool = {"name": name, **about, "parameters": wanted.object_schema, "strict": False}
+        tools: list[dict[str, Any]] = telling.head.get("tools") or []
+        telling.set_head("tools", [*tools, {"type": "function", **tool}])
+        body["tool_choice"] = "required" if tools else {"type": "function", "name": name}
+    else:
+        wishes.note("output_as_text", f"{wanted.name!r} is told in words")
+        telling.tell(told(wanted))
 
 
 def _choices(wishes: Wishes, telling: Teller, body: dict[str, Any]) -> None:

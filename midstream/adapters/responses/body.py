@@ -6,7 +6,9 @@ from hashlib import sha256
 
 from midstream.adapters.base import ModelRequest, Settings
 from midstream.adapters.capabilities import responses_family
+from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.responses.ask import asked
+from midstream.adapters.responses.items import DIALECT
 from midstream.adapters.responses.render import closing
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
@@ -20,11 +22,21 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     body = {
         "model": view.model,
         "input": [*view.tape.list(), *telling.items],
-        **view.head,
+        **telling.head,
         **fields,
     }
     if not body.get("tools", True):
         del body["tools"]
-    digest = sha256(view.digest + encode([view.model, *sorted(fields.items())])).hexdigest()
+    body, more = with_native(body, settings.get(NATIVE), DIALECT, view, closed=not telling.items)
+    about = [view.model, *sorted(fields.items()), *asked_beside(settings)]
+    digest = sha256(view.digest + encode(about)).hexdigest()
     names = {alias: name for name, alias in telling.aliases.items()}
-    return ModelRequest(view.model, body, (*telling.changes, *changes), digest, view.size, names)
+    return ModelRequest(
+        view.model,
+        body,
+        (*telling.changes, *changes, *more),
+        digest,
+        view.size,
+        names,
+        telling.output_tool,
+    )

@@ -44,6 +44,8 @@ _PREFIX = {
 }
 """What the id of an item begins with: `Expected an ID that begins with 'fc'`."""
 _LONGEST_ID = 64
+_ANNOTATIONS = frozenset(("file_citation", "url_citation", "container_file_citation", "file_path"))
+"""How the service says where a text comes from; a citation in another provider's words is refused."""
 _CLIENT_CALLS = frozenset(
     (
         "computer_call",
@@ -74,6 +76,8 @@ def own_items(
     message: dict[str, Any] = {}
     for part in parts:
         match part:
+            case Text() if not _cites(part):
+                return None
             case Text() | Refusal() if part.item_id and message.get("id") == part.item_id:
                 message["content"].append(_block(part))
             case Text() | Refusal():
@@ -141,6 +145,14 @@ def _fits(item: Mapping[str, Any]) -> bool:
     if not isinstance(id_, str) or not id_.startswith(_PREFIX.get(str(kind), "")):
         return False
     return kind == "reasoning" or 0 < len(id_) <= _LONGEST_ID
+
+
+def _cites(part: Text) -> bool:
+    """Tell whether all that the text cites is cited in words of the service."""
+    return all(
+        is_object(citation.native) and citation.native.get("type") in _ANNOTATIONS
+        for citation in part.citations
+    )
 
 
 def _more(item: dict[str, Any], part: Reasoning | ToolCall) -> dict[str, Any]:

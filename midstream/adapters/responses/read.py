@@ -21,7 +21,9 @@ from midstream.adapters.imported import (
     segments_of,
     unknown_keys,
 )
+from midstream.adapters.openai.read import output_setting
 from midstream.adapters.outcome import ERROR, says_error
+from midstream.adapters.output import SETTING
 from midstream.adapters.responses.items import ASSISTANT, DIALECT, own_items
 from midstream.adapters.responses.parse import parts_of, wire_of
 from midstream.adapters.wire import is_array, is_object
@@ -268,4 +270,9 @@ def _settings(body: Mapping[str, Any]) -> tuple[dict[str, JsonValue], frozenset[
         settings["reasoning_effort"] = reasoning["effort"]
         if set(reasoning) == {"effort"}:
             said.add("reasoning")
+    wanted = output_setting(mapping(body.get("text")).get("format"))
+    if wanted is not None:
+        settings[SETTING] = wanted
+        if set(mapping(body.get("text"))) == {"format"}:
+            said.add("text")
     return settings, frozenset(said)

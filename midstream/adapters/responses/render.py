@@ -63,6 +63,8 @@ EMPTY = "Continue."
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    if segment.empty:
+        return view.unchanged()
     telling = Teller(view, segment.seq, provider, family)
     if at_home(view, segment, DIALECT):
         telling.remember(home=True)
@@ -223,9 +225,6 @@ class Teller(Homeward):
         seen: tuple[frozenset[str], ...] = self.state.get("seen", ())
         if any(id_ in ids_ for id_ in item_ids(items) for ids_ in seen):
             return None  # an answer that came into this conversation twice
-        cited = [part for part in message.parts if isinstance(part, Text) and part.citations]
-        if message.native is None and not all(_cites(part) for part in cited):
-            return None
         return items
 
     def _neutral(self, message: Message, ids: Sequence[str]) -> list[Any]:
@@ -355,10 +354,6 @@ def _file(document: Document, files: str) -> dict[str, Any] | None:
     if (document.url or "").startswith(("https://", "http://")):
         return {"type": "input_file", "file_url": document.url}
     return None
-
-
-def _cites(part: Text) -> bool:
-    return all(is_object(citation.native) for citation in part.citations)
 
 
 def _with(seen: tuple[frozenset[str], ...], ids: Sequence[str]) -> tuple[frozenset[str], ...]:

@@ -21,6 +21,7 @@ class Responses:
 
     provider = "openai-responses"
     model = "gpt-5"
+    streams = True
 
     def read(self, body: Mapping[str, Any]) -> Imported:
         """See `Dialect.read`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from midstream.engine.experience.advisor import LESSONS
 from midstream.engine.experience.ranking import hurts, uplift
 from midstream.events.envelope import Event
-from midstream.events.experience_facts import LessonCredited, LessonMoved, MemoryRead
+from midstream.events.experience_facts import LessonCredited, LessonMoved, Offer
 from midstream.events.payloads import (
     Fact,
 )
@@ -30,13 +31,14 @@ def credits_of(run_id: str, events: Sequence[Event]) -> tuple[LessonCredited, ..
     found = signals(events)
     made: list[LessonCredited] = []
     for event in events:
-        if event.type != "memory.read" or not event.data.get("offers"):
+        items = event.data.get("items", {}) if event.type == "memory.read" else {}
+        if event.data.get("memory") != LESSONS or not items.get("offers"):
             continue
         step = event.address or ""
         outcome = outcome_of(found, step)
         if outcome is None:
             continue
-        offers = MemoryRead.model_validate(event.data).offers
+        offers = [Offer.model_validate(one) for one in items["offers"]]
         made.append(
             LessonCredited(
                 run=run_id,

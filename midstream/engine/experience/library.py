@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from midstream.engine.experience.advisor import TENANT, offered
 from midstream.engine.experience.asking import ask_once
 from midstream.engine.experience.credit import credits_of, news, upkeep
 from midstream.engine.experience.distil import (
@@ -23,8 +24,7 @@ from midstream.engine.experience.drafting import Author, facts_of, lesson_id, ne
 from midstream.engine.experience.feedback import actor_of
 from midstream.engine.experience.gates import LessonDraft, least, refusal, trusts, uncited
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
-from midstream.engine.experience.memory import TENANT, offered
-from midstream.engine.experience.ranking import Limits
+from midstream.engine.experience.ranking import AdviceLimits
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.host import Host
@@ -90,7 +90,7 @@ class Experience:
     Lessons belong to a tenant: the tag `tenant` of a run, `default` where it has none. Nothing crosses tenants.
     """
 
-    def __init__(self, host: Host, ledgers: Ledgers, limits: Limits) -> None:
+    def __init__(self, host: Host, ledgers: Ledgers, limits: AdviceLimits) -> None:
         self._host = host
         self._ledgers = ledgers
         self._limits = limits

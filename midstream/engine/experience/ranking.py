@@ -22,7 +22,7 @@ _LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdviceLimits:
     """How much a call is told.
 
     Attributes:
@@ -68,7 +68,7 @@ def choose(
     vector: Callable[[Lesson], Vector],
     *,
     seed: str,
-    limits: Limits,
+    limits: AdviceLimits,
 ) -> tuple[Offer, ...]:
     """Return the lessons that fit, the best first, each with the reason where it is not told.
 
@@ -129,7 +129,7 @@ def _why_not(
 
 
 def _no_room(
-    lesson: Lesson, told: list[Lesson], vector: Callable[[Lesson], Vector], limits: Limits
+    lesson: Lesson, told: list[Lesson], vector: Callable[[Lesson], Vector], limits: AdviceLimits
 ) -> Withheld | Literal[""]:
     skill = lesson.kind == "skill"
     others = [other for other in told if (other.kind == "skill") == skill]

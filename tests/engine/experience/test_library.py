@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from midstream import Engine
-from midstream.engine.experience.ranking import Limits
+from midstream.engine.experience.ranking import AdviceLimits
 from midstream.engine.experience.skills import read_skill
 from midstream.errors import ConfigError, LessonError
 from midstream.events.envelope import Draft
@@ -101,7 +101,7 @@ async def test_erasing_a_run_retires_what_rests_on_it_alone() -> None:
 
 
 async def test_a_report_says_what_lessons_are_worth() -> None:
-    async with engine(limits=Limits(explore=0.5)) as opened:
+    async with engine(advice=AdviceLimits(explore=0.5)) as opened:
         await opened.experience.add("planning a day", "start early")
         for place in range(20):
             run = await ran(opened, f"r{place}")
@@ -142,13 +142,13 @@ async def test_skills_are_imported_by_version_and_told(tmp_path: Path) -> None:
     (folder / "SKILL.md").write_text(
         "---\nname: budget\nwhen: planning a day\nnode: plan\n---\nName the price.\n"
     )
-    async with engine(limits=Limits(explore=0.0)) as opened:
+    async with engine(advice=AdviceLimits(explore=0.0)) as opened:
         first = await opened.experience.import_skills(tmp_path, by="ann")
         assert [one.name for one in first] == ["budget", "cite-sources"]
         assert await opened.experience.import_skills(tmp_path) == first
         run = await ran(opened, "r")
         (memory,) = [event async for event in run.events() if event.type == "memory.read"]
-        assert memory.data["offers"][0]["id"] == first[0].id
+        assert memory.data["items"]["offers"][0]["id"] == first[0].id
         assert "Name the price." in await run
         (tmp_path / "cite.md").write_text(SKILL.replace("every figure", "every claim"))
         _, new = await opened.experience.import_skills(tmp_path)
@@ -232,7 +232,7 @@ class DyingStore(StoreAround):
 
 async def learn(store: EventStore) -> Any:
     """Feedback, a lesson of it, its activation, a run that is told it, and its credit; can be repeated at any point."""
-    options: dict[str, Any] = {"models": MODELS, "model": "m", "limits": Limits(explore=0.0)}
+    options: dict[str, Any] = {"models": MODELS, "model": "m", "advice": AdviceLimits(explore=0.0)}
     async with Engine(store, graphs=[trip], recover=False, **options) as opened:
         run = await ran(opened, "r1")
         await run.feedback("plan#1", kind="correction", text="start early", by="ann")

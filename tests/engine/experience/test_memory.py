@@ -10,16 +10,16 @@ import pytest
 
 from midstream import Context, Engine, Event, Graph
 from midstream.adapters.scripted import ScriptedAdapter
-from midstream.engine.experience.ranking import Limits
+from midstream.engine.experience.ranking import AdviceLimits
 from midstream.errors import ConfigError
 from tests.engine.experience.taught import MODELS, ran, trip
 from tests.engine.stage import Door, history, types
 
-TOLD = Limits(explore=0.0)
+TOLD = AdviceLimits(explore=0.0)
 
 
 def opened(**options: Any) -> Engine:
-    return Engine.memory(**{"models": MODELS, "model": "m", "limits": TOLD, **options})
+    return Engine.memory(**{"models": MODELS, "model": "m", "advice": TOLD, **options})
 
 
 def read(events: list[Event]) -> list[Event]:
@@ -34,8 +34,10 @@ async def test_a_lesson_is_told_at_the_end_of_what_is_said_and_recorded() -> Non
     (memory,) = read(events)
     call = events[memory.seq]
     assert (call.type, memory.address) == ("model.requested", f"{call.address}/memory#1")
-    assert memory.data["call"] == call.address
-    assert [(one["id"], one.get("why", "")) for one in memory.data["offers"]] == [(lesson.id, "")]
+    assert memory.data["items"]["call"] == call.address
+    assert [(one["id"], one.get("why", "")) for one in memory.data["items"]["offers"]] == [
+        (lesson.id, "")
+    ]
     said = [part["text"] for part in call.data["messages"][0]["parts"]]
     assert said[0] == "A day plan for Salzburg."
     assert said[1].endswith(f"[{lesson.id}] When planning a day: start with the castle")
@@ -63,7 +65,7 @@ async def test_what_was_told_before_stays_as_it_was() -> None:
         await ctx.llm("plan a night", experience=True)
         return ""
 
-    async with Engine.memory(adapters={"x": adapter}, model="x:m", limits=TOLD) as engine:
+    async with Engine.memory(adapters={"x": adapter}, model="x:m", advice=TOLD) as engine:
         await engine.experience.add("planning a day", "start early", graph="two")
         await engine.experience.add("planning a night", "sleep", graph="two")
         await (await engine.start(graph))
@@ -100,7 +102,7 @@ async def test_a_run_without_lessons_says_that_it_looked() -> None:
     async with opened() as engine:
         run = await ran(engine, "r")
         (memory,) = read(await history(run))
-        assert memory.data.get("offers", []) == []
+        assert memory.data["items"]["offers"] == []
         assert await run == "<Check this plan: <A day plan for Salzburg.>>"
 
 
@@ -134,7 +136,7 @@ async def test_a_resumed_run_is_told_what_it_was_told(tmp_path: Path) -> None:
         return reply.text
 
     path = tmp_path / "runs.db"
-    options: dict[str, Any] = {"models": MODELS, "model": "m", "limits": TOLD}
+    options: dict[str, Any] = {"models": MODELS, "model": "m", "advice": TOLD}
     async with Engine.open(path, graphs=[graph], recover=False, **options) as engine:
         await engine.experience.add("planning a day", "start early")
         await engine.start(graph, run_id="r")
@@ -209,7 +211,7 @@ async def test_a_lesson_is_credited_for_its_call_and_not_for_another() -> None:
 
 
 async def test_a_lesson_that_hurts_is_taken_out_by_what_is_said_of_runs() -> None:
-    async with opened(limits=Limits(explore=0.5)) as engine:
+    async with opened(advice=AdviceLimits(explore=0.5)) as engine:
         lesson = await engine.experience.add("planning a day", "start at midnight")
         for place in range(150):
             run = await ran(engine, f"r{place}")

@@ -9,7 +9,7 @@ from midstream.engine.experience.credit import upkeep
 from midstream.engine.experience.embedding import Trigrams
 from midstream.engine.experience.index import Index
 from midstream.engine.experience.ranking import (
-    Limits,
+    AdviceLimits,
     choose,
     hurts,
     line_of,
@@ -30,7 +30,7 @@ from midstream.events.payloads import (
 from midstream.projections.experience import HALF_LIFE, ExperienceState, Lesson, fold_experience
 from tests.projections.test_experience import events_of
 
-NO_CHANCE = Limits(explore=0.0)
+NO_CHANCE = AdviceLimits(explore=0.0)
 
 
 def lesson(name: str, do: str = "", status: str = "active", **options: object) -> list[Fact]:
@@ -62,7 +62,9 @@ def outcomes(name: str, *, told: bool, good: int, bad: int) -> list[Fact]:
     ]
 
 
-def offers(state: ExperienceState, seed: str = "s", limits: Limits = NO_CHANCE) -> dict[str, Offer]:
+def offers(
+    state: ExperienceState, seed: str = "s", limits: AdviceLimits = NO_CHANCE
+) -> dict[str, Offer]:
     fits = dict.fromkeys(state.lessons, 1.0)
     found = choose(state, fits, Index(Trigrams()).vector, seed=seed, limits=limits)
     return {offer.id: offer for offer in found}
@@ -93,7 +95,7 @@ def test_a_new_active_lesson_is_told() -> None:
 def test_no_more_lessons_are_told_than_the_limits_allow() -> None:
     found = offers(learnt(*many()))
     assert [one.why for one in found.values()] == ["", "", "", "rank", "rank", "rank"]
-    small = offers(learnt(*many()), limits=Limits(tokens=20, explore=0.0))
+    small = offers(learnt(*many()), limits=AdviceLimits(tokens=20, explore=0.0))
     assert [one.why for one in small.values()].count("budget") >= 4
 
 
@@ -101,7 +103,7 @@ def test_no_more_lessons_are_told_than_the_limits_allow() -> None:
 @settings(max_examples=50)
 def test_what_is_told_keeps_within_the_tokens(tokens: int, lessons: int, seed: str) -> None:
     state = learnt(*many())
-    found = offers(state, seed, Limits(lessons=lessons, tokens=tokens))
+    found = offers(state, seed, AdviceLimits(lessons=lessons, tokens=tokens))
     told = [state.lessons[name] for name, one in found.items() if not one.why]
     assert len(told) <= lessons
     assert sum(tokens_of(one) for one in told) <= tokens
@@ -123,7 +125,7 @@ def test_why_a_lesson_is_not_told_is_said() -> None:
 
 def test_a_part_of_the_calls_is_told_nothing_to_see_how_it_goes_without() -> None:
     state = learnt(lesson("L-1"))
-    limits = Limits(explore=0.15)
+    limits = AdviceLimits(explore=0.15)
     silent = sum(offers(state, str(seed), limits)["L-1"].why == "explore" for seed in range(1000))
     assert 110 < silent < 190
 

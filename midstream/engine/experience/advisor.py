@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 from midstream.engine.advice import Advice
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
-from midstream.engine.experience.ranking import Limits, choose, told_text
+from midstream.engine.experience.ranking import AdviceLimits, choose, told_text
+from midstream.events.agent_facts import MemoryRead
 from midstream.events.content import Message
-from midstream.events.experience_facts import MemoryRead, Offer
+from midstream.events.experience_facts import Offer
 from midstream.events.ids import node_of
 from midstream.projections.run_state import RunState
 
 TENANT = "tenant"
 """The tag of a run that says whose it is."""
 
+LESSONS = "lessons"
+"""The name by which looking up lessons is recorded as a memory that was asked."""
+
 _QUERY = 2000
 
 
-class Memory:
+class LessonAdvisor:
     """Advises the calls of runs; see `Advisor`.
 
     Args:
@@ -27,7 +33,7 @@ class Memory:
         always: Calls are advised unless they say otherwise.
     """
 
-    def __init__(self, ledgers: Ledgers, limits: Limits, *, always: bool) -> None:
+    def __init__(self, ledgers: Ledgers, limits: AdviceLimits, *, always: bool) -> None:
         self._ledgers = ledgers
         self._limits = limits
         self._always = always
@@ -57,12 +63,17 @@ class Memory:
             seed=f"{run_id}/{call}",
             limits=self._limits,
         )
-        fact = MemoryRead(call=call, tenant=ledger.tenant, query=query, offers=offers)
+        items: dict[str, JsonValue] = {
+            "tenant": ledger.tenant,
+            "call": call,
+            "offers": [offer.model_dump(exclude_defaults=True) for offer in offers],
+        }
+        fact = MemoryRead(memory=LESSONS, query=query, items=items)
         return Advice(fact, told_text(ledger.state, offers))
 
 
 def offered(
-    ledger: Ledger, query: str, *, graph: str, node: str, seed: str, limits: Limits
+    ledger: Ledger, query: str, *, graph: str, node: str, seed: str, limits: AdviceLimits
 ) -> tuple[Offer, ...]:
     """Return the lessons that fit, as far as they have been read; the same seed chooses the same."""
     relevance = ledger.index.relevance(ledger.state, query, graph=graph, node=node)

@@ -1,0 +1,49 @@
+"""How every adapter tells a segment: at home as it was, elsewhere each part put in its place, and each call with its result."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from midstream.adapters.home import Returning, at_home, give_back
+from midstream.adapters.placing import put_in_place
+from midstream.adapters.repair import close_open, seal
+from midstream.adapters.telling import Telling, with_instruction
+from midstream.adapters.view import Segment, View
+from midstream.events.content import Message, ToolSpec
+
+
+class Frame(Telling, Returning):
+    """What the adapters' pencils have in common; each says how a message sounds in its dialect."""
+
+    @abstractmethod
+    def tools(self, tools: Sequence[ToolSpec]) -> None:
+        """Tell the list of tools."""
+
+    @abstractmethod
+    def tell(self, message: Message) -> None:
+        """Tell one message, which holds only what its role can."""
+
+    def segment(self, segment: Segment) -> View:
+        """Tell a segment, and return the view with it."""
+        if at_home(self.view, segment, self.speech.dialect):
+            self.remember(home=True)
+            return self.grown(give_back(self, segment))
+        self.leave_home(segment)
+        segment, placed = put_in_place(segment)
+        messages, open_calls, sealed = seal(self.view.open, with_instruction(segment))
+        self.changes += [*placed, *sealed]
+        if segment.tools is not None:
+            self.tools(segment.tools)
+        if segment.system is not None and not self.empty:
+            self.repair("instruction_appended", "the instruction changed on the way")
+        for message in messages:
+            self.tell(message)
+        return self.grown(open_calls)
+
+    def close(self) -> None:
+        """Tell results of the calls that are open when the model is asked."""
+        messages, changes = close_open(self.view.open)
+        self.changes += changes
+        for message in messages:
+            self.tell(message)

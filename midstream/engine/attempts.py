@@ -1,0 +1,440 @@
+"""One activation: its attempts, what each leaves behind, and what becomes of its failure."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from midstream.engine.binding import LeftOutError, bind
+from midstream.engine.calls import Desk, Restart, Signal, shown
+from midstream.engine.clock import Clock
+from midstream.engine.context import Context
+from midstream.engine.graph import Graph
+from midstream.engine.model_calls import Models
+from midstream.engine.node import Continue, Node
+from midstream.engine.parking import Rest
+from midstream.engine.recorder import Recorder
+from midstream.engine.steering import Steering
+from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
+from midstream.events.ids import Address
+from midstream.events.payloads import Call as NodeCall
+from midstream.events.payloads import (
+    EdgeDecided,
+    ModelAborted,
+    NodeCompleted,
+    NodeFailed,
+    NodeSkipped,
+    NodeStarted,
+    TimerCancelled,
+    ToolFailed,
+    ToolUnknown,
+)
+from midstream.events.people_facts import QuestionWithdrawn
+from midstream.events.values import plain
+from midstream.projections.flow import LEFT_OUT
+from midstream.projections.run_state import Activation, Call, RunState
+
+_FRAMES = 5
+
+
+class Attempts:
+    """Performs activations of one run.
+
+    Args:
+        graph: The code.
+        recorder: Writes the run.
+        clock: Tells the time.
+        models: Asks models.
+        changed: Is notified when somebody else's events were folded.
+        find: Finds the nodes of the run by name.
+        closing: Says whether the driving is about to end.
+        recall: Reads the outputs that a snapshot left out.
+        rest: Is told when an activation begins to wait.
+        always_replay: See `Engine`.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        recorder: Recorder,
+        *,
+        clock: Clock,
+        models: Models,
+        changed: Signal,
+        find: Callable[[str], Node | None],
+        closing: Callable[[], bool],
+        recall: Callable[[], Awaitable[None]],
+        rest: Rest,
+        always_replay: bool,
+    ) -> None:
+        self._graph = graph
+        self._recorder = recorder
+        self._clock = clock
+        self._models = models
+        self._changed = changed
+        self._find = find
+        self._closing = closing
+        self._recall = recall
+        self._rest = rest
+        self._always_replay = always_replay
+        self.desks: dict[str, Desk] = {}
+        """Where the activations that take a context are, by address."""
+
+    @property
+    def _state(self) -> RunState:
+        return self._recorder.state
+
+    async def perform(
+        self,
+        node: Node,
+        address: Address,
+        body: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        durable: bool = False,
+    ) -> None:
+        """Run an activation's attempts until it has ended.
+
+        Args:
+            node: Its node.
+            address: The activation.
+            body: What is done, in place of calling the node's function.
+            durable: Its beginning is.
+        """
+        while True:
+            activation = self._state.activations[address]
+            if activation.status not in ("running", "waiting"):
+                return  # nobody waits for it any more
+            if activation.status == "waiting":
+                self._rest.begun()
+                await self._clock.sleep_until(activation.retry_at or 0.0)
+                await self._changed.wait_for(lambda: self._state.status != "paused")
+                self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
+            if not node.pure and not durable:
+                await self._recorder.durable()
+            durable = False
+            try:
+                await self._attempt(node, address, body)
+            except Restart:
+                continue
+            except BaseExceptionGroup as group:
+                if group.subgroup(Restart) is None:
+                    raise
+                continue
+            if self._state.activations[address].status != "waiting":
+                return
+
+    async def present(self, address: Address) -> None:
+        """See that what an activation takes is here."""
+        inputs = self._state.activations[address].inputs.values()
+        if any(self._state.activations[origin].output is LEFT_OUT for origin in inputs):
+            await self._recall()
+
+    def drop(self, address: Address) -> None:
+        """Refuse whatever an activation still wants to do, and close what it has open."""
+        desk = self.desks.get(address)
+        if desk is not None:
+            desk.claims.close()
+        self.leave_all(address, None)
+
+    async def _attempt(
+        self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
+    ) -> None:
+        attempt = self._state.activations[address].attempt
+        try:
+            if body is not None:
+                output, steering = await body(), None
+            else:
+                output, steering = await self._call(node, address, attempt)
+            if self._state.activations[address].status != "skipped":
+                self._complete(node, address, output, steering)
+        except (StoreError, Restart):
+            raise
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if self._closing() or (current is not None and current.cancelling()):
+                raise
+            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
+            self._failed(node, address, attempt, "cancelled", shown(error), error)
+        except TimeoutError as error:
+            self._failed(node, address, attempt, "timeout", shown(error), error)
+        except ExceptionGroup as group:
+            if group.subgroup(StoreError) is not None:
+                raise
+            first = _first(group)
+            self._failed(node, address, attempt, _kind(first), shown(first), first)
+        except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
+            self._failed(node, address, attempt, _kind(error), shown(error), error)
+
+    def _complete(
+        self, node: Node, address: Address, output: Any, steering: Steering | None
+    ) -> None:
+        """Record an activation's end with all that it wants, in one append."""
+        if node.distributes:
+            self._check_shares(node, output)
+        if steering is None:
+            data = {} if output is None else {"output": output}
+            self._recorder.add_plain("node.completed", data, address)
+            return
+        local = steering.kept()
+        for fact in tuple(steering.facts()):
+            self._recorder.add(fact, address)
+        done: dict[str, Any] = {} if output is None else {"output": output}
+        if local is not None:
+            done["local"] = local
+        self._recorder.add_plain("node.completed", done, address)
+
+    def _check_shares(self, node: Node, output: Any) -> None:
+        wanted = len(self._state.topology.successors[node.name])
+        if not isinstance(output, list) or len(output) != wanted:  # pyright: ignore[reportUnknownArgumentType]  # JSON
+            raise NodeError(
+                f"node {node.name!r} distributes its output, so it must return a list of {wanted} items, one for each "
+                f"successor, not {output!r:.200}",
+                node=node.name,
+                kind="bad_value",
+            )
+
+    async def _call(
+        self, node: Node, address: Address, attempt: int
+    ) -> tuple[Any, Steering | None]:
+        activation = self._state.activations[address]
+        if not node.wants_context:
+            try:
+                arguments = bind(node, self._state, activation, None)
+            except LeftOutError:
+                arguments = await self._bound_again(node, address, None)
+            output = await self._invoke(node, arguments, activation, None)
+            return plain(output, f"output of node {node.name!r}"), None
+        desk = Desk(
+            self._recorder,
+            address,
+            self._clock,
+            self._changed,
+            always_replay=self._always_replay,
+            rest=self._rest,
+        )
+        steering = Steering(desk, self._graph, node, self._find)
+        context = Context(desk, self._models, steering, attempt=attempt, model=node.model)
+        try:
+            arguments = bind(node, self._state, activation, context)
+        except LeftOutError:
+            arguments = await self._bound_again(node, address, context)
+        desk.claims.begin()
+        self.desks[address] = desk
+        strays = False
+        try:
+            output = await self._invoke(node, arguments, activation, desk)
+        except Exception:
+            if desk.torn:
+                raise Restart from None
+            raise
+        finally:
+            del self.desks[address]
+            strays = await desk.claims.end()
+        if desk.torn:
+            raise Restart
+        if strays:
+            self.leave_all(address, None)
+        return plain(output, f"output of node {node.name!r}"), steering
+
+    async def _bound_again(
+        self, node: Node, address: Address, context: Context | None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        await self._recall()
+        return bind(node, self._state, self._state.activations[address], context)
+
+    async def _invoke(
+        self,
+        node: Node,
+        arguments: tuple[list[Any], dict[str, Any]],
+        activation: Activation,
+        desk: Desk | None,
+    ) -> Any:
+        if node.timeout is None and node.total_timeout is None and node.idle_timeout is None:
+            return await self._result(node, arguments)
+        seconds, which = self._time_left(node, activation)
+        if seconds is not None and seconds <= 0:
+            raise TimeoutError(which)
+        whole, idle = asyncio.timeout(seconds), asyncio.timeout(node.idle_timeout)
+        if desk is not None and node.idle_timeout is not None:
+            desk.touched = _postponing(idle, node.idle_timeout)
+        try:
+            async with whole, idle:
+                return await self._result(node, arguments)
+        except TimeoutError as error:
+            if whole.expired():
+                raise TimeoutError(which) from error
+            if idle.expired():
+                raise TimeoutError(f"gave no sign of life for {node.idle_timeout} s") from error
+            raise
+
+    def _time_left(self, node: Node, activation: Activation) -> tuple[float | None, str]:
+        """Return how long an attempt may take, and what is said where it takes longer."""
+        which = f"took longer than {node.timeout} s"
+        if node.total_timeout is None:
+            return node.timeout, which
+        left = activation.began / 1_000_000 + node.total_timeout - self._clock.now()
+        if node.timeout is not None and node.timeout < left:
+            return node.timeout, which
+        return left, f"took longer than {node.total_timeout} s with all its attempts"
+
+    async def _result(self, node: Node, arguments: tuple[list[Any], dict[str, Any]]) -> Any:
+        rest, named = arguments
+        if not node.is_async and not node.pure:
+            return await asyncio.to_thread(node.function, *rest, **named)
+        made = node.function(*rest, **named) if rest else node.function(**named)
+        return await made if inspect.isawaitable(made) else made
+
+    def _failed(
+        self,
+        node: Node,
+        address: Address,
+        attempt: int,
+        kind: str,
+        message: str,
+        error: BaseException,
+    ) -> None:
+        """Close what the attempt left open, and record its failure and what the node makes of it."""
+        activation = self._state.activations[address]
+        if activation.status == "skipped":
+            return  # nobody waits for it any more
+        is_map = node.over is not None and address[-1] != "]"  # its options are those of its items
+        retry_at = None if is_map else self._again_at(node, activation, kind, attempt)
+        self.leave_all(address, retry_at)
+        policy = "fail" if is_map or retry_at is not None else node.on_failure
+        failed = NodeFailed(
+            kind=kind,
+            message=message,
+            attempt=attempt,
+            retry_at=retry_at,
+            traceback=_traceback(error),
+            handled=_handled(policy),
+        )
+        self._recorder.add(failed, address)
+        match policy:
+            case "fail":
+                pass
+            case Continue(value):
+                self._recorder.add(NodeCompleted(output=value), address)
+            case _:
+                if policy != "skip":
+                    self._recorder.add(self._handler(policy, failed, address), address)
+                self._recorder.add(NodeSkipped(reason=f"failed: {kind}: {message}"), address)
+
+    def _again_at(
+        self, node: Node, activation: Activation, kind: str, attempt: int
+    ) -> float | None:
+        """Return when the next attempt is due, or None where there is none, or none in time."""
+        seed = f"{self._recorder.run_id}/{activation.address}"
+        retry_at = node.retry.due(kind, attempt, now=self._clock.now(), seed=seed)
+        if retry_at is None or node.total_timeout is None:
+            return retry_at
+        return retry_at if retry_at < activation.began / 1_000_000 + node.total_timeout else None
+
+    def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
+        handler = self._find(name)
+        takes = handler is not None and any(p.name == "error" for p in handler.free)
+        story = {
+            "step": str(address),
+            "kind": failed.kind,
+            "message": failed.message,
+            "attempt": failed.attempt,
+        }
+        return EdgeDecided(goto=(NodeCall(node=name, args={"error": story} if takes else {}),))
+
+    def leave_all(self, address: Address, retry_at: float | None) -> None:
+        """Record what is known of the calls that an attempt left behind."""
+        for name in tuple(self._state.open_calls):
+            if name.startswith((f"{address}/", f"{address}[")):
+                self._leave(self._state.calls[name], retry_at)
+
+    def _leave(self, call: Call, retry_at: float | None) -> None:
+        """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
+        waits = call.kind in ("timer", "question") or call.status == "waiting"
+        if retry_at is not None and waits:
+            return  # its time or its answer comes all the same, and the next attempt waits for it
+        if call.status == "unknown":
+            return  # that is said already
+        if _doubtful(call):
+            self._recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
+        elif call.kind == "tool" and retry_at is not None:
+            failed = ToolFailed(
+                kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
+            )
+            self._recorder.add(failed, call.address)
+        else:
+            self.close(call, "failed", "its node ended")
+
+    def close(self, call: Call, kind: str, reason: str, cause: int | None = None) -> None:
+        """Record the end of a call that will get no other one, so that every provider accepts the conversation."""
+        match call.kind:
+            case "model":
+                self._recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
+            case "tool":
+                message = f"{kind}: {reason}" if reason else kind
+                if _doubtful(call):
+                    message += "; it may have had its effect"
+                self._recorder.add(
+                    ToolFailed(kind=kind, message=message), call.address, cause=cause
+                )
+            case "question":
+                self._recorder.add(QuestionWithdrawn(reason=kind), call.address, cause=cause)
+            case _:
+                self._recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
+
+
+def _postponing(idle: asyncio.Timeout, seconds: float) -> Callable[[], None]:
+    """Return what is called at each sign of life."""
+    loop = asyncio.get_running_loop()
+
+    def touched() -> None:
+        if not idle.expired() and idle.when() is not None:
+            idle.reschedule(loop.time() + seconds)
+
+    return touched
+
+
+def _handled(policy: str | Continue) -> str:
+    if isinstance(policy, Continue):
+        return "continue"
+    return {"fail": "", "skip": "skip"}.get(policy, "goto")
+
+
+def _doubtful(call: Call) -> bool:
+    """Say whether nobody knows what a call did that is to be ended now."""
+    unsafe = call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe"
+    return unsafe and call.status in ("open", "unknown")
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return the first single exception of a group."""
+    first: Any = group.exceptions[0]
+    # Not isinstance(): the checkers would take the group's type parameter for unknown.
+    found: BaseException = _first(first) if issubclass(type(first), BaseExceptionGroup) else first
+    return found
+
+
+def _kind(error: BaseException) -> str:
+    match error:
+        case AdapterError():
+            return error.kind
+        case NodeError():
+            return error.kind
+        case ToolError():
+            return f"tool_{error.kind}"
+        case NotRecordableError():
+            return "not_recordable"
+        case TimeoutError():
+            return "timeout"
+        case _:
+            return type(error).__name__
+
+
+def _traceback(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    own = [
+        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\", "/")
+    ]
+    return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()

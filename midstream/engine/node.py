@@ -1,0 +1,403 @@
+"""A node: a function, what it waits for, and what is done when it fails; and the same as data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+from pydantic import JsonValue, ValidationError
+
+from midstream.engine.retry import NEVER, Retry
+from midstream.engine.signature import (
+    Parameter,
+    adapter_of,
+    annotations_of,
+    is_async,
+    kind_of,
+    name_of,
+    parameters_of,
+)
+from midstream.errors import GraphError
+from midstream.events.ids import NODE_NAME
+from midstream.events.values import plain
+
+Inputs = Literal["each", "merge", "unpack", "none"]
+"""How the outputs a node waits for become its arguments, where that is not by name."""
+
+ITEMS = "*"
+"""The name under which a map's items are bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """What stands in for the output of a node that failed: `on_failure=Continue([])`."""
+
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A function beside a node's own, with its parameters: its `when`, or the `over` of a map."""
+
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What the activations of a map are made of.
+
+    Attributes:
+        source: The node or input that holds the items; empty where a function gives them.
+        items: The function that gives them, or None.
+        key: Names an item; None takes its place, from 0.
+        concurrency: At most so many items are under way; None for all.
+        order: Of the results: as the items, or as they completed.
+    """
+
+    source: str
+    items: Asked | None
+    key: Callable[[Any], Any] | None
+    concurrency: int | None
+    order: Literal["results", "completed"]
+
+
+class NodeOptions(TypedDict, total=False):
+    """The options of a node, for `Graph.node`, `Graph.add_node` and `Context.add_node`; see `Node` for what they do."""
+
+    after: Sequence[str | Callable[..., Any]]
+    output: bool
+    pure: bool
+    retry: Retry
+    timeout: float | None
+    idle_timeout: float | None
+    total_timeout: float | None
+    model: str
+    start: bool
+    when: Callable[..., Any] | str | None
+    join: Literal["all", "any"] | int
+    inputs: Inputs | None
+    args: Mapping[str, Any]
+    distribute: bool
+    on_failure: str | Continue
+    compensate: str | Callable[..., Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a graph.
+
+    Attributes:
+        name: Its name.
+        function: What it does; async, or sync in a thread (a pure one on the loop).
+        parameters: Of the function.
+        after: Nodes it waits for without taking their output by name.
+        output: Its output is the run's.
+        pure: It does nothing outside: no file, no network, no clock. It may run before what led to it is durable.
+        retry: How often an activation is tried.
+        timeout: Seconds for one attempt, or None.
+        model: The model of its calls that name none, or empty for the run's.
+        is_async: The function is a coroutine function.
+        wants_context: A parameter takes the `Context`.
+        idle_timeout: Seconds that may pass in an attempt without a sign of life, or None.
+        total_timeout: Seconds for all attempts with the waits between them, or None.
+        start: It runs by itself; otherwise only when something goes to it.
+        when: Says from its parameters whether the node runs, once nothing it waits for is still to come.
+        join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
+        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`); one list or
+            dict spread (`unpack`); not at all (`none`). None binds by name.
+        args: Values for parameters, in place of what their names would say.
+        distributes: Its output is a list, and each successor takes one item, in the order of the successors.
+        on_failure: `fail`; `skip`: successors are told it was skipped; `Continue(value)`; or the node that control goes to.
+        undo: The node that undoes its effects if the run fails, or empty.
+        over: What it is mapped over, or None.
+        code: The name of the registered function, of a node that was added to a run.
+        simple: All its parameters are bound by name.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    after: tuple[str, ...] = ()
+    output: bool = False
+    pure: bool = False
+    retry: Retry = NEVER
+    timeout: float | None = None
+    model: str = ""
+    is_async: bool = True
+    wants_context: bool = False
+    idle_timeout: float | None = None
+    total_timeout: float | None = None
+    start: bool = True
+    when: Asked | None = None
+    join: Literal["all", "any"] | int = "all"
+    inputs: Inputs | None = None
+    args: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    distributes: bool = False
+    on_failure: str | Continue = "fail"
+    undo: str = ""
+    over: Over | None = None
+    code: str = ""
+    simple: bool = field(init=False, default=True)
+
+    def __post_init__(self) -> None:
+        simple = self.inputs is None and self.over is None and not self.args
+        object.__setattr__(self, "simple", simple)
+
+    @property
+    def free(self) -> tuple[Parameter, ...]:
+        """The parameters that neither the context nor `args` fills."""
+        return tuple(p for p in self.parameters if p.source and p.name not in self.args)
+
+    @property
+    def bound(self) -> tuple[Parameter, ...]:
+        """The parameters that take a value by name."""
+        if self.over is not None:
+            return self.free[1:]
+        return self.free if self.inputs is None else tuple(p for p in self.free if p.named)
+
+    @property
+    def waits(self) -> tuple[Parameter, ...]:
+        """Everything that may name a node to wait for, under the names of `values`."""
+        extra: list[Parameter] = []
+        if self.over is not None and self.over.items is None:
+            extra.append(Parameter(ITEMS, self.over.source, Any, inspect.Parameter.empty))
+        elif self.over is not None and self.over.items is not None:
+            extra += [
+                Parameter(f"{ITEMS}.{p.name}", p.source, p.annotation, p.default, p.named)
+                for p in self.over.items.parameters
+            ]
+        return (*self.bound, *extra)
+
+
+def make_node(
+    owner: str, name: str, function: Callable[..., Any], options: Mapping[str, Any]
+) -> Node:
+    """Return a node, whose options are checked as far as they can be without the rest of the graph.
+
+    Args:
+        owner: The graph, for errors, as in `graph 'trip'`.
+        name: The node's name.
+        function: What it does.
+        options: See `NodeOptions`; `when` a function, `compensate` the name of a node; `over` for a map.
+
+    Raises:
+        GraphError: An option is wrong, or a parameter cannot be bound.
+    """
+    where = f"{owner}: node {name!r}"
+    _check_options(where, name, options)
+    given = dict(options)
+    inputs = given.pop("inputs", None)
+    parameters = parameters_of(function, where, rest=inputs in ("each", "unpack"))
+    args = {
+        key: plain(value, f"{where}: argument {key!r}")
+        for key, value in given.pop("args", {}).items()
+    }
+    when = given.pop("when", None)
+    distributes = given.pop("distribute", False)
+    undo = given.pop("compensate", None) or ""
+    after = given.pop("after", ())
+    made = Node(
+        name,
+        function,
+        parameters,
+        tuple(one if isinstance(one, str) else name_of(one) for one in after),
+        is_async=is_async(function),
+        wants_context=any(not parameter.source for parameter in parameters),
+        inputs=inputs,
+        args=args,
+        when=None if when is None else asked(f"{where}: when", when),
+        distributes=distributes,
+        undo=undo,
+        **given,
+    )
+    _check_parameters(where, made)
+    return made
+
+
+def asked(where: str, function: Callable[..., Any] | Asked) -> Asked:
+    """Return a function that is asked for something about a node.
+
+    Raises:
+        GraphError: It is async, or a parameter cannot be bound by name.
+    """
+    if isinstance(function, Asked):
+        return function
+    if where.endswith("when") and is_async(function):
+        raise GraphError(f"{where} must be a plain function: what it says is recorded, not awaited")
+    return Asked(function, parameters_of(function, where))
+
+
+def _check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
+    if not NODE_NAME.fullmatch(name):
+        raise GraphError(
+            f"{where.rpartition(': ')[0]}: node name {name!r} must begin with a letter and hold letters, digits, '.', "
+            "'-', '_'; pass name=… where the function has none"
+        )
+    for option in ("timeout", "idle_timeout", "total_timeout"):
+        seconds = options.get(option)
+        if seconds is not None and seconds <= 0:
+            raise GraphError(
+                f"node {name!r}: {option} must be more than 0 seconds, not {seconds!r}"
+            )
+    join = options.get("join", "all")
+    if join not in ("all", "any") and (type(join) is not int or join < 1):
+        raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
+    inputs = options.get("inputs")
+    if inputs not in (None, "each", "merge", "unpack", "none"):
+        raise GraphError(
+            f"{where}: inputs must be 'each', 'merge', 'unpack' or 'none', not {inputs!r}"
+        )
+    if options.get("on_failure") == "reflect":
+        raise GraphError(
+            f"{where}: on_failure='reflect' needs a reflector, which this release does not have; "
+            "use 'fail', 'skip', Continue(value) or the name of a node"
+        )
+
+
+def _check_parameters(where: str, node: Node) -> None:
+    for parameter in node.bound:
+        if parameter.name == node.name and not parameter.named:
+            raise GraphError(
+                f"node {node.name!r} has a parameter of its own name: it would wait for itself; rename it"
+            )
+    names = {parameter.name for parameter in node.parameters if parameter.source}
+    for name, value in node.args.items():
+        if name not in names:
+            takes = ", ".join(sorted(names)) or "none"
+            raise GraphError(
+                f"{where} has no parameter {name!r} for args to fill; it takes {takes}"
+            )
+        _check_value(where, node, name, value)
+    if node.over is not None and not node.free:
+        raise GraphError(f"{where} is a map, but its function takes no item")
+    if node.over is not None and node.inputs is not None:
+        raise GraphError(f"{where} is a map: its function takes an item, so inputs= has no meaning")
+
+
+def _check_value(where: str, node: Node, name: str, value: JsonValue) -> None:
+    parameter = next(p for p in node.parameters if p.name == name)
+    adapter = adapter_of(parameter.annotation)
+    if adapter is None:
+        return
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        raise GraphError(
+            f"{where}: argument {name!r} wants {parameter.annotation!r}, not {value!r:.100}: "
+            f"{error.errors()[0]['msg']}"
+        ) from error
+
+
+def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> dict[str, JsonValue]:
+    """Return a node as it is recorded.
+
+    Args:
+        owner: The graph, for errors.
+        node: The node.
+        known: Finds the other nodes by name.
+
+    Raises:
+        GraphError: It names nodes that do not exist, or takes what cannot fit.
+    """
+    where = f"{owner}: node {node.name!r}"
+    values = {p.name: p.source for p in node.waits if known(p.source) is not None}
+    asks = () if node.when is None else node.when.parameters
+    after = dict.fromkeys(node.after)
+    after |= {p.source: None for p in asks if known(p.source) and p.source not in values.values()}
+    _check_join(where, node, {*values.values(), *after})
+    needed = {p.source for p in node.waits if p.required or p.name == ITEMS}
+    optional = sorted({s for s in values.values() if s not in needed and s not in after})
+    options: dict[str, Any] = {
+        "values": values,
+        "after": [*after],
+        "output": node.output,
+        "pure": node.pure,
+        "retry": node.retry.data() if node.retry != NEVER else None,
+        "timeout": node.timeout,
+        "model": node.model,
+        "idle_timeout": node.idle_timeout,
+        "total_timeout": node.total_timeout,
+        "on_call": not node.start,
+        "when": node.when is not None and (node.when.name or True),
+        "join": node.join if node.join != "all" else None,
+        "optional": optional,
+        "inputs": node.inputs,
+        "args": dict(node.args),
+        "distribute": node.distributes,
+        "undo": node.undo,
+        "on_failure": _failure_data(node.on_failure),
+        "function": node.code,
+    }
+    if node.over is not None:
+        options["over"] = node.over.source or True
+        options["order"] = node.over.order if node.over.order != "results" else ""
+        options["concurrency"] = node.over.concurrency
+    return {name: value for name, value in options.items() if value}
+
+
+def _check_join(where: str, node: Node, needs: set[str]) -> None:
+    if node.join == "all":
+        return
+    if isinstance(node.join, int) and node.join > len(needs):
+        raise GraphError(f"{where}: join={node.join}, but it waits for {len(needs)} nodes only")
+    if not needs:
+        raise GraphError(
+            f"{where}: join={node.join!r}, but it waits for nothing; name nodes in after="
+        )
+    lacking = [p.name for p in node.waits if p.source in needs and p.required]
+    if lacking:
+        raise GraphError(
+            f"{where} does not wait for all, so parameter {lacking[0]!r} may get no value: give it a default, "
+            "or take what there is with after=[…] and inputs='merge'"
+        )
+
+
+def _failure_data(policy: str | Continue) -> JsonValue:
+    if isinstance(policy, Continue):
+        return {"continue": policy.value}
+    return {"fail": None, "skip": "skip"}.get(policy, {"goto": policy})
+
+
+def failure_policy(data: Any) -> str | Continue:
+    """Return the policy that was recorded."""
+    if isinstance(data, Mapping):
+        read: Mapping[str, Any] = data
+        return Continue(read["continue"]) if "continue" in read else str(read["goto"])
+    return str(data or "fail")
+
+
+def check_types(where: str, node: Node, known: Callable[[str], Node | None]) -> None:
+    """Refuse values that surely do not fit: a list where a text is wanted, and the like.
+
+    Raises:
+        GraphError: One does not fit.
+    """
+    for parameter in node.bound:
+        source = known(parameter.source)
+        wanted = kind_of(parameter.annotation)
+        if source is None or not wanted or source.distributes or source.over is not None:
+            continue
+        found = returns(source)
+        if found and found != wanted:
+            raise GraphError(
+                f"{where}: parameter {parameter.name!r} wants a {wanted}, but node {source.name!r} returns a {found}"
+            )
+
+
+def returns(node: Node) -> str:
+    """Return the JSON kind that a node's function says it returns, or nothing."""
+    return kind_of(annotations_of(node.function).get("return", Any))
+
+
+def cycle(waits_for: Mapping[str, Iterable[str]], left: Mapping[str, int]) -> str:
+    """Return one cycle among the nodes that are left, as `a → b → a`."""
+    path = [next(iter(left))]
+    while True:
+        following = min(name for name in waits_for[path[-1]] if name in left)
+        if following in path:
+            return " → ".join([*path[path.index(following) :], following])
+        path.append(following)

@@ -1,0 +1,283 @@
+"""Changes of a run's own topology: collected while an activation runs, checked twice, recorded with its end.
+
+Each change is checked when it is asked for, on top of those before it, so that the error shows up where the mistake is.
+When the activation ends they are checked again, because others may have changed the graph meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from midstream.engine.graph import Graph
+from midstream.engine.node import ITEMS, Node, asked, check_types, make_node, node_data
+from midstream.engine.node import Asked as AskedFunction
+from midstream.errors import TopologyError
+from midstream.events.payloads import EdgeAdded, EdgeRemoved, Fact, NodeAdded, NodeRemoved
+from midstream.projections.flow import is_live, to_come
+from midstream.projections.run_state import RunState
+
+Change = NodeAdded | NodeRemoved | EdgeAdded | EdgeRemoved
+
+
+class Changes:
+    """What one activation changes of the topology.
+
+    Args:
+        graph: The code.
+        state: Returns the run as it stands.
+        find: Finds the nodes of the run by name.
+    """
+
+    def __init__(
+        self, graph: Graph, state: Callable[[], RunState], find: Callable[[str], Node | None]
+    ) -> None:
+        self._graph = graph
+        self._state = state
+        self._find = find
+        self._asked: list[tuple[Change, Node | None]] = []
+        self._view = _View(graph, state(), find)
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def facts(self) -> Iterator[Fact]:
+        """Return what is to be recorded.
+
+        Raises:
+            TopologyError: Others have changed the graph so that a change is no longer possible.
+        """
+        self._view = view = _View(self._graph, self._state(), self._find)
+        for change, node in self._asked:
+            view.check(change, node)
+            yield change
+
+    def exists(self, name: str) -> bool:
+        """Say whether there will be such a node."""
+        return self._view.find(name) is not None
+
+    def find(self, name: str) -> Node | None:
+        """Return a node as it will be."""
+        return self._view.find(name)
+
+    def add_node(self, name: str, function: str, options: Mapping[str, Any]) -> None:
+        """See `Context.add_node`."""
+        given = dict(options)
+        when = given.get("when")
+        if when is not None:
+            code = when if isinstance(when, str) else self._graph.name_of_function(when)
+            read = asked(f"node {name!r}: when", self._graph.function_named(code))
+            given["when"] = AskedFunction(read.function, read.parameters, code)
+        undo = given.get("compensate")
+        if undo is not None and not isinstance(undo, str):
+            raise TopologyError(
+                name, f"node {name!r}: compensate must name a node of the graph with start=False"
+            )
+        owner = f"graph {self._graph.name!r}"
+        node = make_node(owner, name, self._graph.function_named(function), given)
+        data = {**node_data(owner, node, self._view.find), "function": function}
+        self._ask(NodeAdded(name=name, definition=data), node)
+
+    def remove_node(self, name: str) -> None:
+        """See `Context.remove_node`."""
+        self._ask(NodeRemoved(name=name))
+
+    def add_edge(self, source: str, target: str, to: str) -> None:
+        """See `Context.add_edge`."""
+        self._ask(EdgeAdded(source=source, target=target, to=to))
+
+    def remove_edge(self, source: str, target: str) -> None:
+        """See `Context.remove_edge`."""
+        self._ask(EdgeRemoved(source=source, target=target))
+
+    def _ask(self, change: Change, node: Node | None = None) -> None:
+        self._view.check(change, node)
+        self._asked.append((change, node))
+
+
+class _View:
+    """The topology with some changes on top."""
+
+    def __init__(self, graph: Graph, state: RunState, find: Callable[[str], Node | None]) -> None:
+        self._graph = graph
+        self._state = state
+        self._find = find
+        self._added: dict[str, Node] = {}
+        self._removed: set[str] = set()
+        self._needs: dict[str, dict[str, None]] = {}
+        self._followers: dict[str, dict[str, None]] = {}
+        self._cut: set[tuple[str, str]] = set()
+
+    def find(self, name: str) -> Node | None:
+        if name in self._removed:
+            return None
+        found = self._added.get(name)
+        if found is None and name in self._state.topology.nodes:
+            found = self._find(name)
+        return found
+
+    def check(self, change: Change, node: Node | None) -> None:
+        """Refuse a change that cannot be made, and make it here otherwise."""
+        match change:
+            case NodeAdded():
+                assert node is not None
+                self._add(change, node)
+            case NodeRemoved(name=name):
+                self._remove(name)
+            case EdgeAdded(source=source, target=target, to=to):
+                self._connect(source, target, to)
+            case EdgeRemoved(source=source, target=target):
+                self._disconnect(source, target)
+
+    def _add(self, change: NodeAdded, node: Node) -> None:
+        name, state = node.name, self._state
+        if name in state.topology.nodes or name in self._graph.nodes or name in self._added:
+            raise TopologyError(name, f"{self._where} has a node {name!r} already")
+        data: Mapping[str, Any] = change.definition
+        values: Mapping[str, str] = data.get("values", {})
+        needs = dict.fromkeys((*values.values(), *data.get("after", ())))
+        for needed in needs:
+            self._existing(needed)
+        for parameter in node.bound:
+            if parameter.name in values or not (parameter.required and node.start):
+                continue
+            if parameter.source not in state.inputs and parameter.name != ITEMS:
+                raise TopologyError(
+                    name,
+                    f"parameter {parameter.name!r} of node {name!r} has no value: there is no node and no input "
+                    f"{parameter.source!r}, and args= does not give it",
+                )
+        for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
+            if isinstance(other, str) and other not in ("", "fail", "skip"):
+                found = self._existing(other)
+                if found.start:
+                    raise TopologyError(
+                        name, f"node {name!r} has {option}={other!r}, which must have start=False"
+                    )
+        check_types(f"{self._where}: node {name!r}", node, self.find)
+        self._added[name] = node
+        self._needs[name] = needs
+        for needed in needs:
+            self._followers.setdefault(needed, {})[name] = None
+
+    def _remove(self, name: str) -> None:
+        self._existing(name)
+        state = self._state
+        if name in state.latest or name in state.called:
+            did = "runs" if is_live(state, name) or name in state.called else "has run"
+            raise TopologyError(name, f"node {name!r} {did}, so it cannot be removed")
+        for follower in self._followers_of(name):
+            if name in self._values(follower):
+                raise TopologyError(
+                    name, f"node {follower!r} takes the output of {name!r}; remove that node first"
+                )
+        left = [n for n in self._outputs() if n != name]
+        if self._is_output(name) and not left:
+            raise TopologyError(name, f"without node {name!r} the run would have no output")
+        self._removed.add(name)
+        self._added.pop(name, None)
+
+    def _connect(self, source: str, target: str, to: str) -> None:
+        self._existing(source)
+        node = self._existing(target)
+        self._check_to_come(target)
+        if to and all(parameter.name != to for parameter in node.free):
+            raise TopologyError(target, f"node {target!r} has no free parameter {to!r}")
+        if not to and source in self._needs_of(target):
+            raise TopologyError(target, f"node {target!r} waits for {source!r} already")
+        if self._leads(target, source):
+            raise TopologyError(
+                target,
+                f"an edge {source} → {target} would close a cycle; go back with ctx.goto({target!r})",
+            )
+        self._cut.discard((source, target))
+        self._needs.setdefault(target, {})[source] = None
+        self._followers.setdefault(source, {})[target] = None
+
+    def _disconnect(self, source: str, target: str) -> None:
+        self._existing(target)
+        if source not in self._needs_of(target):
+            raise TopologyError(target, f"node {target!r} does not wait for {source!r}")
+        self._check_to_come(target)
+        if source in self._values(target):
+            raise TopologyError(
+                target,
+                f"node {target!r} takes the output of {source!r}; the edge goes with the parameter",
+            )
+        self._cut.add((source, target))
+        self._needs.get(target, {}).pop(source, None)
+        self._followers.get(source, {}).pop(target, None)
+
+    @property
+    def _where(self) -> str:
+        return f"run of graph {self._graph.name!r}"
+
+    def _existing(self, name: str) -> Node:
+        found = self.find(name)
+        if found is None:
+            there_are = [n for n in self._state.topology.nodes if n not in self._removed]
+            known = ", ".join([*there_are, *self._added][:20])
+            raise TopologyError(name, f"{self._where} has no node {name!r}; there are {known}")
+        return found
+
+    def _check_to_come(self, name: str) -> None:
+        state = self._state
+        if name in state.called or (name in state.latest and not to_come(state, name)):
+            raise TopologyError(
+                name, f"node {name!r} has run, so what it waits for cannot be changed"
+            )
+        if is_live(state, name) and name not in state.pending:
+            raise TopologyError(name, f"node {name!r} runs, so what it waits for cannot be changed")
+
+    def _values(self, name: str) -> set[str]:
+        shape = self._state.topology.nodes.get(name)
+        if shape is not None:
+            return set(shape.values.values())
+        return {parameter.source for parameter in self._added[name].waits}
+
+    def _is_output(self, name: str) -> bool:
+        node = self._added.get(name)
+        return name in self._state.topology.declared or (node is not None and node.output)
+
+    def _outputs(self) -> list[str]:
+        declared = [n for n in self._state.topology.declared if n not in self._removed]
+        return [*declared, *(name for name, node in self._added.items() if node.output)]
+
+    def _needs_of(self, name: str) -> Iterator[str]:
+        shape = self._state.topology.nodes.get(name)
+        yield from self._needs.get(name, ())
+        for needed in shape.waits_for if shape is not None else ():
+            if needed not in self._removed and (needed, name) not in self._cut:
+                yield needed
+
+    def _followers_of(self, name: str) -> Iterator[str]:
+        for follower in (
+            *self._followers.get(name, ()),
+            *self._state.topology.successors.get(name, ()),
+        ):
+            if follower not in self._removed and (name, follower) not in self._cut:
+                yield follower
+
+    def _leads(self, first: str, last: str) -> bool:
+        """Say whether the last node depends on the first one, at the cost of the smaller of the two searches."""
+        if first == last:
+            return True
+        ahead, behind = self._search(first, self._followers_of), self._search(last, self._needs_of)
+        while True:
+            for search, wanted in ((ahead, last), (behind, first)):
+                found = next(search, None)
+                if found is None:
+                    return False  # everything on this side was seen
+                if found == wanted:
+                    return True
+
+    @staticmethod
+    def _search(start: str, following: Callable[[str], Iterator[str]]) -> Iterator[str]:
+        seen = {start}
+        stack = [start]
+        while stack:
+            for name in following(stack.pop()):
+                yield name
+                if name not in seen:
+                    seen.add(name)
+                    stack.append(name)

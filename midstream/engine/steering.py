@@ -1,0 +1,149 @@
+"""What an activation wants of the run's control flow: collected while it runs, recorded with its end, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from midstream.engine.calls import Desk
+from midstream.engine.graph import Graph
+from midstream.engine.node import Node
+from midstream.engine.rewiring import Changes
+from midstream.engine.signature import name_of
+from midstream.errors import TopologyError
+from midstream.events.payloads import Call, EdgeDecided, Fact
+from midstream.events.values import own, plain
+from midstream.projections.flow import last_output
+
+
+class Steering:
+    """Where control goes from one activation, how it changes the graph, and what its node keeps.
+
+    Args:
+        desk: Of the activation.
+        graph: The code.
+        node: The activation's.
+        find: Finds the nodes of the run by name.
+    """
+
+    def __init__(
+        self, desk: Desk, graph: Graph, node: Node, find: Callable[[str], Node | None]
+    ) -> None:
+        self._desk = desk
+        self._graph = graph
+        self._node = node
+        self._find = find
+        self._goto: list[Call] = []
+        self._trigger: list[Call] = []
+        self._changes: Changes | None = None
+        self._local: dict[str, Any] | None = None
+
+    def goto(self, node: str | Callable[..., Any], args: Mapping[str, Any]) -> None:
+        """See `Context.goto`."""
+        self._goto.append(self._call(node, args))
+
+    def trigger(self, node: str | Callable[..., Any], args: Mapping[str, Any]) -> None:
+        """See `Context.trigger`."""
+        self._trigger.append(self._call(node, args))
+
+    def registered(self, function: Callable[..., Any]) -> str:
+        """Return the name under which the graph registers a function.
+
+        Raises:
+            GraphError: It does not.
+        """
+        return self._graph.name_of_function(function)
+
+    @property
+    def changes(self) -> Changes:
+        """The changes of the graph."""
+        self._refuse_in_item("change the graph")
+        if self._changes is None:
+            self._changes = Changes(self._graph, lambda: self._desk.state, self._find)
+        return self._changes
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """What the node keeps between its activations."""
+        self._refuse_in_item("keep local state")
+        if self._local is None:
+            self._local = {
+                key: own(value)
+                for key, value in self._desk.state.locals.get(self._node.name, {}).items()
+            }
+        return self._local
+
+    def kept(self) -> Mapping[str, JsonValue] | None:
+        """Return what the node is to keep from now on, or None where nothing changed.
+
+        Raises:
+            NotRecordableError: It is not JSON.
+        """
+        if self._local is None:
+            return None
+        made: Any = plain(self._local, f"ctx.local of node {self._node.name!r}")
+        return None if made == self._desk.state.locals.get(self._node.name, {}) else made
+
+    def facts(self) -> Iterator[Fact]:
+        """Return what is to be recorded before the activation's completion.
+
+        Raises:
+            TopologyError: Others have changed the graph so that this is no longer possible.
+        """
+        if self._changes:
+            yield from self._changes.facts()
+        for call in (*self._goto, *self._trigger):
+            self._existing(call.node)
+        if self._goto or self._trigger:
+            yield EdgeDecided(goto=tuple(self._goto), trigger=tuple(self._trigger))
+
+    def _call(self, node: str | Callable[..., Any], args: Mapping[str, Any]) -> Call:
+        self._refuse_in_item("send control elsewhere")
+        name = node if isinstance(node, str) else name_of(node)
+        target = self._existing(name)
+        takes = {parameter.name for parameter in target.free}
+        if target.over is not None:
+            takes.add(target.over.source)
+        for given in args:
+            if given not in takes:
+                raise TopologyError(
+                    name,
+                    f"node {name!r} has no parameter {given!r}; it takes {', '.join(sorted(takes)) or 'nothing'}",
+                )
+        if not (target.inputs and not args):
+            self._check_given(target, args)
+        recorded = {
+            key: plain(value, f"argument {key!r} of {name!r}") for key, value in args.items()
+        }
+        return Call(node=name, args=recorded)
+
+    def _check_given(self, target: Node, args: Mapping[str, Any]) -> None:
+        state = self._desk.state
+        for parameter in target.free if target.over is None else target.bound:
+            source = parameter.source
+            if not parameter.required or parameter.name in args or source in state.inputs:
+                continue
+            if source == self._node.name or last_output(state, state.activations, source):
+                continue
+            raise TopologyError(
+                target.name,
+                f"parameter {parameter.name!r} of node {target.name!r} would have no value: pass {parameter.name}=…",
+            )
+
+    def _existing(self, name: str) -> Node:
+        found = self._find(name) if self._changes is None else self._changes.find(name)
+        if found is None:
+            known = ", ".join(self._desk.state.topology.nodes)
+            raise TopologyError(
+                name, f"step {self._desk.activation}: there is no node {name!r}; there are {known}"
+            )
+        return found
+
+    def _refuse_in_item(self, what: str) -> None:
+        if self._desk.activation[-1] == "]":
+            raise TopologyError(
+                self._node.name,
+                f"step {self._desk.activation}: an item of a map cannot {what}; do it in a node after the map",
+            )

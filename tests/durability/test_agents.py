@@ -1,0 +1,288 @@
+"""An agent with parallel tools, one of them unsafe and one that a person approves, killed, cut and refused everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midstream import RETRY_CALL, Engine, Message, Tool, ToolContext, UnknownCall, tool
+from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.openai import OpenAIAdapter
+from midstream.engine.agent_events import AgentEvent, AwaitingPerson, RunEnded
+from midstream.errors import AnswerError, RunFailedError, RunNotFoundError
+from midstream.events.content import ToolCall, ToolResult, assistant
+from midstream.events.ids import RunId
+from midstream.events.memory import MemoryStore
+from midstream.events.verify import verify
+from midstream.projections.run_state import RunState, fold_run
+from midstream.testing import Answer, Call, Fault, ProviderServer, Seen
+from tests.engine.stage import JumpingClock
+from tests.engine.test_agent import shown
+
+from .power import LateClock, Power, PoweredStore
+from .test_crash_points import Cut, at_place, never
+from .world import World
+
+RUN = RunId("agent")
+TOLD = "look here; dig here; pay there"
+
+
+def tools_of(world: World) -> list[Tool]:
+    """Return a tool that reads, an unsafe one, and an unsafe one that a person approves and may change."""
+
+    async def look(place: str, ctx: ToolContext) -> str:
+        await world.act("look", ctx.key, ctx.attempt)
+        return f"look {place}"
+
+    async def dig(place: str, ctx: ToolContext) -> str:
+        await world.act("dig", ctx.key, ctx.attempt)
+        return f"dig {place}"
+
+    async def pay(place: str, ctx: ToolContext) -> str:
+        await world.act("pay", ctx.key, ctx.attempt)
+        return f"pay {place}"
+
+    async def find_out(unknown: UnknownCall) -> Any:
+        done = world.did(unknown.key)
+        return f"{unknown.tool} {unknown.arguments['place']}" if done else RETRY_CALL
+
+    return [
+        tool(effect="read")(look),
+        tool(effect="unsafe", on_unknown=find_out)(dig),
+        tool(effect="unsafe", on_unknown=find_out, confirm=True, editable=["place"])(pay),
+    ]
+
+
+def model(world: World) -> Any:
+    async def answer(messages: Sequence[Message]) -> Message:
+        await world.act("model", str(len(messages)))
+        if messages[-1].role == "user":
+            names = ("look", "dig", "pay")
+            calls = (ToolCall(id=n, name=n, arguments='{"place":"here"}') for n in names)
+            return assistant("all at once", *calls)
+        results = [part for part in messages[-1].parts if isinstance(part, ToolResult)]
+        return assistant("; ".join(part.text.rpartition("\n")[2] for part in results))
+
+    return answer
+
+
+class Lives:
+    """One agent run over one store, driven by processes that end and are followed by others."""
+
+    def __init__(self, folder: Path, park_after: float) -> None:
+        folder.mkdir()
+        self.store = MemoryStore()
+        self.world = World(folder / "effects")
+        self.park_after = park_after
+        self.lives = 0
+        self.woken = 0
+
+    async def live(self, cut_at: Cut) -> Power:
+        self.lives += 1
+        power = Power(cut_at)
+        self.world.point = power.point
+        engine = Engine(
+            PoweredStore(self.store, power),
+            models={"m": model(self.world)},
+            model="p:m",
+            recover=False,
+            clock=LateClock(100.0 * self.lives),
+            park_after=self.park_after,
+        )
+        person = asyncio.create_task(self._answer())
+        try:
+            async with engine:
+                running = engine.agent("go", tools=tools_of(self.world), run_id=RUN)
+                ended = asyncio.ensure_future(running._concluded())  # pyright: ignore[reportPrivateUsage]
+                died = asyncio.ensure_future(power.died.wait())
+                # A run that was parked is not awaited by its driver any more, so nobody would hear of its end.
+                await asyncio.wait([ended, died], return_when=asyncio.FIRST_COMPLETED)
+                died.cancel()
+                self.woken += engine._here().woken  # pyright: ignore[reportPrivateUsage]
+                if not ended.done():
+                    ended.cancel()
+                    with suppress(BaseException):
+                        await ended
+                else:
+                    ended.result()
+        except BaseException:  # the cut as it is, or in a group
+            if not power.dead:
+                raise
+        finally:
+            person.cancel()
+            with suppress(asyncio.CancelledError):
+                await person
+        return power
+
+    async def _answer(self) -> None:
+        """Approve what is asked, in a process of one's own that nothing happens to."""
+        async with Engine(self.store, recover=False) as stranger:
+            run = stranger.run(RUN)
+            while True:
+                with suppress(RunNotFoundError):
+                    for question in await run.questions():
+                        with suppress(AnswerError):
+                            await run.answer(
+                                question.id, approved=True, arguments={"place": "there"}
+                            )
+                await asyncio.sleep(0.002 if self.park_after else 0.03)
+
+    async def state(self) -> RunState:
+        if await self.store.head(RUN) is None:
+            return RunState()
+        assert (await verify(self.store, RUN)).sound
+        return fold_run([event async for event in self.store.read(RUN)])
+
+
+@pytest.mark.parametrize("park_after", [1.0, 0.0], ids=["kept", "parked"])
+async def test_an_agent_survives_the_end_of_its_process_at_every_moment(
+    tmp_path: Path, park_after: float
+) -> None:
+    whole = await Lives(tmp_path / "whole", park_after).live(never)
+    assert not whole.dead
+    place, died, woken = 0, 0, 0
+    while place < len(whole.moments):
+        lives = Lives(tmp_path / str(place), park_after)
+        died += (await lives.live(at_place(place))).dead
+        asked = (await lives.state()).calls
+        for call in asked.values():  # a question that was asked is still there, or answered
+            assert call.kind != "question" or call.status in ("open", "completed")
+        await lives.live(never)
+        state = await lives.state()
+        assert (state.status, state.output["text"]) == ("completed", TOLD)
+        assert state.open_calls == {}
+        counts = lives.world.counts()
+        assert (counts["dig"], counts["pay"]) == (1, 1)
+        assert counts["model"] <= 3
+        questions = [call for call in state.calls.values() if call.kind == "question"]
+        assert [call.status for call in questions] == ["completed"]
+        place += 1
+        woken += lives.woken
+    assert died > 20
+    assert (woken > 10) is (park_after == 0)
+
+
+def wire(seen: Seen) -> Answer:
+    """Return what the model of the provider server says: calls at first, then what it was told."""
+    results = [one for turn in seen.turns for one in turn.results]
+    if not results:
+        calls = tuple(Call(name, {"place": "here"}) for name in ("look", "dig"))
+        return Answer("let me see what there is, step by step", calls)
+    return Answer("; ".join(one.text for one in results) + ", and that is all there is to say")
+
+
+ALL_SAID = "look here; dig here, and that is all there is to say"
+VENDORS = ("openai", "anthropic")
+
+
+@asynccontextmanager
+async def serving(
+    server: ProviderServer, store: MemoryStore, vendor: str, tools: Sequence[Tool]
+) -> AsyncIterator[Engine]:
+    adapters = {
+        "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
+        "anthropic": AnthropicAdapter(api_key="k", base_url=server.anthropic_url),
+    }
+    async with Engine(
+        store,
+        adapters=adapters,
+        model=f"{vendor}:m",
+        tools=tools,
+        clock=JumpingClock(),
+        recover=False,
+        pricing=lambda *_: None,
+    ) as engine:
+        yield engine
+
+
+FAULTS = {
+    "rate_limit": Fault.rate_limit(0.0),
+    "overloaded": Fault.overloaded(),
+    "server_error": Fault.server_error(),
+    "bad_request": Fault.bad_request("no"),
+    "authentication": Fault.authentication(),
+    "context_window": Fault.context_window(),
+    "quota": Fault.quota(),
+    "stream_error": Fault.stream_error(2),
+    "reset": Fault.reset(2),
+    "truncated": Fault.truncated(),
+    "malformed_json": Fault.malformed_json(),
+    "empty_stream": Fault.empty_stream(),
+    "lost": Fault.lost(),
+    "hang": Fault.hang(0.1),
+}
+FATAL = {"bad_request", "authentication", "context_window", "quota"}
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_whatever_goes_wrong_at_whichever_request_the_run_ends_right_or_says_what_it_was(
+    tmp_path: Path, vendor: str, name: str, place: int
+) -> None:
+    asked = 0
+
+    def script(seen: Seen) -> Answer | Fault:
+        nonlocal asked
+        asked += 1
+        return FAULTS[name] if asked == place + 1 else wire(seen)
+
+    world = World(tmp_path / "effects")
+    with ProviderServer(script) as server:
+        async with serving(server, MemoryStore(), vendor, tools_of(world)) as engine:
+            agent = engine.agent("go", tools=tools_of(world)[:2])
+            events = [event async for event in agent]
+            assert isinstance(events[-1], RunEnded)
+            if name in FATAL:
+                # Anthropic has no code for it, and a short conversation is not taken to be too long.
+                kind = "bad_request" if (vendor, name) == ("anthropic", "context_window") else name
+                with pytest.raises(RunFailedError, match=kind) as failed:
+                    await agent
+                assert len(failed.value.failures) == 1
+            else:
+                assert (await agent).text == ALL_SAID
+            shown(events)
+        assert server.refused == []
+    assert set(world.counts().values()) <= {1}
+
+
+@pytest.mark.parametrize("first", VENDORS)
+@pytest.mark.parametrize("second", VENDORS)
+async def test_a_stream_that_is_cut_anywhere_leaves_a_log_that_every_provider_takes(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    cut, last = 0, False
+    while not last:
+        cut += 3
+        store, world = MemoryStore(), World(tmp_path / f"{first}-{second}-{cut}")
+        with ProviderServer(wire) as server:
+            seen: list[AgentEvent] = []
+            async with serving(server, store, first, tools_of(world)) as engine:
+                agent = engine.agent("go", tools=tools_of(world)[:2], run_id=RUN)
+                async with aclosing(agent.events()) as events:
+                    async for event in events:
+                        seen.append(event)
+                        if len(seen) == cut:
+                            break
+                last = isinstance(seen[-1], RunEnded)
+            assert not any(isinstance(event, AwaitingPerson) for event in seen)
+            async with serving(server, store, second, tools_of(world)) as engine:
+                run = await engine.resume(RUN)
+                if not (await run.state()).over:
+                    await run.migrate(f"{second}:m")
+                rest = [event async for event in run.agent_events(after=seen[-1].seq)]
+                assert (await run)["text"] == ALL_SAID
+                shown(rest)
+                for vendor in VENDORS:
+                    await run.view(f"{vendor}:m")
+                said = list(shown([one async for one in run.agent_events()]).values())
+            assert said[-1] == ALL_SAID
+            assert server.refused == []
+        assert Counter(world.counts())["dig"] == 1
+    assert cut > 12
