@@ -10,6 +10,7 @@ import typer
 
 from midstream.cli.app_conversations import COMMANDS
 from midstream.cli.exits import MEANINGS, carry_out
+from midstream.cli.experience import app as experience
 from midstream.cli.options import By, Lease, Quiet, Reason, RunArgument, Tags
 from midstream.cli.settings import DEFAULT_DB, SETTINGS, Settings
 
@@ -303,6 +304,9 @@ def verify(
     from midstream.cli.checking import check
 
     carry_out(check(run or (), anchor=anchor, save_anchor=save_anchor))
+
+
+app.add_typer(experience, name="experience")
 
 
 @app.command()
