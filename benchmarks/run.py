@@ -22,6 +22,7 @@ QUESTIONS = (
     "conversation",
     "resume",
     "rebuild",
+    "experience",
 )
 
 

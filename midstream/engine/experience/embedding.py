@@ -6,6 +6,7 @@ import math
 import re
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import mul
 from typing import Protocol
 from zlib import crc32
@@ -50,13 +51,18 @@ class Trigrams:
     def _vector(self, text: str) -> Vector:
         counts = array("f", bytes(4 * self._size))
         for word in _WORD.findall(text.lower()):
-            marked = f" {word} ".encode()
-            for place in range(len(marked) - 2):
-                hashed = crc32(marked[place : place + 3])
-                # The sign keeps trigrams that fall on the same place from adding up.
-                counts[hashed & (self._size - 1)] += 1.0 if hashed & (1 << 20) else -1.0
+            for place, sign in _trigrams(word, self._size):
+                counts[place] += sign
         length = math.sqrt(sum(map(mul, counts, counts)))
         return array("f", [value / length for value in counts]) if length else counts
+
+
+@lru_cache(maxsize=20_000)
+def _trigrams(word: str, size: int) -> tuple[tuple[int, float], ...]:
+    """Return the places of a word's trigrams; the sign keeps those that fall on the same place from adding up."""
+    marked = f" {word} ".encode()
+    hashed = [crc32(marked[place : place + 3]) for place in range(len(marked) - 2)]
+    return tuple((one & (size - 1), 1.0 if one & (1 << 20) else -1.0) for one in hashed)
 
 
 def cosine(first: Vector, second: Vector) -> float:

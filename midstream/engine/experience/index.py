@@ -10,13 +10,13 @@ from midstream.engine.experience.embedding import Embedder, Vector, cosine
 from midstream.errors import ConfigError
 from midstream.projections.experience import ExperienceState, Lesson
 
-SHORTLIST = 100
+SHORTLIST = 40
 """So many lessons are compared by meaning."""
 
 SHOWN = frozenset(("active", "shadow"))
 """Only lessons of these statuses are looked up for a call."""
 
-_TERMS = 12
+_TERMS = 8
 _WORD = re.compile(r"\w{2,}")
 _MEANT = 0.15
 """Lessons that are less alike than this are not meant."""
