@@ -34,6 +34,8 @@ GROUPS = {
     "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",
+    "reflection": "Reflection",
+    "plan": "Plans",
     "feedback": "Feedback",
     "lesson": "Lessons",
     "experience": "Experience",

@@ -31,6 +31,7 @@ from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.providers import Providers
+from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool
@@ -68,6 +69,8 @@ class Engine(AgentEngine):
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
         experience: Tell model calls what earlier runs taught, unless they say otherwise.
         advice: How much a call is told of it.
+        reflector: The model that says why nodes with `on_failure="reflect"` failed; empty for rules.
+        max_replans: How often a run may be planned anew.
         embedder: Compares lessons by meaning; by default, by trigrams of letters.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
@@ -92,6 +95,8 @@ class Engine(AgentEngine):
         pricing: Pricing | None = None,
         experience: bool = False,
         advice: AdviceLimits | None = None,
+        reflector: str = "",
+        max_replans: int = MAX_REPLANS,
         embedder: Embedder | None = None,
         park_after: float = PARK_AFTER,
         context: ContextOption | None = None,
@@ -113,6 +118,7 @@ class Engine(AgentEngine):
         self._always_replay = always_replay
         self._always_advise = experience
         self._advice = advice or AdviceLimits()
+        self._reflector = Reflector(self._providers, reflector, max_replans)
         self._embedder = embedder or Trigrams()
         self._ledgers: Ledgers | None = None
         self._opened: EventStore | None = None
@@ -166,6 +172,7 @@ class Engine(AgentEngine):
             always_replay=self._always_replay,
         )
         self._ledgers = Ledgers(self._host, self._embedder)
+        self._host.reflector = self._reflector
         self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
         try:
             self._know(self._host)

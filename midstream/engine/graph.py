@@ -378,7 +378,7 @@ class Graph:
                     f"{self._there_are}"
                 )
         for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
-            if not isinstance(other, str) or other in ("", "fail", "skip"):
+            if not isinstance(other, str) or other in ("", "fail", "skip", "reflect"):
                 continue
             found = self.nodes.get(other)
             if found is None or found.start:

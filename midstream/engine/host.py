@@ -19,6 +19,7 @@ from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
+from midstream.engine.reflection import Reflector
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.errors import (
@@ -66,6 +67,7 @@ class Host:
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
         advisor: Knows what earlier runs taught, or None.
+        reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
@@ -83,6 +85,7 @@ class Host:
     lease: float = 15.0
     always_replay: bool = False
     advisor: Advisor | None = None
+    reflector: Reflector | None = None
     park_after: float = PARK_AFTER
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
@@ -187,6 +190,7 @@ class Host:
             models=models,
             always_replay=self.always_replay,
             park_after=self.park_after,
+            reflector=self.reflector,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)

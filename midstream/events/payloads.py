@@ -32,6 +32,7 @@ from midstream.events.people_facts import (
     QuestionExpired,
     QuestionWithdrawn,
 )
+from midstream.events.reflection_facts import PlanRevised, ReflectionMade
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
@@ -685,6 +686,8 @@ Payload = Annotated[
     | MemoryRead
     | MemoryWritten
     | ModelSwitched
+    | ReflectionMade
+    | PlanRevised
     | FeedbackAdded
     | LessonDrafted
     | LessonSupported

@@ -54,6 +54,8 @@ _PLAIN = (
     "going",
     "locals",
     "undo",
+    "reflections",
+    "revisions",
 )
 """Fields that are JSON as they are."""
 

@@ -127,6 +127,13 @@ def _run_failed(data: Mapping[str, Any]) -> str:
     )
 
 
+def _revised(data: Mapping[str, Any]) -> str:
+    changes = [f"timeout {data['timeout']:g} s"] if data.get("timeout") else []
+    changes += [f"{data['attempts']} more attempts"] if data.get("attempts") else []
+    changes += ["the run goes on without it"] if data.get("on_failure") else []
+    return f"{data['node']}: {', '.join(changes)}"
+
+
 def _feedback(data: Mapping[str, Any]) -> str:
     score = f" {data['score']:g}" if data.get("score") is not None else ""
     said = f"{data['kind']}{score}"
@@ -213,6 +220,8 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "memory.read": _memory_read,
     "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
+    "reflection.made": lambda data: f"{data['failure_type']}: {data['root_cause']}",
+    "plan.revised": _revised,
     "feedback.added": _feedback,
     "lesson.drafted": _drafted,
     "lesson.supported": lambda data: f"{data['id']}: {len(data['evidence'])} more",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
-from midstream.engine.experience.asking import json_in
 from midstream.engine.experience.gates import LessonDraft
+from midstream.engine.json_reading import json_in
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import Evidence, LessonKind
 from midstream.events.ids import activation_of, node_of

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from midstream.engine.experience.advisor import TENANT, offered
-from midstream.engine.experience.asking import ask_once
 from midstream.engine.experience.credit import credits_of, news, upkeep
 from midstream.engine.experience.distil import (
     SYSTEM,
@@ -28,6 +27,7 @@ from midstream.engine.experience.ranking import AdviceLimits
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.host import Host
+from midstream.engine.one_question import ask_once
 from midstream.errors import LessonError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (
@@ -295,7 +295,7 @@ class Experience:
     ) -> tuple[tuple[LessonDraft, ...], tuple[str, ...]]:
         record, shown = trajectory(events)
         near = neighbours(ledger.state, ledger.index, gist(graph, events))
-        answer = await ask_once(self._host, model, SYSTEM, prompt(record, graph, near))
+        answer = await ask_once(self._host.providers, model, SYSTEM, prompt(record, graph, near))
         drafts, refused = read_drafts(answer, run_id, near)
         unfounded = [reason for draft in drafts if (reason := uncited(draft, shown))]
         founded = tuple(draft for draft in drafts if not uncited(draft, shown))
