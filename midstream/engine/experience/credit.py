@@ -31,14 +31,13 @@ def credits_of(run_id: str, events: Sequence[Event]) -> tuple[LessonCredited, ..
     found = signals(events)
     made: list[LessonCredited] = []
     for event in events:
-        items = event.data.get("items", {}) if event.type == "memory.read" else {}
-        if event.data.get("memory") != LESSONS or not items.get("offers"):
+        if event.type != "memory.read" or event.data["memory"] != LESSONS:
             continue
         step = event.address or ""
+        offers = [Offer.model_validate(one) for one in event.data["items"]["offers"]]
         outcome = outcome_of(found, step)
-        if outcome is None:
+        if outcome is None or not offers:
             continue
-        offers = [Offer.model_validate(one) for one in items["offers"]]
         made.append(
             LessonCredited(
                 run=run_id,

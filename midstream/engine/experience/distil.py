@@ -146,12 +146,11 @@ def read_drafts(
 ) -> tuple[tuple[LessonDraft, ...], tuple[str, ...]]:
     """Return the drafts in a model's answer, and why others were not taken."""
     found = json_in(answer)
-    listed: Any = None if found is None else found.get("lessons")
-    if not isinstance(listed, list):
+    items = None if found is None else _listed(found.get("lessons"))
+    if items is None:
         return (), ("the answer holds no JSON with lessons",)
     drafts: list[LessonDraft] = []
     refused: list[str] = []
-    items = cast("list[Any]", listed)  # JSON
     for item in items[:MOST]:
         draft = _read(item, run_id, neighbours)
         if isinstance(draft, str):
@@ -196,12 +195,15 @@ def _relation(given: Mapping[str, Any], neighbours: Sequence[Lesson]) -> tuple[s
 
 def _seqs(given: Any) -> list[int]:
     """Return the numbers of events, written as 17, "17" or "e17"; anything else is an event that does not exist."""
-    listed = cast("list[Any]", given) if isinstance(given, list) else []  # JSON
     found: list[int] = []
-    for one in listed[:20]:
+    for one in (_listed(given) or [])[:20]:
         text = str(one).strip().removeprefix("[").removesuffix("]").removeprefix("e")
         found.append(int(text) if text.isdecimal() and len(text) < 16 else 0)
     return list(dict.fromkeys(found))
+
+
+def _listed(given: Any) -> list[Any] | None:
+    return given if isinstance(given, list) else None  # pyright: ignore[reportUnknownVariableType]  # JSON
 
 
 def _part(given: Any) -> float:
