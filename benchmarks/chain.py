@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from graphs import chain
-from measure import Figure, RawLog, folder, interleaved, main, peer
+from measure import Figure, RawLog, ThinLog, folder, interleaved, main, peer
 
 from midstream import Engine, Graph
 
@@ -33,6 +33,8 @@ async def figures() -> list[Figure]:
     waiting, pure = chain(NODES), chain(NODES, pure=True)
     with folder() as place:
         full, normal = RawLog(place / "full.db"), RawLog(place / "normal.db", "normal")
+        thin = await ThinLog.open(place / "thin.db")
+        thin_normal = await ThinLog.open(place / "thin-normal.db", "normal")
 
         async def floor() -> float:
             return full.commits(NODES) * 1000
@@ -40,19 +42,33 @@ async def figures() -> list[Figure]:
         async def floor_normal() -> float:
             return normal.commits(NODES) * 1000
 
+        async def through_aiosqlite() -> float:
+            return await thin.commits(NODES) * 1000
+
+        async def through_aiosqlite_normal() -> float:
+            return await thin_normal.commits(NODES) * 1000
+
+        async def hop() -> float:
+            return await thin_normal.hops(NODES) * 1000
+
         taken = await interleaved(
             ROUNDS,
             {
                 "floor": floor,
                 "full": lambda: per_node(place / "a.db", waiting),
+                "thin": through_aiosqlite,
                 "floor again": floor,
                 "normal": lambda: per_node(place / "b.db", waiting, "normal"),
+                "thin normal": through_aiosqlite_normal,
                 "floor normal": floor_normal,
+                "hop": hop,
                 "pure": lambda: per_node(place / "c.db", pure),
             },
         )
         full.close()
         normal.close()
+        await thin.close()
+        await thin_normal.close()
     lowest = (taken["floor"].median + taken["floor again"].median) / 2
     peers = {name: peer("chain", name) for name in ("langgraph", "bridgic")}
     raw = "one raw commit"
@@ -69,6 +85,15 @@ async def figures() -> list[Figure]:
             peers=peers,
         ),
         Figure(
+            "… of that, one awaited INSERT through aiosqlite",
+            taken["thin"].median,
+            "ms",
+            None,
+            lowest,
+            floor_name=raw,
+            spread=taken["thin"].spread,
+        ),
+        Figure(
             "durable node that waits, NORMAL",
             taken["normal"].median,
             "ms",
@@ -76,6 +101,24 @@ async def figures() -> list[Figure]:
             taken["floor normal"].median,
             floor_name=raw,
             spread=taken["normal"].spread,
+        ),
+        Figure(
+            "… of that, one awaited INSERT through aiosqlite",
+            taken["thin normal"].median,
+            "ms",
+            None,
+            taken["floor normal"].median,
+            floor_name=raw,
+            spread=taken["thin normal"].spread,
+        ),
+        Figure(
+            "… and of that, the way to its thread and back",
+            taken["hop"].median,
+            "ms",
+            None,
+            taken["floor normal"].median,
+            floor_name=raw,
+            spread=taken["hop"].spread,
         ),
         Figure(
             "pure node, FULL, ahead of its commit",

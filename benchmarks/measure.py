@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
+
 HERE = Path(__file__).parent
 PEERS_PYTHON = Path(os.environ.get("PEERS_PYTHON", HERE.parent / ".venv-peers" / "bin" / "python"))
 """The interpreter that has the peers installed; see README.md."""
@@ -138,6 +140,43 @@ class RawLog:
 
     def close(self) -> None:
         self._connection.close()
+
+
+class ThinLog:
+    """What aiosqlite costs by itself: the same rows as `RawLog`, each an awaited INSERT on its thread, and nothing else."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._seq = 0
+        self._body = os.urandom(PAYLOAD)
+
+    @classmethod
+    async def open(cls, path: Path, synchronous: str = "full") -> ThinLog:
+        """Make the file and its connection."""
+        RawLog(path, synchronous).close()
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        await connection.execute(f"PRAGMA synchronous = {synchronous}")
+        return cls(connection)
+
+    async def commits(self, count: int) -> float:
+        """Append `count` rows, each awaited; return the seconds of one."""
+        began = time.perf_counter()
+        for seq in range(self._seq, self._seq + count):
+            await self._connection.execute(
+                "INSERT INTO log (run, seq, body) VALUES (1, ?, ?)", (seq, self._body)
+            )
+        self._seq += count
+        return (time.perf_counter() - began) / count
+
+    async def hops(self, count: int) -> float:
+        """Go to the thread and back `count` times; return the seconds of one."""
+        began = time.perf_counter()
+        for _ in range(count):
+            await self._connection.execute("SELECT 1")
+        return (time.perf_counter() - began) / count
+
+    async def close(self) -> None:
+        await self._connection.close()
 
 
 def in_fresh_process(script: str, *arguments: str, python: str = sys.executable) -> Any:

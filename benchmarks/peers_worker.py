@@ -1,13 +1,16 @@
 """Runs a peer, in the interpreter that has it: `peers_worker.py QUESTION PEER` prints one JSON number, or null.
 
+`peers_worker.py views FILE` does so for LiteLLM and the request in the file.
 It imports nothing of midstream. Figures: `chain` in milliseconds per step, `fan_out` in milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import operator
+import os
 import sys
 import tempfile
 import time
@@ -123,7 +126,33 @@ async def bridgic_fan_out() -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def views(body: str) -> float | None:
+    """CPU milliseconds that LiteLLM takes for a request of Chat Completions to become one of Messages."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # its price list, without the network
+    try:
+        from litellm.llms.anthropic.chat.transformation import AnthropicConfig
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        return None
+    request = json.loads(Path(body).read_text())
+    taken: list[float] = []
+    for _ in range(2 + 5):
+        messages = copy.deepcopy(request["messages"])  # it changes what it is given
+        began = time.process_time()
+        AnthropicConfig().transform_request(
+            model="claude-sonnet-4-5",
+            messages=messages,
+            optional_params={"max_tokens": 1000},
+            litellm_params={},
+            headers={},
+        )
+        taken.append((time.process_time() - began) * 1000)
+    return sorted(taken[2:])[2]
+
+
 def main(question: str, name: str) -> float | None:
+    if question == "views":
+        return views(name)
     contestant = globals()[f"{name}_{question}"]
     try:
         figures = sorted(asyncio.run(contestant()) for _ in range(ROUNDS))

@@ -18,11 +18,14 @@ QUESTIONS = (
     "commits",
     "chain",
     "fan_out",
+    "graphs_dynamic",
     "many_runs",
+    "waiting",
     "conversation",
     "resume",
     "rebuild",
     "experience",
+    "views",
 )
 
 

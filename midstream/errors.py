@@ -47,6 +47,7 @@ MidstreamError
     RunFailedError           it failed; the story is in the message               .failures
     RunCancelledError        it was cancelled                                     .reason
   LimitError                 a limit of the run was reached                       .limit
+    BudgetError              a budget is reached, and the call was not made       .what
   MigrationError             the target cannot carry the run on                   .run_id .target
 
 A failure of the world (a provider, a tool, a node) becomes a fact in the log. A failure of the log (`StoreError`)
@@ -602,6 +603,19 @@ class LimitError(MidstreamError):
     def __init__(self, limit: str, message: str) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class BudgetError(LimitError):
+    """A budget is reached, and its policy is to fail; the call was not made.
+
+    Attributes:
+        limit: The name of the budget.
+        what: What there is too little of.
+    """
+
+    def __init__(self, budget: str, message: str, *, what: str) -> None:
+        super().__init__(budget, message)
+        self.what = what
 
 
 class MigrationError(MidstreamError):

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import Evidence, Offer
-from midstream.events.payloads import PAYLOADS, Call, Change, Cost, Failure, Usage
+from midstream.events.flow_facts import Call
+from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
 
 PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
@@ -31,6 +32,7 @@ GROUPS = {
     "timer": "Time",
     "question": "People",
     "agent": "Agents",
+    "budget": "Budgets",
     "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",

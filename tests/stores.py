@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Watcher
+from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Stretch, Watcher
 
 
 class StoreAround:
@@ -45,6 +45,9 @@ class StoreAround:
 
     async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
         return await self.inner.from_others(run_id, types)
+
+    async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
+        return await self.inner.lineage(run_id)
 
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         return await self.inner.runs(query)

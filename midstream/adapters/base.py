@@ -6,13 +6,14 @@ adapter sends each request once: repeating is the engine's business, and so is t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
-from midstream.adapters.view import Segment, View
+from midstream.adapters.view import Segment, Tape, View
+from midstream.adapters.wire import encode
 from midstream.events.content import Message
 from midstream.events.payloads import Change, FinishReason, Usage
 
@@ -56,6 +57,21 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """The messages of a body that are JSON already.
+
+    Attributes:
+        key: The field of the body that holds them.
+        told: See `View.spoken`.
+        more: What this request adds after them.
+    """
+
+    key: str
+    told: Tape
+    more: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One request, ready to be sent.
 
@@ -67,6 +83,7 @@ class ModelRequest:
         size: Characters of the conversation in wire form, for estimates.
         names: What stands in the body for a tool's name that the provider would refuse, and the name.
         output_tool: The tool that the model is made to call, whose arguments are the answer; empty for none.
+        spoken: The messages of the body as they are encoded already, or None.
     """
 
     model: str
@@ -76,6 +93,26 @@ class ModelRequest:
     size: int = 0
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     output_tool: str = ""
+    spoken: Spoken | None = None
+
+    def chunks(self, **more: JsonValue) -> list[bytes]:
+        """Return the body as JSON, ready to be sent, in pieces to be joined; what was encoded for the view is not again.
+
+        Args:
+            **more: Fields to add, such as `stream`.
+        """
+        fields = {**self.body, **more}
+        if self.spoken is None:
+            return [encode(fields)]
+        del fields[self.spoken.key]
+        told = self.spoken.told.list()
+        if self.spoken.more:
+            told.append(b"," + encode(self.spoken.more)[1:-1])
+        if told:
+            told[0] = told[0][1:]
+        rest = encode(fields)
+        tail = b"]," + rest[1:] if fields else b"]}"
+        return [b'{"%s":[' % self.spoken.key.encode(), *told, tail]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +192,26 @@ class Adapter(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+@runtime_checkable
+class BulkAdapter(Protocol):
+    """A further protocol, for adapters that render many segments quicker than one after the other."""
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """Return what `render` would make of the segments one after the other; `changes` has those of all of them."""
+        ...
+
+
+def rendered(adapter: Adapter, view: View, segments: Iterable[Segment]) -> View:
+    """Return the view with all segments told, in the quickest way that the adapter has; `changes` has those of all of them."""
+    if isinstance(adapter, BulkAdapter):
+        return adapter.render_all(view, segments)
+    changes: list[Change] = []
+    for segment in segments:
+        view = adapter.render(view, segment)
+        changes += view.changes
+    return replace(view, changes=tuple(changes))
 
 
 @runtime_checkable

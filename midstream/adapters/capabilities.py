@@ -232,7 +232,7 @@ def _gemini(
     if "unsampled" in traits:
         settings -= {"temperature", "top_p"}
     capabilities = Capabilities(
-        window, output, audio=True, reasoning=bool(efforts), settings=settings
+        window, output, audio=True, reasoning=bool(efforts), settings=settings, structured="native"
     )
     return Family(pattern, capabilities, tuple(efforts.split()), frozenset(traits.split()))
 
@@ -250,7 +250,14 @@ GEMINI = (
     _gemini(r"gemini-(2\.0|1\.5)", 1_048_576, 8_192),
     Family(
         "gemma",
-        Capabilities(128_000, 8_192, documents=False, tools=False, settings=_GENERATE),
+        Capabilities(
+            128_000,
+            8_192,
+            documents=False,
+            tools=False,
+            settings=_GENERATE,
+            structured="text",
+        ),
         traits=frozenset(("uninstructed",)),
     ),
     _gemini("", None, None),

@@ -39,6 +39,7 @@ Repair = Literal[
     "order_lost",  # text after a call, which the dialect puts before it
     "part_degraded",  # a part told as text
     "prefix_broken",  # the list of tools changed, and with it the beginning of every request
+    "reasoning_placeholder",  # an answer without the reasoning that the target wants back: a blank in its place
     "refusal_as_text",
     "reordered",
     "server_tool_degraded",  # a tool that another provider called itself, told as what can be read of it
@@ -46,6 +47,7 @@ Repair = Literal[
     "setting_mapped",  # told as the nearest thing that the model takes
     "signature_placeholder",  # a call whose model's signature is not there: the vendor's word for none
     "strict_dropped",  # the schema of a tool, or of the answer, is outside of what the provider can enforce
+    "texts_joined",  # several texts of a turn, told as one
     "thinking_suspended",  # the open tool loop was begun by a model whose reasoning cannot be shown
     "tool_aliased",  # a tool's name that the target would refuse
     "unicode_repaired",  # half a character, which is not valid in JSON

@@ -16,6 +16,7 @@ from midstream.adapters.base import ModelResponse
 from midstream.adapters.changes import loss, repair
 from midstream.adapters.dialect import Dialect, dialect
 from midstream.adapters.imported import Imported
+from midstream.adapters.native import overlaid
 from midstream.adapters.sse import events
 from midstream.adapters.telling import vendor
 from midstream.adapters.view import Segment, View
@@ -127,16 +128,7 @@ def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
         )
     made = go.requested(view, read.settings)
     kept, dropped = _rest(read, home=home, carried=_CARRIED if go.streams else "")
-    return Converted(_joined(made.body, kept), *_sorted([*changes, *made.changes, *dropped]))
-
-
-def _joined(made: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body with the fields that go along; of a field that both have, those of the kept one that it lacks."""
-    body = {**made, **kept}
-    for key in made.keys() & kept.keys():
-        if is_object(made[key]) and is_object(kept[key]):
-            body[key] = {**kept[key], **made[key]}
-    return body
+    return Converted(overlaid(made.body, kept), *_sorted([*changes, *made.changes, *dropped]))
 
 
 def answered(response: Any, come: Dialect, model: str) -> Message:
@@ -187,7 +179,7 @@ def _rest(read: Imported, *, home: bool, carried: str) -> tuple[dict[str, Any], 
     kept: dict[str, Any] = {}
     dropped: list[Change] = []
     left = {key: value for key, value in read.rest.items() if key not in read.said}
-    for key, value in {**left, **read.besides}.items():
+    for key, value in (left if read.besides is None else read.besides).items():
         if value is None:
             continue
         if home or key == carried:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from midstream.adapters.home import Returning, at_home, give_back
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.repair import close_open, seal
 from midstream.adapters.telling import Telling, with_instruction
 from midstream.adapters.view import Segment, View
-from midstream.events.content import Message, ToolSpec
+from midstream.events.content import Message, ToolCall, ToolSpec
 
 
 class Frame(Telling, Returning):
@@ -26,12 +26,24 @@ class Frame(Telling, Returning):
 
     def segment(self, segment: Segment) -> View:
         """Tell a segment, and return the view with it."""
-        if at_home(self.view, segment, self.speech.dialect):
+        return self.view.unchanged() if segment.empty else self.segments((segment,))
+
+    def segments(self, segments: Iterable[Segment]) -> View:
+        """Tell segments one after the other, and return the view with them; `changes` has those of all of them."""
+        for segment in segments:
+            if not segment.empty:
+                self.seq = segment.seq
+                self.seal_off(self._told(segment))
+        return self.whole_view()
+
+    def _told(self, segment: Segment) -> tuple[ToolCall, ...]:
+        """Tell a segment, and return the calls that are open after it."""
+        if at_home(self, segment, self.speech.dialect):
             self.remember(home=True)
-            return self.grown(give_back(self, segment))
+            return give_back(self, segment)
         self.leave_home(segment)
         segment, placed = put_in_place(segment)
-        messages, open_calls, sealed = seal(self.view.open, with_instruction(segment))
+        messages, open_calls, sealed = seal(self.open, with_instruction(segment))
         self.changes += [*placed, *sealed]
         if segment.tools is not None:
             self.tools(segment.tools)
@@ -39,7 +51,7 @@ class Frame(Telling, Returning):
             self.repair("instruction_appended", "the instruction changed on the way")
         for message in messages:
             self.tell(message)
-        return self.grown(open_calls)
+        return open_calls
 
     def close(self) -> None:
         """Tell results of the calls that are open when the model is asked."""

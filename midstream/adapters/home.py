@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from midstream.adapters.telling import Telling
 from midstream.adapters.view import Segment, View
 from midstream.events.content import Message, ToolCall, ToolSpec
 
@@ -24,9 +25,9 @@ class Returning(Protocol):
         ...
 
 
-def at_home(view: View, segment: Segment, dialect: str) -> bool:
+def at_home(told: View | Telling, segment: Segment, dialect: str) -> bool:
     """Tell whether the segment and all that was told before it were read from this wire format."""
-    if not view.state.get("home", not len(view.tape) and not view.head):
+    if not told.state.get("home", told.empty and not told.head):
         return False
     if segment.system is not None:
         return False

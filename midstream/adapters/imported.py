@@ -41,7 +41,7 @@ class Imported:
         model: As the request names it, or empty.
         rest: The fields of the request beside the model and the conversation, as they came.
         said: Names of those fields that `settings` say wholly.
-        besides: What of fields that `settings` say in part is not said by them, by the field's name.
+        besides: What `settings` do not say of the fields, where they say a part of some; None where each is said or not.
     """
 
     segments: tuple[Segment, ...]
@@ -49,7 +49,7 @@ class Imported:
     model: str
     rest: Mapping[str, Any]
     said: frozenset[str] = field(default_factory=frozenset[str])
-    besides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    besides: Mapping[str, Any] | None = None
 
 
 def messages_of(body: Mapping[str, Any], key: str = "messages") -> list[dict[str, Any]]:

@@ -59,7 +59,16 @@ def with_native(
         for key, value in fields.items()
         if key not in said and key not in STREAMING and value is not None
     }
-    return {**body, **own}, ()
+    return overlaid(body, own), ()
+
+
+def overlaid(made: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body with the fields that go along; of an object that both have, what the made one says counts."""
+    body = {**made, **kept}
+    for key in made.keys() & kept.keys():
+        if is_object(made[key]) and is_object(kept[key]):
+            body[key] = {**kept[key], **made[key]}
+    return body
 
 
 def asked_beside(settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -79,4 +88,6 @@ def shown(key: str, value: Any) -> str:
 
 
 def _conversation(view: View, body: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(key for key in body if key in ("messages", "input") or key in view.head)
+    return tuple(
+        key for key in body if key in ("messages", "input", "contents") or key in view.head
+    )

@@ -6,7 +6,7 @@ user's message, calls in a user's message. A repair looks at its segment only, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from midstream.adapters.changes import loss, repair
@@ -14,6 +14,7 @@ from midstream.adapters.readable import server_tool_words
 from midstream.adapters.view import Segment
 from midstream.events.content import (
     Audio,
+    Block,
     Document,
     Image,
     Message,
@@ -28,10 +29,19 @@ from midstream.events.content import (
 )
 from midstream.events.payloads import Change
 
+_SHOWN = (Text, Image, Document, Audio, Opaque)
+_ALLOWED: Mapping[str, frozenset[type[Block]]] = {
+    "system": frozenset((Text,)),
+    "user": frozenset(_SHOWN),
+    "assistant": frozenset((*_SHOWN, Reasoning, ToolCall, ServerTool, Refusal)),
+    "tool": frozenset((ToolResult,)),
+}
+"""What a message of each role can hold."""
+
 
 def put_in_place(segment: Segment) -> tuple[Segment, tuple[Change, ...]]:
     """Return the segment with its parts and messages in their places, and what was changed for that."""
-    if all(_is_in_place(message) for message in segment.messages) and len(segment.messages) < 2:
+    if len(segment.messages) < 2 and all(map(_is_in_place, segment.messages)):
         return segment, ()
     changes: list[Change] = []
     told: list[Message] = []
@@ -46,17 +56,7 @@ def put_in_place(segment: Segment) -> tuple[Segment, tuple[Change, ...]]:
 
 
 def _is_in_place(message: Message) -> bool:
-    match message.role:
-        case "assistant":
-            return not any(isinstance(part, ToolResult) for part in message.parts)
-        case "tool":
-            return all(isinstance(part, ToolResult) for part in message.parts)
-        case "user":
-            return all(
-                isinstance(part, Text | Image | Document | Audio | Opaque) for part in message.parts
-            )
-        case "system":
-            return all(isinstance(part, Text) for part in message.parts)
+    return _ALLOWED[message.role].issuperset(map(type, message.parts))
 
 
 def _split(message: Message, seq: int, changes: list[Change]) -> list[Message]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from midstream.adapters.telling import vendor
 from midstream.events.payloads import Cost, Usage
 
-_SELLERS = {"gemini": "google"}
+_SELLERS = {"gemini": "google", "xai": "x-ai"}
 """What the price list calls a vendor, where that is not our name."""
 
 

@@ -10,11 +10,17 @@ from midstream.errors import ConfigError
 
 Factory = Callable[[], Adapter]
 
+_COMPATIBLE = (
+    *("mistral", "deepseek", "groq", "openrouter", "xai"),
+    *("ollama", "vllm", "llamacpp", "compatible"),
+)
+
 KNOWN: Mapping[str, str] = {
     "anthropic": "midstream.adapters.anthropic:AnthropicAdapter",
     "gemini": "midstream.adapters.gemini:GeminiAdapter",
     "openai": "midstream.adapters.openai:OpenAIAdapter",
     "openai-responses": "midstream.adapters.responses:ResponsesAdapter",
+    **{name: f"midstream.adapters.compatible:{name}" for name in _COMPATIBLE},
 }
 """The adapters of this release, by provider: where each is, imported only when it is asked for."""
 

@@ -25,6 +25,8 @@ def seal(
         open_calls: The calls of the last answer that have no result yet.
         segment: What comes next.
     """
+    if len(segment.messages) == 1 and _fits(open_calls, segment.messages[0]):
+        return segment.messages, segment.messages[0].tool_calls, ()
     told: list[Message] = []
     changes: list[Change] = []
     pending = tuple(open_calls)
@@ -40,6 +42,15 @@ def seal(
         told += _results(pending, waiting, segment.seq, changes)
         pending = ()
     return tuple(told), pending, tuple(changes)
+
+
+def _fits(open_calls: Sequence[ToolCall], message: Message) -> bool:
+    """Tell whether the message is all that has to come next: the results of the open calls in their order, or anything else."""
+    if message.role != "tool":
+        return not open_calls
+    ids = [part.id if isinstance(part, ToolResult) else None for part in message.parts]
+    wanted = [call.id for call in open_calls]
+    return ids == wanted and len(set(ids)) == len(ids)
 
 
 def close_open(open_calls: Sequence[ToolCall]) -> tuple[tuple[Message, ...], tuple[Change, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from itertools import count
 from typing import Any
@@ -108,6 +109,12 @@ class Telling:
         self.changes: list[Change] = []
         self.head = view.head
         self.state = view.state
+        self.open = view.open
+        self._remembers = False  # the state is this pencil's own, and not the view's
+        self._pieces: list[bytes] = []
+        self._sealed = 0  # how many items are in pieces
+        self._sealed_head = view.head
+        self._digest, self._size = view.digest, view.size
         self.output_tool = ""  # whose arguments are the answer, in this request
         self._media = 0  # characters of images, which say nothing about their tokens
         self._images = 0
@@ -122,7 +129,10 @@ class Telling:
 
     def remember(self, **values: Any) -> None:
         """Keep values for the segments that follow."""
-        self.state = {**self.state, **values}
+        if self._remembers:
+            self.state.update(values)  # type: ignore[attr-defined]  # a dict of its own
+        else:
+            self.state, self._remembers = {**self.state, **values}, True
 
     def set_head(self, key: str, value: Any) -> None:
         """Set one field of what is sent once."""
@@ -142,6 +152,8 @@ class Telling:
     def alias(self, name: str) -> str:
         """Return what the provider calls the tool; always the same for the same name."""
         known = self.aliases
+        if self.state.get("home"):
+            return name  # the provider took it
         if name in known:
             return known[name]
         declared = self.state.get("declared", frozenset())
@@ -164,7 +176,10 @@ class Telling:
             if self.speech.ids.holds(call.id) and call.id not in told:
                 told.append(call.id)
                 continue
-            made = (self.speech.ids.prefix + _digest(call.id, salt)[:24] for salt in count())
+            made = (
+                (self.speech.ids.prefix + _digest(call.id, salt)[:24])[: self.speech.ids.longest]
+                for salt in count()
+            )
             id_ = next(found for found in made if found not in told)
             self.repair("id_mapped", f"call {call.id!r} is told as {id_!r}")
             told.append(id_)
@@ -327,32 +342,55 @@ class Telling:
             ):
                 self.loss("hint_dropped", f"of a {message.role} turn: {', '.join(message.unsaid)}")
 
-    def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
-        """Return the view with everything that was told."""
-        told = self._encoded()  # of the head, too, and it may repair both
-        view = self.view.grown(
-            self.items,
-            encoded=told,
-            open_calls=open_calls,
-            state=self.state,
-            changes=tuple(self.changes),
-            weight=self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media,
-        )
-        return view if self.head is self.view.head else replace(view, head=self.head)
-
-    def _encoded(self) -> bytes:
+    def seal_off(self, open_calls: tuple[ToolCall, ...]) -> None:
+        """End one segment: what was told since the last one goes into the digest, as it is for ever."""
         try:
-            return self._bytes()
+            piece, more = self._encoded()
         except UnicodeEncodeError:
             self.repair("unicode_repaired", "half a character became U+FFFD")
-        self.items = without_surrogates(self.items)
-        if self.head is not self.view.head:
-            self.head = without_surrogates(dict(self.head))
-        return self._bytes()
+            self.items[self._sealed :] = without_surrogates(self.items[self._sealed :])
+            if self.head is not self._sealed_head:
+                self.head = without_surrogates(dict(self.head))
+            piece, more = self._encoded()
+        told = piece + more
+        weight = self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media
+        self._digest = sha256(self._digest + told).digest()
+        self._size += len(told) + weight
+        if len(self.items) > self._sealed:
+            self._pieces.append(b"," + piece[1:-1])
+        self._sealed, self._sealed_head = len(self.items), self.head
+        self._images = self._media = 0
+        self.open = open_calls
 
-    def _bytes(self) -> bytes:
-        told = encode(self.items)
-        return told if self.head is self.view.head else told + encode(self.head)
+    def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
+        """Return the view with everything that was told."""
+        self.seal_off(open_calls)
+        return self.whole_view()
+
+    def whole_view(self) -> View:
+        """Return the view with all segments that were sealed off."""
+        view = self.view
+        return View(
+            view.model,
+            self.head,
+            view.tape.extended(self.items),
+            self.open,
+            self.state,
+            tuple(self.changes),
+            self._digest,
+            self._size,
+            view.spoken.extended(self._pieces),
+        )
+
+    def _encoded(self) -> tuple[bytes, bytes]:
+        piece = encode(self.items[self._sealed :] if self._sealed else self.items)
+        return piece, b"" if self.head is self._sealed_head else encode(self.head)
+
+
+@lru_cache(maxsize=256)
+def speech(provider: str, dialect: str, ids: Fit, names: Fit, free_text: bool = False) -> Speech:
+    """Return how a provider is spoken to; the same object each time."""
+    return Speech(provider, dialect, ids, names, free_text)
 
 
 def with_instruction(segment: Segment) -> Segment:

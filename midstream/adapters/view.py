@@ -60,6 +60,7 @@ class View:
         changes: What the last extension lost or repaired.
         digest: Over everything that was ever put into the view.
         size: Characters of text in it, for estimates.
+        spoken: The messages as JSON, each piece with a comma before it; what is sent need not be encoded again.
     """
 
     model: str
@@ -70,6 +71,12 @@ class View:
     changes: tuple[Change, ...] = ()
     digest: bytes = b""
     size: int = 0
+    spoken: Tape = field(default_factory=Tape)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing has been said in it."""
+        return not len(self.tape)
 
     def unchanged(self) -> View:
         """Return the view after a segment that adds nothing."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, TypeGuard
 
 import orjson
 
+_LONG_NUMBER = re.compile(r"\d{15}|\d[eE][+-]?\d{3}")
+"""Numbers of which the fast parser may change the form or the value."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 INVALID = "_invalid_arguments"
 """The key under which arguments that are no JSON object are told to a provider that takes only objects."""
@@ -26,6 +29,10 @@ def arguments_object(text: str) -> dict[str, Any] | None:
 
     Numbers keep their form: 1.0 stays a float, and an integer of any length stays exact.
     """
+    if _LONG_NUMBER.search(text) is None:
+        with suppress(orjson.JSONDecodeError):
+            quick = orjson.loads(text or "{}")
+            return quick if is_object(quick) else None
     try:
         value = json.loads(text or "{}", parse_constant=_refuse)
         json.dumps(value, allow_nan=False)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from midstream.cli.app_conversations import COMMANDS
+from midstream.cli.app_debugging import COMMANDS as DEBUGGING
+from midstream.cli.app_debugging import export_app
 from midstream.cli.exits import MEANINGS, carry_out
 from midstream.cli.experience import app as experience
 from midstream.cli.options import By, Lease, Quiet, Reason, RunArgument, Tags
@@ -22,7 +24,6 @@ app = typer.Typer(
     epilog=f"{MEANINGS} {_EVERYWHERE}",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -141,11 +142,19 @@ def runs(
 
 
 @app.command()
-def show(run: RunArgument = "@last") -> None:
+def show(
+    run: RunArgument = "@last",
+    at: Annotated[
+        str, typer.Option("--at", metavar="N|STEP", help="As it stood then; also RUN@N.")
+    ] = "",
+    state: Annotated[
+        bool, typer.Option("--state", help="Inputs, what each step returned, and calls.")
+    ] = False,
+) -> None:
     """Show one run on one screen: where it stands, what it waits for, and what to do next."""
     from midstream.cli import show as showing
 
-    carry_out(showing.show(run))
+    carry_out(showing.show(run, at=at, whole=state))
 
 
 @app.command()
@@ -289,6 +298,42 @@ def feedback(
 
 
 @app.command()
+def questions(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Of this run; of all, if none.")] = "",
+) -> None:
+    """List what people are asked, and how to answer."""
+    from midstream.cli import people
+
+    carry_out(people.questions(run))
+
+
+@app.command()
+def answer(
+    run: RunArgument,
+    question: Annotated[str, typer.Argument(metavar="ID", help="As `midstream questions` says.")],
+    approved: Annotated[
+        bool | None, typer.Option("--yes/--no", help="Where that is asked.")
+    ] = None,
+    value: Annotated[
+        str | None, typer.Option("--value", metavar="JSON", help="The value, or a remark.")
+    ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option("--argument", metavar="K=V", help="A changed argument. May be repeated."),
+    ] = None,
+    by: By = "",
+) -> None:
+    """Answer a question of a run, once; whoever drives it hears of it."""
+    from midstream.cli import people
+
+    carry_out(
+        people.answer(
+            run, question, approved=approved, value=value, arguments=argument or (), by=by
+        )
+    )
+
+
+@app.command()
 def verify(
     run: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]...", help="All, if none.")
@@ -309,6 +354,18 @@ def verify(
 app.add_typer(experience, name="experience")
 
 
+mcp_app = typer.Typer(help="Speak MCP.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(mcp_app, name="mcp")
+
+
+@mcp_app.command("serve")
+def mcp_serve() -> None:
+    """Offer the runs of the store as MCP tools over stdin and stdout: list, show, view, and answer a question."""
+    from midstream.cli import mcp_server
+
+    carry_out(mcp_server.serve())
+
+
 @app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about what is missing."""
@@ -317,8 +374,9 @@ def doctor() -> None:
     carry_out(examining.doctor())
 
 
-for _name, _command in COMMANDS.items():
+for _name, _command in {**COMMANDS, **DEBUGGING}.items():
     app.command(_name)(_command)
+app.add_typer(export_app, name="export")
 
 
 def main() -> None:

@@ -53,10 +53,13 @@ def convert(
 def import_(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A request body, or {request, response}; - is stdin."),
+        typer.Argument(
+            metavar="FILE",
+            help="An exported log, a request body, or {request, response}; - is stdin.",
+        ),
     ],
     as_run: Annotated[
-        bool, typer.Option("--as-run", help="Make a run of it; there is nothing else to make yet.")
+        bool, typer.Option("--as-run", help="Make a run of a request; a log holds runs already.")
     ] = False,
     source: Annotated[
         str,
@@ -69,13 +72,22 @@ def import_(
     ] = "",
     run_id: Annotated[str, typer.Option("--id", help="Of the run; made if not given.")] = "",
     tag: Tags = None,
+    open_too: Annotated[
+        bool, typer.Option("--open", help="Of a log, also runs that have not ended.")
+    ] = False,
 ) -> None:
-    """Make a run of a recorded conversation, to look at, move to another model, and continue."""
+    """Bring in runs that were exported, or make a run of a recorded conversation, to look at and continue."""
     from midstream.cli import conversations
 
     carry_out(
         conversations.bring_in(
-            file, as_run=as_run, source=source, response=response, run_id=run_id, tags=tag or ()
+            file,
+            as_run=as_run,
+            source=source,
+            response=response,
+            run_id=run_id,
+            tags=tag or (),
+            open_too=open_too,
         )
     )
 

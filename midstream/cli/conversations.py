@@ -12,33 +12,45 @@ from midstream.adapters.wire import is_array, is_object
 from midstream.cli.convert import read_file
 from midstream.cli.drive import converse, log_to_stderr
 from midstream.cli.exits import OK
+from midstream.cli.exporting import bring_in_log, is_log
 from midstream.cli.given import graph_of, tags_of
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS, command
-from midstream.engine.conversation import NAME, conversation
+from midstream.engine.conversation_graph import NAME, conversation
 from midstream.errors import ConfigError, ConversionError
 
 
 async def bring_in(
-    file: str, *, as_run: bool, source: str, response: str, run_id: str, tags: Sequence[str]
+    file: str,
+    *,
+    as_run: bool,
+    source: str,
+    response: str,
+    run_id: str,
+    tags: Sequence[str],
+    open_too: bool = False,
 ) -> int:
-    """Make a run of a recorded conversation.
+    """Make a run of a recorded conversation, or bring in runs that were exported.
 
     Args:
-        file: A request body, or an object that holds one and its answer; `-` is stdin.
+        file: A log that was exported, a request body, or an object that holds one and its answer; `-` is stdin.
         as_run: It must be said.
         source: Its wire format; empty to see it from the body.
         response: The file of its answer, or empty.
         run_id: The run's id, or empty.
         tags: As in `team=blue`.
+        open_too: Of a log, also runs that have not ended.
     """
     log_to_stderr()
+    body = read_file(file)
+    if is_log(body):
+        return await bring_in_log(body, open_too=open_too)
     if not as_run:
         raise ConfigError("import makes a run of a conversation; say so with --as-run")
     try:
-        found = orjson.loads(read_file(file))
+        found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ConversionError(f"{file} is not JSON: {error}") from error
     request, answer, named = _parts(found)

@@ -19,8 +19,8 @@ from midstream.cli.output import as_json, put, put_json, say, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
 from midstream.cli.tail import in_words
-from midstream.engine.conversation import NAME as CONVERSATION
-from midstream.engine.conversation import conversation
+from midstream.engine.conversation_graph import NAME as CONVERSATION
+from midstream.engine.conversation_graph import conversation
 from midstream.engine.engine import Engine
 from midstream.engine.graph import Graph
 from midstream.engine.run import Run
@@ -63,7 +63,7 @@ async def start(
             graph, run_id=run_id or None, model=model, tags=marks, inputs=inputs
         )
         _launched(run, graph)
-        return await _finish(run, marks, quiet=quiet)
+        return await finish(run, marks, quiet=quiet)
 
 
 def _launched(run: Run, graph: Graph) -> None:
@@ -107,7 +107,7 @@ async def resume(
                 f"try `{command('resume', run.id, '--graph', hint)}` where that module can be imported"
             )
         await _take_over(run, by, wait=wait)
-        return await _finish(run, info.tags, quiet=quiet, after=info.seq)
+        return await finish(run, info.tags, quiet=quiet, after=info.seq)
 
 
 async def converse(run: Run, *, after: int, quiet: bool) -> int:
@@ -170,7 +170,15 @@ async def _let_go_on(run: Run, by: str) -> int:
     return OK
 
 
-async def _finish(run: Run, tags: Mapping[str, str], *, quiet: bool, after: int = 0) -> int:
+async def finish(run: Run, tags: Mapping[str, str], *, quiet: bool, after: int = 0) -> int:
+    """Drive a run to its end here, saying what happens, and what came out of it.
+
+    Args:
+        run: It is driven here.
+        tags: Of the run; they say where its code is.
+        quiet: Say nothing of what happens in between.
+        after: Events up to this one are not told.
+    """
     following = asyncio.create_task(_follow(run, after, quiet=quiet))
     try:
         code = await _outcome(run)
@@ -191,6 +199,11 @@ async def _follow(run: Run, after: int, *, quiet: bool) -> None:
         first = first or event.at
         if not quiet:
             say(in_words(event, first))
+        if event.type == "question.asked":
+            say(
+                f"a person is asked: {event.data['text']}; answer from another terminal with "
+                f"`{command('answer', run.id, event.data['id'], '--yes')}`, or --no, or --value JSON"
+            )
         if event.type == "tool.unknown":
             step = event.address or ""
             say(

@@ -6,15 +6,19 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from midstream.cli.exits import OK
+from midstream.cli.moments import moment_of, split_moment
 from midstream.cli.naming import find_run
 from midstream.cli.opening import reading
-from midstream.cli.output import data_console, printable, put_json, shown
+from midstream.cli.output import data_console, printable, put, put_json, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
 from midstream.engine.continuing import parked
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import NAME as CONVERSATION
+from midstream.engine.moments import moment_seq
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,12 +38,23 @@ MARKS = {
 _LONGEST = 600
 
 
-async def show(wanted: str) -> int:
-    """Show one run."""
+async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
+    """Show one run.
+
+    Args:
+        wanted: The run, or a moment of it as `RUN@N`.
+        at: As it stood at this event, or before this step; empty for now.
+        whole: Show what its steps returned.
+    """
     now = time.time()
+    name, place = split_moment(wanted)
     async with reading() as store:
-        info = await find_run(store, wanted)
-        summary = await summarise(info, store.read(info.run_id), now=now)
+        info = await find_run(store, name)
+        to = await moment_seq(store, info.run_id, moment_of(at) or place)
+        summary = await summarise(info, store.read(info.run_id, to=to), now=now)
+    if whole:
+        _put_state(summary)
+        return OK
     if SETTINGS.get().as_json:
         put_json(_row(summary, now))
     else:
@@ -120,6 +135,8 @@ def next_command(summary: Summary, now: float) -> str:
     run_id, status = summary.info.run_id, summary.state.status
     if summary.unknown:
         return command("settle", run_id, summary.unknown[0], "--result", "JSON")
+    if any(call.kind == "question" for call in summary.open_calls):
+        return command("questions", run_id)
     if status == "completed":
         return command("verify", run_id)
     if summary.state.over:
@@ -131,6 +148,30 @@ def next_command(summary: Summary, now: float) -> str:
         return command("say", run_id, "TEXT") if waits else command("resume", run_id)
     source = summary.state.tags.get(SOURCE, "MODULE:GRAPH")
     return command("resume", run_id, "--graph", source)
+
+
+def _put_state(summary: Summary) -> None:
+    state = summary.state
+    row = {
+        "run_id": summary.info.run_id,
+        "seq": state.seq,
+        "status": state.status,
+        "inputs": dict(state.inputs),
+        "outputs": {
+            one.address: one.output
+            for one in state.activations.values()
+            if one.status == "completed"
+        },
+        "calls": {
+            call.address: {"status": call.status, "outcome": call.outcome}
+            for call in state.calls.values()
+        },
+        "output": state.output,
+    }
+    if SETTINGS.get().as_json:
+        put_json(row)
+    else:
+        put(orjson.dumps(row, default=str, option=orjson.OPT_INDENT_2).decode())
 
 
 def _cut(text: str) -> str:

@@ -95,6 +95,11 @@ class Summary:
         calls = (self.state.calls[address] for address in self.state.open_calls)
         return tuple(call.address for call in calls if call.status == "unknown")
 
+    @property
+    def open_calls(self) -> tuple[Call, ...]:
+        """Calls that have not ended."""
+        return tuple(self.state.calls[address] for address in self.state.open_calls)
+
     def driven(self, now: float) -> bool:
         """Return whether a live driver holds the run at this time, in seconds since 1970."""
         return self.info.holder is not None and self.info.until > now
@@ -183,6 +188,9 @@ def _call(call: Call, now: float) -> str:
             return f"{call.address}: an answer of {call.request['model']}"
         case "timer":
             return f"{call.address}: a timer, due {_in(call.request['until'], now)}"
+        case "question":
+            asked = call.request
+            return f"{asked['id']}: a person to answer {asked['text']!r} (`midstream questions`)"
         case _ if call.status == "unknown":
             return f"{call.address}: somebody to say what became of it (it was in flight when its process ended)"
         case _:

@@ -13,7 +13,7 @@ from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.migrate import Handoff, MigrationPlan, When
 from midstream.errors import ConfigError, MigrationError, ToolError
 from midstream.events.store import RunInfo
@@ -56,7 +56,7 @@ async def migrate(
             await plan.apply()
         _print_plan(plan, applied=not dry_run)
         if not dry_run:
-            _say_who_drives(info)
+            say_who_drives(info)
         return OK if plan.fits or plan.cuts else BAD
 
 
@@ -102,7 +102,8 @@ def plan_lines(plan: MigrationPlan) -> list[str]:
     return lines
 
 
-def _say_who_drives(info: RunInfo) -> None:
+def say_who_drives(info: RunInfo) -> None:
+    """Say how a run goes on that nobody drives."""
     if info.holder is None or info.until <= time.time():
         graph = info.tags.get(SOURCE, "MODULE:GRAPH")
         code = () if info.graph == CONVERSATION else ("--graph", graph)
@@ -171,5 +172,5 @@ async def settle(
         put_json({"run_id": info.run_id, "step": step, "settled": True})
     else:
         say(f"settled: {step}")
-        _say_who_drives(info)
+        say_who_drives(info)
     return OK

@@ -3,18 +3,22 @@
 from midstream.engine.agent import Agent
 from midstream.engine.agent_runs import AgentRun
 from midstream.engine.answers import OpenQuestion
+from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
+from midstream.engine.context_policy import ContextPolicy
+from midstream.engine.conversation_graph import conversation
 from midstream.engine.engine import Engine
 from midstream.engine.graph import From, Graph, Node
 from midstream.engine.limits import Limits
 from midstream.engine.memory import Memory, Recall, Remembered, ThreadMemory
 from midstream.engine.migrate import MigrationPlan
-from midstream.engine.model_calls import Reply
+from midstream.engine.model_calls import Reply, TypedReply
 from midstream.engine.node import Continue
 from midstream.engine.people import Answered
 from midstream.engine.retry import Retry
 from midstream.engine.run import Piece, Run
+from midstream.engine.run_view import RunView
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import RETRY_CALL, Tool, ToolContext, UnknownCall, tool
 
@@ -23,8 +27,10 @@ __all__ = [
     "Agent",
     "AgentRun",
     "Answered",
+    "Budget",
     "Clock",
     "Context",
+    "ContextPolicy",
     "Continue",
     "Engine",
     "From",
@@ -40,10 +46,13 @@ __all__ = [
     "Reply",
     "Retry",
     "Run",
+    "RunView",
     "ThreadMemory",
     "Tool",
     "ToolContext",
     "Toolbox",
+    "TypedReply",
     "UnknownCall",
+    "conversation",
     "tool",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -112,7 +112,7 @@ class AgentEngine:
                 raise await failed_call(run, error) from error
 
     @asynccontextmanager
-    async def _traced(self, trace: bool) -> AsyncIterator[Host]:
+    async def _traced(self, trace: bool) -> AsyncGenerator[Host]:
         """Give the host that keeps what happens, or one that forgets it."""
         host = self._here()
         if trace:

@@ -7,7 +7,7 @@ begun with here, or the agents and tools that the engine was given.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,7 @@ from midstream.engine.agent_events import AgentEvent
 from midstream.engine.asking import Reply, reply_of, typed
 from midstream.engine.context import Context
 from midstream.engine.graph import Graph
-from midstream.engine.memory import THREAD, ThreadMemory
+from midstream.engine.memory import THREAD, Memory, ThreadMemory
 from midstream.engine.run import Run
 from midstream.engine.structured import Output, Unfit
 from midstream.engine.toolbox import Toolbox
@@ -82,7 +82,9 @@ class Casts:
         own = Toolbox(known.tools, around=self._tools)
         missing = sorted(set(job["tools"]) - set(own.names))
         thread = job["memory"].partition(":")[2]
-        memory = ThreadMemory(thread) if job["memory"].startswith(f"{THREAD}:") else None
+        memory: Memory | None = (
+            ThreadMemory(thread) if job["memory"].startswith(f"{THREAD}:") else None
+        )
         if job["memory"] and memory is None:
             memory = known.remembering()
             if memory is None or memory.name != job["memory"]:
@@ -231,11 +233,11 @@ class AgentRun:
             self._run = asyncio.ensure_future(self._begin())
         return await asyncio.shield(self._run)
 
-    def __aiter__(self) -> AsyncIterator[AgentEvent]:
+    def __aiter__(self) -> AsyncGenerator[AgentEvent, None]:
         """Iterate over what happens, from the beginning."""
         return self.events()
 
-    async def events(self, *, after: int = 0) -> AsyncIterator[AgentEvent]:
+    async def events(self, *, after: int = 0) -> AsyncGenerator[AgentEvent, None]:
         """Iterate over what happens; see `Run.agent_events`."""
         async with aclosing((await self.run()).agent_events(after=after)) as events:
             async for event in events:

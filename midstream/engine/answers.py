@@ -198,5 +198,6 @@ def _wrong_arguments(asked: Mapping[str, Any], changed: Mapping[str, Any]) -> tu
     if fixed:
         may = ", ".join(editable) or "none"
         return (f"argument {fixed[0]!r} may not be changed; these may: {may}",)
-    schema = {**(asked.get("answer_schema") or {}), "required": []}
+    known: Mapping[str, Any] = asked.get("answer_schema") or {}
+    schema: dict[str, Any] = {**known, "required": []}
     return misfits(schema, changed, "arguments")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -16,9 +16,10 @@ from midstream.engine.retry import MODEL_RETRY, Retry
 from midstream.engine.structured import Output
 from midstream.engine.tools import Tool
 from midstream.errors import NotRecordableError
-from midstream.events.content import Message, ToolCall
+from midstream.events.content import Message, ToolCall, user
+from midstream.events.ids import activation_of, node_of
 from midstream.events.payloads import Cost, FinishReason, Usage
-from midstream.projections.run_state import Call
+from midstream.projections.run_state import Call, RunState
 
 Value = TypeVar("Value")
 
@@ -124,6 +125,22 @@ class Question:
             raise NotRecordableError(
                 "what the model is asked", str(error), "pass text that UTF-8 can carry"
             ) from error
+
+
+def overridden(question: Question, state: RunState, call: str) -> Question:
+    """Return the question as a fork of the run wants it asked; it is still recognised by what the code says."""
+    asked = question
+    for one in state.overrides:
+        if one.get("step", "") not in ("", node_of(call), activation_of(call), call):
+            continue
+        said, system = one.get("prompt"), one.get("system")
+        asked = replace(
+            asked,
+            messages=asked.messages if said is None else (user(said), *asked.messages[1:]),
+            system=asked.system if system is None else system,
+            settings={**asked.settings, **one.get("settings", {})},
+        )
+    return asked
 
 
 def reply_of(run_id: str, answered: Sequence[Call]) -> Reply:

@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from pydantic import JsonValue
 
 from midstream.engine.binding import LeftOutError, bind
 from midstream.engine.calls import Desk, Restart, Signal, shown
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.graph import Graph
+from midstream.engine.leaving import Leaving
 from midstream.engine.model_calls import Models
 from midstream.engine.node import Continue, Node
 from midstream.engine.parking import Rest
+from midstream.engine.raised import first_of, kind_of_error, traceback_of
 from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import DELAY, Reflector, granted, revised
 from midstream.engine.steering import Steering
-from midstream.errors import AdapterError, NodeError, NotRecordableError, StoreError, ToolError
+from midstream.errors import NodeError, StoreError
+from midstream.events.flow_facts import Call as NodeCall
+from midstream.events.flow_facts import EdgeDecided
 from midstream.events.ids import Address
-from midstream.events.payloads import Call as NodeCall
 from midstream.events.payloads import (
-    EdgeDecided,
-    ModelAborted,
     NodeCompleted,
     NodeFailed,
     NodeSkipped,
     NodeStarted,
-    TimerCancelled,
-    ToolFailed,
-    ToolUnknown,
 )
-from midstream.events.people_facts import QuestionWithdrawn
 from midstream.events.values import plain
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, Call, RunState
-
-_FRAMES = 5
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import RunState
 
 
 class Attempts:
@@ -84,6 +80,7 @@ class Attempts:
         self._rest = rest
         self._reflector = reflector
         self._always_replay = always_replay
+        self.leaving = Leaving(recorder)
         self.desks: dict[str, Desk] = {}
         """Where the activations that take a context are, by address."""
 
@@ -115,6 +112,7 @@ class Attempts:
                 self._rest.begun()
                 await self._clock.sleep_until(activation.retry_at or 0.0)
                 await self._changed.wait_for(lambda: self._state.status != "paused")
+                await self._turn(address)
                 self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
             if not node.pure and not durable:
                 await self._recorder.durable()
@@ -142,7 +140,7 @@ class Attempts:
         desk = self.desks.get(address)
         if desk is not None:
             desk.claims.close()
-        self.leave_all(address, None)
+        self.leaving.leave_all(address, None)
 
     async def _attempt(
         self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
@@ -153,6 +151,7 @@ class Attempts:
                 output, steering = await body(), None
             else:
                 output, steering = await self._call(node, address, attempt)
+            await self._turn(address)
             if self._state.activations[address].status != "skipped":
                 self._complete(node, address, output, steering)
         except (StoreError, Restart):
@@ -168,10 +167,15 @@ class Attempts:
         except ExceptionGroup as group:
             if group.subgroup(StoreError) is not None:
                 raise
-            first = _first(group)
-            await self._failed(node, address, attempt, _kind(first), shown(first), first)
+            first = first_of(group)
+            await self._failed(node, address, attempt, kind_of_error(first), shown(first), first)
         except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            await self._failed(node, address, attempt, _kind(error), shown(error), error)
+            await self._failed(node, address, attempt, kind_of_error(error), shown(error), error)
+
+    async def _turn(self, address: Address, *, closing: bool = False) -> None:
+        """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
+        if self._recorder.paced:
+            await self._recorder.turn(address, closing=closing)
 
     def _complete(
         self, node: Node, address: Address, output: Any, steering: Steering | None
@@ -241,7 +245,8 @@ class Attempts:
         if desk.torn:
             raise Restart
         if strays:
-            self.leave_all(address, None)
+            await self._turn(address, closing=True)
+            self.leaving.leave_all(address, None)
         return plain(output, f"output of node {node.name!r}"), steering
 
     async def _bound_again(
@@ -260,9 +265,10 @@ class Attempts:
         if node.timeout is None and node.total_timeout is None and node.idle_timeout is None:
             return await self._result(node, arguments)
         seconds, which = self._time_left(node, activation)
-        if seconds is not None and seconds <= 0:
+        if seconds is not None and seconds <= 0 and not self._recorder.paced:
             raise TimeoutError(which)
-        whole, idle = asyncio.timeout(seconds), asyncio.timeout(node.idle_timeout)
+        whole = self._recorder.deadline(activation.address, seconds)
+        idle = asyncio.timeout(None if self._recorder.paced else node.idle_timeout)
         if desk is not None and node.idle_timeout is not None:
             desk.touched = _postponing(idle, node.idle_timeout)
         try:
@@ -302,6 +308,7 @@ class Attempts:
         error: BaseException,
     ) -> None:
         """Close what the attempt left open, and record its failure and what the node makes of it."""
+        await self._turn(address, closing=True)
         activation = self._state.activations[address]
         if activation.status == "skipped":
             return  # nobody waits for it any more
@@ -310,17 +317,17 @@ class Attempts:
         policy = "fail" if is_map or retry_at is not None else node.on_failure
         if policy == "reflect":
             failed = NodeFailed(
-                kind=kind, message=message, attempt=attempt, traceback=_traceback(error)
+                kind=kind, message=message, attempt=attempt, traceback=traceback_of(error)
             )
             await self._reflect(node, address, failed)
             return
-        self.leave_all(address, retry_at)
+        self.leaving.leave_all(address, retry_at)
         failed = NodeFailed(
             kind=kind,
             message=message,
             attempt=attempt,
             retry_at=retry_at,
-            traceback=_traceback(error),
+            traceback=traceback_of(error),
             handled=_handled(policy),
         )
         self._recorder.add(failed, address)
@@ -346,7 +353,7 @@ class Attempts:
         goes_on = plan is not None and plan.on_failure == "continue"
         again = plan is not None and not goes_on
         retry_at = self._clock.now() + DELAY if again else None
-        self.leave_all(address, retry_at)
+        self.leaving.leave_all(address, retry_at)
         update = {"retry_at": retry_at, "handled": "continue" if goes_on else ""}
         self._recorder.add(failed.model_copy(update=update), address)
         numbered = made.model_copy(update={"reflection_number": state.reflections + 1})
@@ -373,53 +380,13 @@ class Attempts:
     def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
         handler = self._find(name)
         takes = handler is not None and any(p.name == "error" for p in handler.free)
-        story = {
+        story: dict[str, JsonValue] = {
             "step": str(address),
             "kind": failed.kind,
             "message": failed.message,
             "attempt": failed.attempt,
         }
         return EdgeDecided(goto=(NodeCall(node=name, args={"error": story} if takes else {}),))
-
-    def leave_all(self, address: Address, retry_at: float | None) -> None:
-        """Record what is known of the calls that an attempt left behind."""
-        for name in tuple(self._state.open_calls):
-            if name.startswith((f"{address}/", f"{address}[")):
-                self._leave(self._state.calls[name], retry_at)
-
-    def _leave(self, call: Call, retry_at: float | None) -> None:
-        """Record what is known of a call whose caller has ended; one that may be repeated is, with its node."""
-        waits = call.kind in ("timer", "question") or call.status == "waiting"
-        if retry_at is not None and waits:
-            return  # its time or its answer comes all the same, and the next attempt waits for it
-        if call.status == "unknown":
-            return  # that is said already
-        if _doubtful(call):
-            self._recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
-        elif call.kind == "tool" and retry_at is not None:
-            failed = ToolFailed(
-                kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
-            )
-            self._recorder.add(failed, call.address)
-        else:
-            self.close(call, "failed", "its node ended")
-
-    def close(self, call: Call, kind: str, reason: str, cause: int | None = None) -> None:
-        """Record the end of a call that will get no other one, so that every provider accepts the conversation."""
-        match call.kind:
-            case "model":
-                self._recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
-            case "tool":
-                message = f"{kind}: {reason}" if reason else kind
-                if _doubtful(call):
-                    message += "; it may have had its effect"
-                self._recorder.add(
-                    ToolFailed(kind=kind, message=message), call.address, cause=cause
-                )
-            case "question":
-                self._recorder.add(QuestionWithdrawn(reason=kind), call.address, cause=cause)
-            case _:
-                self._recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 
 
 def _postponing(idle: asyncio.Timeout, seconds: float) -> Callable[[], None]:
@@ -437,41 +404,3 @@ def _handled(policy: str | Continue) -> str:
     if isinstance(policy, Continue):
         return "continue"
     return {"fail": "", "skip": "skip"}.get(policy, "goto")
-
-
-def _doubtful(call: Call) -> bool:
-    """Say whether nobody knows what a call did that is to be ended now."""
-    unsafe = call.kind == "tool" and call.request.get("effect", "unsafe") == "unsafe"
-    return unsafe and call.status in ("open", "unknown")
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    first: Any = group.exceptions[0]
-    # Not isinstance(): the checkers would take the group's type parameter for unknown.
-    found: BaseException = _first(first) if issubclass(type(first), BaseExceptionGroup) else first
-    return found
-
-
-def _kind(error: BaseException) -> str:
-    match error:
-        case AdapterError():
-            return error.kind
-        case NodeError():
-            return error.kind
-        case ToolError():
-            return f"tool_{error.kind}"
-        case NotRecordableError():
-            return "not_recordable"
-        case TimeoutError():
-            return "timeout"
-        case _:
-            return type(error).__name__
-
-
-def _traceback(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    own = [
-        frame for frame in frames if "midstream/engine/" not in frame.filename.replace("\\", "/")
-    ]
-    return "".join(traceback.format_list(own)).encode("utf-8", "replace").decode()

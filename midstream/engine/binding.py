@@ -13,8 +13,8 @@ from midstream.engine.signature import Parameter, adapter_of
 from midstream.errors import NodeError
 from midstream.events.ids import map_of
 from midstream.events.values import own
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, RunState
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import RunState
 
 _NO_MORE: list[Any] = []
 _PLAIN = (str, int, bool, dict, list)
@@ -147,7 +147,7 @@ def _spread(
     node: Node, state: RunState, activation: Activation, named: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Fill the free parameters with the outputs of what the node waited for, as its `inputs` says."""
-    outputs = [output_for(state, origin, node.name) for origin in activation.sources]
+    outputs: list[Any] = [output_for(state, origin, node.name) for origin in activation.sources]
     match node.inputs:
         case "merge":
             values: list[Any] = [outputs]
@@ -156,7 +156,7 @@ def _spread(
                 raise _unfit(node, f"one list or dict to unpack, not {outputs!r:.200}")
             if isinstance(outputs[0], dict):
                 return _by_name(node, cast("dict[str, Any]", outputs[0]), named)
-            values = cast("list[Any]", outputs[0])
+            values = list[Any](outputs[0])
         case "each":
             values = outputs
         case _:

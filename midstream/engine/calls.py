@@ -71,12 +71,14 @@ class Desk:
         self.recorder = recorder
         self.activation = activation
         self.clock = clock
-        self.claims = Claims(activation)
+        self.claims = Claims(activation, recorder.foreseen)
         self.branches = Branches(self.claims)
         self._changed = changed
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.guard: Any = None
+        """The `Guard` that stands before its calls, or None."""
         self.touched: Callable[[], None] = _nothing
         """Called at each sign of life of the activation."""
         self.context: Any = None
@@ -126,6 +128,11 @@ class Desk:
                 await self.until(unless)
             else:
                 await self.sleep_until(moment, unless=unless)
+
+    async def turn(self, address: str) -> None:
+        """Wait until it is the turn of a step to act, which is at once unless the log is played back."""
+        if self.recorder.paced:
+            await self.recorder.turn(address)
 
     async def gate(self) -> None:
         """Wait while the run is paused."""

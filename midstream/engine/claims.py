@@ -8,6 +8,7 @@ numbered in the order in which the branches first do something, which is the ord
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextvars import ContextVar, copy_context
 from hashlib import sha256
 from typing import Any
@@ -36,10 +37,14 @@ class Claims:
 
     Args:
         activation: Its address.
+        foreseen: By key, the lanes of the calls that a log which is played back is yet to come to, by address.
     """
 
-    def __init__(self, activation: Address) -> None:
+    def __init__(
+        self, activation: Address, foreseen: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         self.activation = activation
+        self._foreseen = foreseen or {}
         self._taken: dict[str, set[str]] = {}
         self._lanes: dict[asyncio.Task[Any] | None, str] = {}
         self._children: dict[str, int] = {}
@@ -99,12 +104,14 @@ class Claims:
         key = f"{self.activation}/{what}"
         taken = self._taken.setdefault(key, set())
         recorded = state.call_keys.get(key, ())
-        free = [address for address in recorded if address not in taken]
-        same_lane = [address for address in free if state.calls[address].lane == lane]
+        lanes = {address: state.calls[address].lane for address in recorded}
+        lanes |= self._foreseen.get(key, {})
+        free = [address for address in lanes if address not in taken]
+        same_lane = [address for address in free if lanes[address] == lane]
         if same_lane or free:
             address = (same_lane or free)[0]
         else:
-            address = f"{key}#{len(set(recorded) | taken) + 1}"
+            address = f"{key}#{len(lanes.keys() | taken) + 1}"
         taken.add(address)
         return Address(address)
 

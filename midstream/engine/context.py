@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
@@ -17,8 +18,10 @@ from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.conversing import Conversing
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
 from midstream.engine.node import NodeOptions
+from midstream.engine.people import moment
 from midstream.engine.people_context import PeopleContext
 from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
+from midstream.engine.spending import Amounts
 from midstream.engine.steering import Steering
 from midstream.engine.structured import output as output_of
 from midstream.engine.tool_calls import call_tool
@@ -50,6 +53,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         super().__init__(desk, models, model)
         self._steering = steering
         desk.context = self
+        desk.guard = models.guard
         self.run_id: RunId = desk.recorder.run_id
         self.step: Address = desk.activation
         self.attempt = attempt
@@ -200,6 +204,10 @@ class Context(Conversing, PeopleContext, AgentContext):
         lane = self._desk.claims.lane()
         what = f"tool:{made.name}:{digest_of(recorded)}"
         address = self._desk.claims.claim(self._desk.state, what, lane)
+        if self._desk.guard is not None and self._desk.call(address) is None:
+            wanted = {address: Amounts(tool_calls=1)}
+            while not await self._desk.guard.passes(self._desk, wanted):
+                pass  # it was paused, and goes on
         return await call_tool(self._desk, made, recorded, address, lane=lane)
 
     async def do(
@@ -307,16 +315,30 @@ class Context(Conversing, PeopleContext, AgentContext):
 
     async def sleep(self, seconds: float) -> None:
         """Wait; the time that has passed while no process was running counts."""
+        await self._sleep(f"sleep:{digest_of(seconds)}", self._desk.clock.now() + seconds)
+
+    async def sleep_until(self, when: float | datetime) -> None:
+        """Wait until a moment: seconds since 1970, or a `datetime` with a time zone.
+
+        Raises:
+            ConfigError: It has no time zone.
+        """
+        until = moment(when)
+        await self._sleep(f"sleep_until:{digest_of(until)}", until)
+
+    async def _sleep(self, what: str, until: float) -> None:
         desk = self._desk
         lane = desk.claims.lane()
-        address = desk.claims.next_in_lane(f"sleep:{digest_of(seconds)}", lane)
+        address = desk.claims.next_in_lane(what, lane)
         call = desk.call(address)
         if call is not None and call.status == "completed":
             return
         if call is None:
-            desk.recorder.add(TimerSet(until=desk.clock.now() + seconds, lane=lane), address)
+            await desk.turn(address)
+            desk.recorder.add(TimerSet(until=until, lane=lane), address)
             call = desk.state.calls[address]
         await desk.effect(desk.wait(call.request["until"], unless=None))
+        await desk.turn(address)
         desk.recorder.add(TimerFired(), address)
         await desk.recorded()
 
@@ -336,6 +358,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         """Record data of the host's own in the log."""
         address = self._desk.claims.next_in_lane("note", self._desk.claims.lane())
         if address not in self._desk.state.notes:
+            await self._desk.turn(address)
             self._desk.recorder.add(NoteAdded(id=address, data=plain(data, "note")), address)
 
     async def _value(self, kind: str, draw: Callable[[], JsonValue]) -> Any:
@@ -343,6 +366,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         address = desk.claims.next_in_lane(kind, desk.claims.lane())
         call = desk.call(address)
         if call is None:
+            await desk.turn(address)
             desk.recorder.add(ValueRecorded(value=draw()), address)
             await desk.recorded()
             call = desk.state.calls[address]

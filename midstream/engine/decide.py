@@ -11,8 +11,8 @@ from typing import Any
 
 from midstream.events.ids import Address
 from midstream.events.payloads import Failure
-from midstream.projections.flow import last_output, to_come
-from midstream.projections.run_state import Activation, RunState, next_address
+from midstream.projections.flow import Activation, last_output, to_come
+from midstream.projections.run_state import RunState, next_address
 
 _SHOWN = 5
 

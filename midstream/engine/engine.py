@@ -16,10 +16,11 @@ from midstream.engine.agent import Agent
 from midstream.engine.agent_engine import AgentEngine
 from midstream.engine.agent_runs import Casts
 from midstream.engine.answers import OpenQuestion, open_questions
+from midstream.engine.budget import Budget
 from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
-from midstream.engine.conversation import DIALECT, TALK, conversation, facts
-from midstream.engine.conversation import NAME as CONVERSATION
+from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
+from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.experience.advisor import LessonAdvisor
 from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
@@ -72,6 +73,7 @@ class Engine(AgentEngine):
         reflector: The model that says why nodes with `on_failure="reflect"` failed; empty for rules.
         max_replans: How often a run may be planned anew.
         embedder: Compares lessons by meaning; by default, by trigrams of letters.
+        budgets: What each run, or all runs with a tag, may spend.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
@@ -99,6 +101,7 @@ class Engine(AgentEngine):
         max_replans: int = MAX_REPLANS,
         embedder: Embedder | None = None,
         park_after: float = PARK_AFTER,
+        budgets: Iterable[Budget] = (),
         context: ContextOption | None = None,
         always_replay: bool = False,
     ) -> None:
@@ -114,6 +117,7 @@ class Engine(AgentEngine):
         self._clock = clock or Clock()
         self._pricing = pricing or (_list_price if models is None else _no_price)
         self._park_after = park_after
+        self._budgets = tuple(budgets)
         self._context = context_policy(context)
         self._always_replay = always_replay
         self._always_advise = experience
@@ -169,6 +173,7 @@ class Engine(AgentEngine):
             model=self._model,
             lease=self._lease,
             park_after=self._park_after,
+            budgets=self._budgets,
             always_replay=self._always_replay,
         )
         self._ledgers = Ledgers(self._host, self._embedder)
@@ -191,6 +196,19 @@ class Engine(AgentEngine):
         trace: TracebackType | None,
     ) -> None:
         """Stop driving, close what was opened; runs that have not ended can be resumed."""
+        await self.close()
+
+    async def close(self, *, drain: float = 0.0) -> None:
+        """Stop driving, and close what was opened; the end of `async with` does it, too.
+
+        What has not ended is handed over: another engine can take it over at once.
+
+        Args:
+            drain: First start nothing new, and give what is being driven so many seconds to end, or to wait for people
+                or distant moments.
+        """
+        if self._host is not None and drain > 0:
+            await self._host.drain(drain)
         host, self._host = self._host, None
         if host is not None:
             await host.close()
@@ -274,6 +292,10 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         limits: Limits | None = None,
     ) -> Run:
+        if host.draining:
+            raise StoreError(
+                "the engine is being closed and starts nothing new; start the run elsewhere"
+            )
         policy = context_policy(context) or context_policy(graph.context) or self._context
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}

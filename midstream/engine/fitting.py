@@ -77,7 +77,8 @@ class _Checker:
         for step in reference.removeprefix("#").strip("/").split("/"):
             if step:
                 name = step.replace("~1", "/").replace("~0", "~")
-                target = target.get(name) if isinstance(target, Mapping) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # JSON
+                found = cast("Mapping[str, Any]", target) if isinstance(target, Mapping) else {}
+                target = found.get(name)
         return target
 
     def _fits(self, schema: Any, value: Any, depth: int) -> bool:

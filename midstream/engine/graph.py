@@ -16,6 +16,12 @@ from typing import Any, Literal, TypeVar, Unpack, overload
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.checking import (
+    check_beginning,
+    check_cycles,
+    check_names,
+    check_types,
+)
 from midstream.engine.context_policy import ContextOption
 from midstream.engine.limits import Limits
 from midstream.engine.node import (
@@ -24,13 +30,9 @@ from midstream.engine.node import (
     NodeOptions,
     Over,
     asked,
-    check_types,
-    cycle,
-    failure_policy,
     make_node,
     node_data,
 )
-from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
@@ -307,12 +309,13 @@ class Graph:
         if not self.nodes:
             raise GraphError(f"graph {self.name!r} has no node; add one with @{self.name}.node")
         nodes: dict[str, JsonValue] = {}
+        where = f"graph {self.name!r}"
         for name, node in self.nodes.items():
-            self._check_names(node)
-            nodes[name] = node_data(f"graph {self.name!r}", node, self.nodes.get)
-            check_types(f"graph {self.name!r}: node {name!r}", node, self.nodes.get)
-        self._check_cycles(nodes)
-        self._check_beginning()
+            check_names(where, node, self.nodes)
+            nodes[name] = node_data(where, node, self.nodes.get)
+            check_types(f"{where}: node {name!r}", node, self.nodes.get)
+        check_cycles(where, nodes)
+        check_beginning(where, self.nodes)
         return {"nodes": nodes}
 
     @cached_property
@@ -363,94 +366,3 @@ class Graph:
         raise GraphError(
             f"graph {self.name!r}: {found}; it takes {takes}, its nodes are {', '.join(self.nodes)}"
         )
-
-    def _check_names(self, node: Node) -> None:
-        for parameter in node.waits:
-            if parameter.named and parameter.source not in self.nodes:
-                raise GraphError(
-                    f"graph {self.name!r}: parameter {parameter.name!r} of node {node.name!r} is "
-                    f"From({parameter.source!r}), but there is no such node; {self._there_are}"
-                )
-        for needed in node.after:
-            if needed not in self.nodes:
-                raise GraphError(
-                    f"graph {self.name!r}: node {node.name!r} is after {needed!r}, but there is no such node; "
-                    f"{self._there_are}"
-                )
-        for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
-            if not isinstance(other, str) or other in ("", "fail", "skip", "reflect"):
-                continue
-            found = self.nodes.get(other)
-            if found is None or found.start:
-                wrong = "runs by itself: declare it with start=False" if found else "does not exist"
-                raise GraphError(
-                    f"graph {self.name!r}: node {node.name!r} has {option}={other!r}, but that node {wrong}; {self._there_are}"
-                )
-
-    @property
-    def _there_are(self) -> str:
-        return f"there are {', '.join(self.nodes)}"
-
-    def _check_beginning(self) -> None:
-        if any(node.start for node in self.nodes.values()):
-            return
-        raise GraphError(
-            f"graph {self.name!r}: every node has start=False, so nothing would ever run; let one start"
-        )
-
-    def _check_cycles(self, nodes: Mapping[str, Any]) -> None:
-        waits_for = {
-            name: {*data.get("values", {}).values(), *data.get("after", ())}
-            for name, data in nodes.items()
-        }
-        waiting = {name: len(needs) for name, needs in waits_for.items()}
-        followers: dict[str, list[str]] = {name: [] for name in self.nodes}
-        for name, needs in waits_for.items():
-            for needed in needs:
-                followers[needed].append(name)
-        free = [name for name, count in waiting.items() if count == 0]
-        while free:
-            name = free.pop()
-            del waiting[name]
-            for follower in followers[name]:
-                waiting[follower] -= 1
-                if waiting[follower] == 0:
-                    free.append(follower)
-        if waiting:
-            raise GraphError(
-                f"graph {self.name!r} has a cycle: {cycle(waits_for, waiting)}; take one of these dependencies away, "
-                "or go back with ctx.goto"
-            )
-
-
-def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
-    """Return a node that was recorded, with the code that the graph has for it.
-
-    Raises:
-        GraphError: The graph does not register its function.
-    """
-    retry = data.get("retry")
-    when = data.get("when")
-    options: dict[str, Any] = {
-        "after": data.get("after", ()),
-        "output": data.get("output", False),
-        "pure": data.get("pure", False),
-        "retry": Retry.of(retry) if retry else NEVER,
-        "timeout": data.get("timeout"),
-        "idle_timeout": data.get("idle_timeout"),
-        "total_timeout": data.get("total_timeout"),
-        "model": data.get("model", ""),
-        "start": not data.get("on_call", False),
-        "join": data.get("join", "all"),
-        "inputs": data.get("inputs"),
-        "args": data.get("args", {}),
-        "distribute": data.get("distribute", False),
-        "on_failure": failure_policy(data.get("on_failure")),
-        "compensate": data.get("undo"),
-    }
-    if when:
-        read = asked(f"node {name!r}: when", graph.function_named(when))
-        options["when"] = Asked(read.function, read.parameters, when)
-    code = data["function"]
-    made = make_node(f"graph {graph.name!r}", name, graph.function_named(code), options)
-    return replace(made, code=code)

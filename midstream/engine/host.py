@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -14,14 +14,17 @@ from typing import Any
 
 from midstream.adapters.base import Delta
 from midstream.engine.advice import Advisor
+from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
+from midstream.engine.moments import Cut
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.providers import Providers
 from midstream.engine.reflection import Reflector
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
+from midstream.engine.spending import Ledger
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -69,6 +72,7 @@ class Host:
         advisor: Knows what earlier runs taught, or None.
         reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        budgets: What each run, or all runs with a tag, may spend.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
         name: This driver's, unique among live ones.
@@ -87,6 +91,7 @@ class Host:
     advisor: Advisor | None = None
     reflector: Reflector | None = None
     park_after: float = PARK_AFTER
+    budgets: Sequence[Budget] = ()
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
@@ -98,6 +103,9 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
+        self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
+        self.draining = False
+        """It is being closed, and takes on nothing any more."""
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
@@ -120,6 +128,16 @@ class Host:
         self._tasks.append(asyncio.create_task(self._every(self.lease / 3, self._beat)))
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing over any more, and wait until what is driven here has ended or waits, or the time is up."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self.live:
+                    await asyncio.wait([live.task for live in self.live.values()])
+        except TimeoutError:
+            self._log.info("handing over", runs=len(self.live))
 
     async def close(self, *, providers: bool = True) -> None:
         """Stop driving; every run can be resumed at once by whoever wants to. No task is left.
@@ -180,6 +198,8 @@ class Host:
             listening=lambda: bool(self.listeners.get(run_id)),
             advisor=self.advisor,
         )
+        if self.budgets:
+            models.guard = Guard(self.ledger, self.budgets)
         runner = Runner(
             self.store,
             run_id,
@@ -231,6 +251,8 @@ class Host:
 
     async def _wake_now(self, run_id: RunId) -> None:
         """Drive a parked run on, with the epoch that it has."""
+        if self.draining:
+            return
         place = self.lot.take(run_id)
         if place is None:
             return
@@ -303,8 +325,40 @@ class Host:
                 apply(state, _placed(run_id, resumed, head, epoch))
                 return state
 
-    def _code(self, run_id: RunId, state: RunState, graph: Graph | None) -> Graph:
-        if graph is not None:
+    async def fork(
+        self, run_id: RunId, cut: Cut, payloads: Sequence[Fact], graph: Graph | None, *, actor: str
+    ) -> None:
+        """Make a run that begins with the events of another one up to a cut, and drive it, unless it is paused or over.
+
+        Args:
+            run_id: The new run.
+            cut: Where the other one is cut off; its state becomes that of the new one.
+            payloads: `run.forked`, and what is wanted of the new run.
+            graph: Its code; None takes the graph that is registered under its name.
+            actor: Who wants it.
+
+        Raises:
+            GraphError: It is to be driven, and its code is not known here; nothing was recorded.
+            ConcurrencyError: There is a run of this id.
+        """
+        state, head = cut
+        drafts = [self.draft(payload, actor=actor) for payload in payloads]
+        for draft in drafts:
+            place = Head(state.seq + 1, 0, b"")
+            apply(state, _placed(run_id, draft, place, 1))
+        driven = not state.over and state.status != "paused"
+        code = self._code(run_id, state, graph, register=False) if driven else None
+        epoch, holder = (1, self.name) if driven else (None, None)
+        await append_patiently(
+            self.store, run_id, drafts, expected=head.seq, epoch=epoch, holder=holder
+        )
+        if code is not None:
+            self.drive(run_id, code, state, 1)
+
+    def _code(
+        self, run_id: RunId, state: RunState, graph: Graph | None, *, register: bool = True
+    ) -> Graph:
+        if graph is not None and register:
             self.register(graph)
         code = graph or self.graphs.get(state.graph)
         if state.cancelling is not None and code is None:
@@ -328,6 +382,8 @@ class Host:
     async def recover(self) -> tuple[RunId, ...]:
         """Take over every run of a known graph that has not ended and that no live driver holds."""
         taken: list[RunId] = []
+        if self.draining:
+            return ()
         for info in await self.store.runs(RunQuery(orphaned_at=self.clock.now())):
             if info.graph not in self.graphs or info.run_id in self.live:
                 continue

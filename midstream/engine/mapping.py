@@ -12,7 +12,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from typing import Any, cast
+from typing import Any
 
 from midstream.engine.attempts import Attempts
 from midstream.engine.binding import items_of
@@ -70,13 +70,7 @@ class Items:
         over = self._node.over
         assert over is not None
         await self._attempts.present(self._address)
-        given = items_of(self._node, self._state, self._state.activations[self._address])
-        if isinstance(given, AsyncIterable):
-            items: AsyncIterator[Any] = aiter(cast("AsyncIterable[Any]", given))
-        elif isinstance(given, Iterable) and not isinstance(given, (str, bytes, dict)):
-            items = _one_by_one(cast("Iterable[Any]", given))
-        else:
-            raise self._error(f"is mapped over {given!r:.200}, which is no list", "bad_value")
+        items = self._items()
         # What the log has already is taken from there; what a function gives, it may not give again.
         try:
             error = await self._run(items, recorded=over.items is not None)
@@ -89,6 +83,17 @@ class Items:
             raise self._failures()
         if self._state.failing:
             self._recorder.add(NodeSkipped(reason="the run fails"), self._address)
+
+    def _items(self) -> AsyncIterator[Any]:
+        given: Any = items_of(self._node, self._state, self._state.activations[self._address])
+        kind: type = type(
+            given
+        )  # not isinstance(): the checkers would take what it holds for unknown
+        if issubclass(kind, AsyncIterable):
+            return aiter(given)
+        if issubclass(kind, Iterable) and not issubclass(kind, (str, bytes, dict)):
+            return _one_by_one(given)
+        raise self._error(f"is mapped over {given!r:.200}, which is no list", "bad_value")
 
     async def _run(self, items: AsyncIterator[Any], *, recorded: bool) -> Exception | None:
         """Perform the items, and return what ended that early; those under way have settled."""

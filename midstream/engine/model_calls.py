@@ -14,12 +14,15 @@ from midstream.engine.asking import (
     Question,
     Reply,
     TypedReply,
+    overridden,
     reply_of,
     typed,
 )
+from midstream.engine.budget import Guard
 from midstream.engine.calls import Desk
 from midstream.engine.providers import Providers
 from midstream.engine.sending import Flight
+from midstream.engine.spending import Amounts
 from midstream.engine.structured import Unfit, mending, refused
 from midstream.engine.tool_calls import CANNOT, TOLD, call_tool, request_all
 from midstream.engine.turns import Turn, Turns
@@ -53,6 +56,8 @@ class Models:
         advisor: Advisor | None = None,
     ) -> None:
         self._advisor = advisor
+        self.guard: Guard | None = None
+        """Stands before the calls of the run, where there are budgets."""
         self._turns = Turns(providers, pricing=pricing, show=show, listening=listening)
 
     @property
@@ -71,7 +76,7 @@ class Models:
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
         question = await self._advised(desk, question, first)
-        return await self.go_on(desk, question, first, lane)
+        return await self.go_on(desk, overridden(question, desk.state, first), first, lane)
 
     async def _advised(self, desk: Desk, question: Question, first: Address) -> Question:
         """Look up what earlier runs taught; for a call that is recorded, that was done."""
@@ -126,6 +131,11 @@ class Models:
         self, desk: Desk, question: Question, calls: Mapping[Address, ToolCall], lane: str
     ) -> None:
         await desk.gate()
+        new = {address: Amounts(tool_calls=1) for address in calls if desk.call(address) is None}
+        while desk.guard is not None and new and not await desk.guard.passes(desk, new):
+            pass
+        if (fresh := next((one for one in calls if desk.call(one) is None), None)) is not None:
+            await desk.turn(fresh)
         request_all(desk, question.tools, calls, lane=lane)
 
         asking = asyncio.current_task()

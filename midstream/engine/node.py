@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -13,9 +13,7 @@ from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import (
     Parameter,
     adapter_of,
-    annotations_of,
     is_async,
-    kind_of,
     name_of,
     parameters_of,
 )
@@ -355,45 +353,13 @@ def _check_join(where: str, node: Node, needs: set[str]) -> None:
 def _failure_data(policy: str | Continue) -> JsonValue:
     if isinstance(policy, Continue):
         return {"continue": policy.value}
-    return {"fail": None, "skip": "skip"}.get(policy, {"goto": policy})
+    if policy in ("fail", "skip"):
+        return None if policy == "fail" else "skip"
+    return {"goto": policy}
 
 
 def failure_policy(data: Any) -> str | Continue:
     """Return the policy that was recorded."""
-    if isinstance(data, Mapping):
-        read: Mapping[str, Any] = data
-        return Continue(read["continue"]) if "continue" in read else str(read["goto"])
-    return str(data or "fail")
-
-
-def check_types(where: str, node: Node, known: Callable[[str], Node | None]) -> None:
-    """Refuse values that surely do not fit: a list where a text is wanted, and the like.
-
-    Raises:
-        GraphError: One does not fit.
-    """
-    for parameter in node.bound:
-        source = known(parameter.source)
-        wanted = kind_of(parameter.annotation)
-        if source is None or not wanted or source.distributes or source.over is not None:
-            continue
-        found = returns(source)
-        if found and found != wanted:
-            raise GraphError(
-                f"{where}: parameter {parameter.name!r} wants a {wanted}, but node {source.name!r} returns a {found}"
-            )
-
-
-def returns(node: Node) -> str:
-    """Return the JSON kind that a node's function says it returns, or nothing."""
-    return kind_of(annotations_of(node.function).get("return", Any))
-
-
-def cycle(waits_for: Mapping[str, Iterable[str]], left: Mapping[str, int]) -> str:
-    """Return one cycle among the nodes that are left, as `a → b → a`."""
-    path = [next(iter(left))]
-    while True:
-        following = min(name for name in waits_for[path[-1]] if name in left)
-        if following in path:
-            return " → ".join([*path[path.index(following) :], following])
-        path.append(following)
+    if data is None or isinstance(data, str):
+        return data or "fail"
+    return Continue(data["continue"]) if "continue" in data else str(data["goto"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, overload
 
 from pydantic import JsonValue, PydanticUserError, TypeAdapter, ValidationError
 
@@ -108,6 +108,14 @@ def wish(
     )
 
 
+@overload
+def moment(given: float | datetime) -> float: ...
+
+
+@overload
+def moment(given: float | datetime | None) -> float | None: ...
+
+
 def moment(given: float | datetime | None) -> float | None:
     """Return a moment as seconds since 1970.
 
@@ -159,9 +167,12 @@ def record(desk: Desk, asked: Wish, address: Address, lane: str) -> None:
 async def ended(desk: Desk, asked: Wish, address: Address, lane: str) -> Call:
     """Ask, unless that was done, and return the record of the question once it has ended."""
     if desk.call(address) is None:
+        await desk.turn(address)
         record(desk, asked, address, lane)
     while (call := desk.state.calls[address]).status == "open":
         await desk.intent()
+        if desk.recorder.paced and await desk.recorder.outcome(address):
+            continue
         until = call.request.get("deadline")
         if until is not None and desk.clock.now() >= until:
             desk.recorder.add(QuestionExpired(), address)

@@ -9,7 +9,7 @@ still missing. Payloads refer to steps by address, so they stay right when their
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,6 +69,11 @@ class Recorder:
         changed: Called after events of others were found and folded.
         always_replay: Fold the whole log anew after each append, to show that nothing else is needed.
     """
+
+    paced = False
+    """Everything has its turn, and answers come from elsewhere; see `Tape`."""
+    foreseen: Mapping[str, Mapping[str, str]] | None = None
+    """See `Claims`."""
 
     def __init__(
         self,
@@ -167,6 +172,22 @@ class Recorder:
             await waiter
         elif self.error is not None:
             raise self.error
+
+    async def turn(self, address: str, *, closing: bool = False) -> None:
+        """Wait until it is this step's turn, which is at once, unless this is `paced`.
+
+        Args:
+            address: The step that is about to act.
+            closing: Or what it left open is about to be closed.
+        """
+
+    async def outcome(self, address: str) -> bool:
+        """Say whether the outcome of a call is given from elsewhere, once it is there; only if this is `paced`."""
+        return False
+
+    def deadline(self, address: str, seconds: float | None) -> asyncio.Timeout:
+        """Return the deadline of an attempt of an activation."""
+        return asyncio.timeout(seconds)
 
     def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
         """Call `act` once everything added so far is durable, or with the error because of which it is not.

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from midstream.engine.checking import check_types
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Node, asked, check_types, make_node, node_data
+from midstream.engine.node import ITEMS, Node, asked, make_node, node_data
 from midstream.engine.node import Asked as AskedFunction
 from midstream.errors import TopologyError
-from midstream.events.payloads import EdgeAdded, EdgeRemoved, Fact, NodeAdded, NodeRemoved
+from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
+from midstream.events.payloads import Fact
 from midstream.projections.flow import is_live, to_come
 from midstream.projections.run_state import RunState
 

@@ -14,9 +14,10 @@ from midstream.engine.agent_events import AgentEvent
 from midstream.engine.agent_stream import follow
 from midstream.engine.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.continuing import parked
+from midstream.engine.debugging import Debugging
 from midstream.engine.experience.feedback import add_feedback
-from midstream.engine.host import Host
 from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
+from midstream.engine.moments import Moment
 from midstream.engine.people import MISSING
 from midstream.engine.run_view import RunView, conversation_head, model_meant, run_view
 from midstream.errors import (
@@ -32,7 +33,7 @@ from midstream.errors import (
 from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import FeedbackKind, FeedbackSource
-from midstream.events.ids import RunId, node_of
+from midstream.events.ids import node_of
 from midstream.events.payloads import (
     Fact,
     MessageAdded,
@@ -49,10 +50,8 @@ from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
 from midstream.projections.conversation import messages
-from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import Line, line
-from midstream.projections.usage import USAGE, UsageState
 
 ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 """The types of events that end a run; others may still follow, such as notes."""
@@ -73,16 +72,12 @@ class Piece:
     delta: Delta
 
 
-class Run:
+class Run(Debugging):
     """A handle on one run; making one costs nothing, and many may be held on the same run.
 
     Attributes:
         id: The run's id.
     """
-
-    def __init__(self, host: Host, run_id: RunId) -> None:
-        self._host = host
-        self.id = run_id
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -124,14 +119,8 @@ class Run:
                 raise RunCancelledError(self.id, ended.get("reason", ""))
             case _:
                 failures = [
-                    NodeError(
-                        ": ".join(
-                            filter(None, (failure["address"], failure["kind"], failure["message"]))
-                        ),
-                        node=node_of(failure["address"]),
-                        kind=failure["kind"],
-                    )
-                    for failure in ended.get("failures", ())
+                    NodeError(_told(one), node=node_of(one["address"]), kind=one["kind"])
+                    for one in ended.get("failures", ())
                 ]
                 story = "; ".join(str(failure) for failure in failures)
                 raise RunFailedError(
@@ -213,21 +202,6 @@ class Run:
             async for event in told:
                 yield event
 
-    async def state(self, *, at: int | None = None) -> RunState:
-        """Fold the run, up to event number `at` or as far as it is durable.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        state = RunState()
-        async for event in self._host.store.read(self.id, to=at):
-            apply(state, event)
-        return state
-
-    async def usage(self, *, at: int | None = None) -> UsageState:
-        """Return tokens, money and calls, up to event number `at` or so far."""
-        return await fold_async(USAGE, self._host.store.read(self.id, to=at))
-
     async def timeline(self, *, after: int = 0) -> tuple[Line, ...]:
         """Return what happened, one line an event."""
         return tuple([line(event) async for event in self._host.store.read(self.id, after=after)])
@@ -238,7 +212,7 @@ class Run:
         step: str | None = None,
         thread: str | None = None,
         node: str | None = None,
-        at: int | None = None,
+        at: Moment | None = None,
     ) -> tuple[Message, ...]:
         """Return a conversation of the run, neutral and whole; empty where no model was asked yet.
 
@@ -262,7 +236,7 @@ class Run:
         step: str | None = None,
         thread: str | None = None,
         node: str | None = None,
-        at: int | None = None,
+        at: Moment | None = None,
     ) -> RunView:
         """Return a conversation of the run as a model would be told it, at any event; nothing is recorded or sent.
 
@@ -585,3 +559,7 @@ class Run:
 
 def _actor(by: str) -> str:
     return f"user:{by}" if by else "user"
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (one["address"], one["kind"], one["message"])))

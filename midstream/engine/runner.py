@@ -27,17 +27,18 @@ from midstream.engine.decide import (
     Skip,
     decide,
 )
-from midstream.engine.graph import Graph, Node, node_from
+from midstream.engine.graph import Graph, Node
 from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.providers import Providers
+from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import MAX_REPLANS, Reflector
+from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
-    LimitReached,
     NodeFailed,
     NodeScheduled,
     NodeSkipped,
@@ -46,8 +47,8 @@ from midstream.events.payloads import (
     RunFailed,
 )
 from midstream.events.store import EventStore
-from midstream.projections.flow import LEFT_OUT
-from midstream.projections.run_state import Activation, RunState, fold_run
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.run_state import RunState, fold_run
 
 _BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 
@@ -66,6 +67,7 @@ class Runner:
         always_replay: See `Engine`.
         park_after: See `Engine`.
         reflector: Says why nodes failed; None for the rules alone.
+        recorder: Writes its events; None makes one that does.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Runner:
         always_replay: bool = False,
         park_after: float = PARK_AFTER,
         reflector: Reflector | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -95,7 +98,7 @@ class Runner:
         self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
-        self.recorder = Recorder(
+        self.recorder = recorder or Recorder(
             store,
             run_id,
             state,
@@ -159,7 +162,7 @@ class Runner:
     def _watch_time(self) -> asyncio.Task[None] | None:
         """Have the run fail when its time is up, if it has a limit."""
         seconds = self.state.limits.get("seconds")
-        if seconds is None or self.state.limited is not None:
+        if seconds is None or self.state.limited is not None or self.recorder.paced:
             return None
         return asyncio.create_task(self._time_out(seconds), name="midstream:limit")
 
@@ -304,7 +307,7 @@ class Runner:
         try:
             await self._stop_tasks()
             for address in tuple(self.state.open_calls):
-                self._attempts.close(self.state.calls[address], "cancelled", reason, cause)
+                self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)

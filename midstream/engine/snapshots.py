@@ -9,13 +9,16 @@ from __future__ import annotations
 from contextlib import suppress
 
 from midstream.errors import RunNotFoundError, StoreError
-from midstream.events.ids import RunId
+from midstream.events.ids import RunId, activation_of
 from midstream.events.store import EventStore, Head, Selective, Snapshot
 from midstream.projections.run_snapshot import CALLS, NAME, dump, in_order, restore, with_calls
 from midstream.projections.run_state import RunState, apply, fold_run
 
 EVERY = 1000
 """Events between two snapshots of a run that goes on; folding so many takes some 2 ms."""
+
+_UNKNOWN = "tool.unknown"
+"""What may be settled after its activation has ended."""
 
 _MANY = 100
 """Activations whose calls are needed, beyond which a whole log is read as quickly."""
@@ -35,12 +38,12 @@ async def load_run(store: EventStore, run_id: RunId, *, upto: int | None = None)
     Raises:
         RunNotFoundError: There is no such run.
     """
-    state = await _from_snapshot(store, run_id, upto)
+    state = await _from_snapshot(store, run_id, run_id, upto, upto)
     if state is not None:
         return state
     if isinstance(store, Selective):
         return await _selected(store, store, run_id, upto)
-    return await _whole(store, run_id, upto)
+    return await _of_fork(store, run_id, upto)
 
 
 async def _whole(store: EventStore, run_id: RunId, upto: int | None) -> RunState:
@@ -59,9 +62,13 @@ async def _selected(
         raise RunNotFoundError(run_id)
     last = head.seq if upto is None else min(upto, head.seq)
     state = RunState()
-    async for page in selective.select(run_id, to=last, without=CALLS):
-        fold_run(page, state)
-    needed = with_calls(state)
+    doubtful: list[str] = []
+    async for page in selective.select(run_id, to=last, without=CALLS - {_UNKNOWN}):
+        doubtful += [activation_of(event.address or "") for event in page if event.type == _UNKNOWN]
+        fold_run((event for event in page if event.type != _UNKNOWN), state)
+        if state.forked_at:  # what that event changed may be a call that was left out
+            return await _of_fork(store, run_id, upto)
+    needed = with_calls(state, doubtful)
     if len(needed) > _MANY:
         return await _whole(store, run_id, upto)
     if needed:
@@ -72,13 +79,26 @@ async def _selected(
     return state
 
 
-async def _from_snapshot(store: EventStore, run_id: RunId, upto: int | None) -> RunState | None:
-    """Return the state after the newest snapshot and its tail, or None where it is of no use."""
+async def _of_fork(store: EventStore, run_id: RunId, upto: int | None) -> RunState:
+    """Return the state of a fork, after a snapshot that one of the runs it began as has left, where there is one."""
+    parts = await store.lineage(run_id)
+    for part in reversed(parts[:-1]):
+        newest = part.to if upto is None or part.to is None else min(upto, part.to)
+        state = await _from_snapshot(store, run_id, part.run_id, newest, upto)
+        if state is not None:
+            return state
+    return await _whole(store, run_id, upto)
+
+
+async def _from_snapshot(
+    store: EventStore, run_id: RunId, owner: RunId, newest: int | None, upto: int | None
+) -> RunState | None:
+    """Return the state after a snapshot of `owner` and its tail in the run, or None where it is of no use or too new."""
     try:
-        kept = await store.load_snapshot(run_id, NAME)
+        kept = await store.load_snapshot(owner, NAME)
     except RunNotFoundError:
         return None  # whoever reads the log says so
-    if kept is None or (upto is not None and kept.seq > upto):
+    if kept is None or (newest is not None and kept.seq > newest):
         return None
     state = restore(kept.body)
     if state is None or state.seq != kept.seq:

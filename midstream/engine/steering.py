@@ -13,7 +13,8 @@ from midstream.engine.node import Node
 from midstream.engine.rewiring import Changes
 from midstream.engine.signature import name_of
 from midstream.errors import TopologyError
-from midstream.events.payloads import Call, EdgeDecided, Fact
+from midstream.events.flow_facts import Call, EdgeDecided
+from midstream.events.payloads import Fact
 from midstream.events.values import own, plain
 from midstream.projections.flow import last_output
 

@@ -68,7 +68,12 @@ async def call_tool(
             continue
         if call is not None and _may_have_happened(desk, tool, call):
             # Its process died between the intent and the outcome: nobody here knows what it did.
-            reason = f"in flight when the driver of epoch {call.epoch} ended"
+            await desk.turn(address)
+            reason = (
+                "in flight where the run was forked"
+                if call.epoch is None
+                else f"in flight when the driver of epoch {call.epoch} ended"
+            )
             desk.recorder.add(ToolUnknown(reason=reason), address)
             await desk.intent()
             continue
@@ -113,6 +118,7 @@ async def _asked(
         kind = REFUSED
     if verdict.refusal:
         await desk.gate()
+        await desk.turn(address)
         attempt = request_tool(desk, tool, verdict, address, lane=lane, call_id=call_id)
         failed = ToolFailed(kind=kind, message=verdict.refusal, attempt=attempt)
         desk.recorder.add(failed, address)
@@ -128,6 +134,7 @@ async def _once(
         attempt = call.attempt  # this driver wrote the intent and has not begun
     else:
         await desk.gate()
+        await desk.turn(address)
         attempt = request_tool(desk, tool, verdict, address, lane=lane, call_id=call_id)
     await desk.intent()
     if tool.elsewhere:
@@ -182,6 +189,8 @@ async def _attempt(
 ) -> None:
     """Make one attempt and record what came of it."""
     recorder = desk.recorder
+    if recorder.paced and await recorder.outcome(address):
+        return
     try:
         checked = tool.check(arguments)
         if tool.context:
@@ -254,6 +263,8 @@ def _outcome(tool: Tool, call: Call) -> JsonValue:
 
 async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
     """Have a call of unknown outcome settled: by the tool's handler, or by whoever appends its outcome."""
+    if desk.recorder.paced and await desk.recorder.outcome(call.address):
+        return
     if tool.on_unknown is None:
         await desk.wait(None, unless=lambda: desk.state.calls[call.address].status != "unknown")
         return

@@ -94,6 +94,7 @@ class Tool:
         confirm_timeout: Seconds after which a call that nobody approved counts as refused; None for never.
         on_error: What an exception is where a model made the call.
         concurrency: At most so many calls at once in this process; None for any number.
+        checks: Checks the arguments in the place of `arguments`, for a tool whose schema comes from elsewhere.
         given: What a model was told of it elsewhere, where it is to be told the same; None for what the function says.
         elsewhere: There is no code for it here: somebody has to say what its calls returned.
     """
@@ -116,6 +117,7 @@ class Tool:
     concurrency: int | None = None
     given: ToolSpec | None = None
     elsewhere: bool = False
+    checks: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = field(
         default_factory=WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore],
         repr=False,
@@ -150,6 +152,8 @@ class Tool:
         Raises:
             ToolError: They do not fit; the message tells a model what to mend.
         """
+        if self.checks is not None:
+            return self.checks(arguments)
         try:
             checked = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:

@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse
+from midstream.adapters.estimate import tokens
 from midstream.adapters.output import as_said
 from midstream.adapters.view import Segment, View
 from midstream.engine.advice import memory_of
@@ -16,6 +18,7 @@ from midstream.engine.calls import Desk, shown
 from midstream.engine.providers import Providers
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
+from midstream.engine.spending import Amounts
 from midstream.engine.views import Views
 from midstream.errors import (
     AdapterError,
@@ -24,7 +27,13 @@ from midstream.errors import (
 )
 from midstream.events.content import Message
 from midstream.events.ids import Address, node_of
-from midstream.events.payloads import ModelAborted, ModelFailed, ModelRequested, ModelResponded
+from midstream.events.payloads import (
+    ModelAborted,
+    ModelFailed,
+    ModelRequested,
+    ModelResponded,
+    Usage,
+)
 from midstream.projections.conversation import asked, parents_for, parents_of
 from midstream.projections.run_state import Call
 
@@ -109,13 +118,17 @@ class Turns:
             await self._providers.ready(self._model(desk, question))
             prepared = None
             if call is None or call.status != "open" or call.epoch != desk.recorder.epoch:
+                await desk.turn(turn.address)
                 prepared = self._prepared(desk, question, turn)
                 if await self._made_room(desk, question, turn, prepared):
                     continue  # it took its time: somebody may want another model by now
+                if desk.guard is not None and not await self._affordable(desk, turn, prepared):
+                    continue
                 self._record(desk, question, turn, prepared)
             await desk.intent()
             call = desk.state.calls[turn.address]
             if self._model(desk, question) != call.request["model"]:
+                await desk.turn(turn.address)
                 desk.recorder.add(ModelAborted(reason="migrated"), turn.address)
                 continue
             await self._attempt(
@@ -125,6 +138,14 @@ class Turns:
 
     def _model(self, desk: Desk, question: Question) -> str:
         return desk.state.model_for(question.model, node_of(desk.activation), question.thread or "")
+
+    async def _affordable(self, desk: Desk, turn: Turn, prepared: Prepared) -> bool:
+        """Say whether the budgets of the run allow the call; if not, something has changed."""
+        about = tokens(prepared.view)
+        provider, now = prepared.adapter.provider, desk.clock.now()
+        cost = self._pricing(provider, prepared.name, Usage(input_tokens=about), now)
+        wanted = Amounts(about, Decimal(cost.amount if cost else 0), 1)
+        return bool(await desk.guard.passes(desk, {turn.address: wanted}))
 
     def _prepared(self, desk: Desk, question: Question, turn: Turn) -> Prepared:
         """Render the request of the next attempt, or that of an attempt which is recorded and was not sent."""
@@ -247,6 +268,10 @@ class Turns:
     ) -> None:
         """Send the request and record what comes of it."""
         adapter = prepared.adapter
+        if desk.recorder.paced and await desk.recorder.outcome(call.address):
+            if desk.state.calls[call.address].status == "completed":
+                self.views.answer(desk.state, adapter, prepared.name, call.address, prepared.view)
+            return
         began = time.perf_counter()
         sending = self._sender.send(adapter, prepared.request, question.deadline, call.address)
         task = asyncio.ensure_future(sending)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from midstream.adapters.base import Adapter
+from midstream.adapters.base import Adapter, rendered
 from midstream.adapters.view import Segment, View
 from midstream.events.content import ToolSpec
-from midstream.events.payloads import Change
 from midstream.projections.conversation import answered, asked, parents_of
 from midstream.projections.run_state import Call, RunState
 from midstream.projections.told import between, brief_of, cuts_of, told, told_before
@@ -54,10 +53,8 @@ class Views:
         view, told = self._base(state, adapter, model, parents, before, address)
         changes = view.changes
         brief = brief_of(state, handoff, whole) if handoff else None
-        for part in (*told, *([] if brief is None else [brief]), segment):
-            view = adapter.render(view, part)
-            changes += view.changes
-        return replace(view, changes=changes)
+        view = rendered(adapter, view, (*told, *([] if brief is None else [brief]), segment))
+        return replace(view, changes=changes + view.changes) if changes else view
 
     def opening_of(self, state: RunState, adapter: Adapter, model: str, call: Call) -> View:
         """Return the view that a recorded call starts from; see `opening`."""
@@ -122,12 +119,8 @@ class Views:
         kept = self._get(adapter, model, address)
         if kept is not None:
             return kept
-        view = adapter.begin(model)
-        changes: tuple[Change, ...] = ()
-        for segment in told(state, address, f"{adapter.provider}:{model}"):
-            view = adapter.render(view, segment)
-            changes += view.changes
-        view = replace(view, changes=changes)
+        whole = f"{adapter.provider}:{model}"
+        view = rendered(adapter, adapter.begin(model), told(state, address, whole))
         self._keep(adapter, model, address, view)
         return view
 

@@ -24,7 +24,7 @@ from midstream.events.content import (
 from midstream.events.envelope import Draft, Event
 from midstream.events.memory import MemoryStore
 from midstream.events.payloads import PAYLOADS, Payload
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot
+from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Stretch
 from midstream.events.subscribe import subscribe
 from midstream.events.verify import Verdict, verify
 
@@ -49,6 +49,7 @@ __all__ = [
     "Segment",
     "ServerTool",
     "Snapshot",
+    "Stretch",
     "Text",
     "ToolCall",
     "ToolResult",

@@ -8,6 +8,9 @@ from midstream.errors import StoreError
 from midstream.events.envelope import Draft
 from midstream.events.store import OPEN, Status
 
+FORKED = "run.forked"
+"""The type of the first event of its own of a run that begins with the events of another one."""
+
 _STATUS_AFTER: dict[str, Status] = {
     "run.created": "running",
     "run.paused": "paused",
@@ -25,7 +28,11 @@ def status_after(drafts: Sequence[Draft]) -> Status | None:
     """
     status: Status | None = None
     for draft in drafts:
-        found = _STATUS_AFTER.get(draft.type)
+        found: Status | None
+        if draft.type == FORKED:
+            found = draft.data.get("status", "running")
+        else:
+            found = _STATUS_AFTER.get(draft.type)
         if found is not None:
             status = found
             if found not in OPEN:
@@ -33,12 +40,39 @@ def status_after(drafts: Sequence[Draft]) -> Status | None:
     return status
 
 
+def check_origin(run_id: str, draft: Draft, digest: bytes | None) -> None:
+    """Refuse a fork of an event that is not there, or not the one that its `run.forked` names.
+
+    Args:
+        run_id: The fork.
+        draft: Its `run.forked`.
+        digest: Of the event that it names, or None where there is no such event.
+
+    Raises:
+        StoreError: It is.
+    """
+    parent, seq = draft.data["parent"], draft.data["seq"]
+    if digest is None:
+        raise StoreError(f"run {run_id!r}: run {parent!r} has no event {seq} to be forked at")
+    if digest.hex() != draft.data["digest"]:
+        raise StoreError(
+            f"run {run_id!r}: event {seq} of run {parent!r} is not the one that was forked: its digest is another one"
+        )
+
+
 def check_first(run_id: str, drafts: Sequence[Draft], expected: int) -> None:
-    """Refuse a stream that does not begin with `run.created`, or begins twice.
+    """Refuse a stream that does not begin with `run.created` or `run.forked`, or begins twice.
 
     Raises:
         StoreError: It does.
     """
+    if drafts and drafts[0].type == FORKED:
+        seq = drafts[0].data.get("seq", 0)
+        if seq < 1 or seq != expected:
+            raise StoreError(
+                f"run {run_id!r}: a fork at event {seq} is appended with expected={seq}, not {expected}"
+            )
+        return
     begins = bool(drafts) and drafts[0].type == "run.created"
     if drafts and (expected == 0) != begins:
         wanted = "begin with" if expected == 0 else "have no other"

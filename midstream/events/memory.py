@@ -15,11 +15,20 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.catalog import check_first, status_after
+from midstream.events.catalog import FORKED, check_first, check_origin, status_after
 from midstream.events.codec import decode
 from midstream.events.envelope import ENGINE, Draft, Event, chain, genesis
 from midstream.events.ids import RunId
-from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot, Status, Watcher
+from midstream.events.store import (
+    OPEN,
+    Head,
+    RunInfo,
+    RunQuery,
+    Snapshot,
+    Status,
+    Stretch,
+    Watcher,
+)
 from midstream.events.system import is_system
 
 _PAGE = 1000
@@ -36,6 +45,31 @@ class _Run:
     epoch: int = 0
     holder: str | None = None
     snapshots: dict[str, Snapshot] = field(default_factory=dict[str, Snapshot])
+    parent: _Run | None = None
+    base: int = 0
+    """The last event that is its parent's; its own follow."""
+
+    @property
+    def seq(self) -> int:
+        return self.base + len(self.events)
+
+    @property
+    def digest(self) -> bytes:
+        """Of the newest event."""
+        if self.events:
+            return self.events[-1].digest
+        return genesis(self.run_id) if self.parent is None else self.parent.event(self.base).digest
+
+    def owner(self, seq: int) -> _Run:
+        """Return the run that recorded an event of this one."""
+        run = self
+        while run.parent is not None and seq <= run.base:
+            run = run.parent
+        return run
+
+    def event(self, seq: int) -> Event:
+        owner = self.owner(seq)
+        return owner.events[seq - owner.base - 1]
 
 
 class MemoryStore:
@@ -94,7 +128,7 @@ class MemoryStore:
             raise StoreError("the store is closed; open it again to append")
         check_first(run_id, drafts, expected)
         run = self._checked(run_id, drafts, expected, epoch, holder)
-        digest = run.events[-1].digest if run.events else genesis(run_id)
+        digest = run.digest
         digests = [
             digest := chain(digest, seq, draft, epoch)
             for seq, draft in enumerate(drafts, expected + 1)
@@ -122,18 +156,33 @@ class MemoryStore:
     ) -> _Run:
         run = self._runs.get(run_id)
         if run is None:
-            if expected != 0 or not drafts:
-                raise RunNotFoundError(run_id)
-            data = drafts[0].data
-            run = _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+            run = self._begun(run_id, drafts, expected)
             run.holder, run.epoch = holder, 0 if holder is None else 1
+        elif drafts and drafts[0].type == FORKED:
+            raise ConcurrencyError(run_id, expected, run.seq)  # it exists already
         if epoch is not None and epoch != run.epoch:
             raise LeaseLostError(run_id, epoch, run.epoch)
-        if len(run.events) != expected:
-            raise ConcurrencyError(run_id, expected, len(run.events))
+        if run.seq != expected:
+            raise ConcurrencyError(run_id, expected, run.seq)
         if (ahead := self._refused.get((run_id, expected, epoch))) is not None:
             # Somebody else's events stand where those of the append ahead of this one should.
-            raise ConcurrencyError(run_id, ahead, len(run.events))
+            raise ConcurrencyError(run_id, ahead, run.seq)
+        return run
+
+    def _begun(self, run_id: RunId, drafts: Sequence[Draft], expected: int) -> _Run:
+        """Return the run that these drafts begin."""
+        forked = bool(drafts) and drafts[0].type == FORKED
+        if not drafts or (expected != 0 and not forked):
+            raise RunNotFoundError(run_id)
+        data = drafts[0].data
+        run = _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+        if forked:
+            parent = self._runs.get(data["parent"])
+            there = parent is not None and expected <= parent.seq
+            digest = parent.event(expected).digest if parent is not None and there else None
+            check_origin(run_id, drafts[0], digest)
+            assert parent is not None  # or there would be no digest
+            run.parent, run.base = parent.owner(expected), expected
         return run
 
     def _event(
@@ -162,10 +211,10 @@ class MemoryStore:
         self, run_id: RunId, *, after: int = 0, to: int | None = None
     ) -> AsyncIterator[Event]:
         """See `EventStore.read`."""
-        events = self._run(run_id).events
-        while after < len(events) and (to is None or after < to):
-            yield events[after]
+        run = self._run(run_id)
+        while after < run.seq and (to is None or after < to):
             after += 1
+            yield run.event(after)
 
     async def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None
@@ -200,6 +249,16 @@ class MemoryStore:
             if event.actor != ENGINE and event.stored[0] in types
         ]
 
+    async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
+        """See `EventStore.lineage`."""
+        run, to = self._run(run_id), None
+        found: list[Stretch] = []
+        while run.parent is not None:
+            found.append(Stretch(run.run_id, run.base, to))
+            run, to = run.parent, run.base
+        found.append(Stretch(run.run_id, 0, to))
+        return found[::-1]
+
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         """See `EventStore.runs`."""
         found = [
@@ -228,10 +287,12 @@ class MemoryStore:
             run.status,
             run.tags,
             run.created_at,
-            len(run.events),
+            run.seq,
             run.epoch,
             run.holder,
             until,
+            None if run.parent is None else run.parent.run_id,
+            run.base,
         )
 
     async def blob(self, digest: str) -> bytes:

@@ -7,12 +7,12 @@ every 700 objects and find nothing, which is a third of the time that loading a 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def no_collecting() -> Iterator[None]:
+def no_collecting() -> Generator[None]:
     """Let the collector rest; only around what neither awaits nor calls a user's code that may run long."""
     if not gc.isenabled():
         yield

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
+from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.content import Message, ResultPart, ToolSpec
 from midstream.events.experience_facts import (
     ExperienceDistilled,
@@ -26,6 +27,14 @@ from midstream.events.experience_facts import (
     LessonTried,
 )
 from midstream.events.fact import Fact as Fact  # exported from here, too
+from midstream.events.flow_facts import (
+    EdgeAdded,
+    EdgeDecided,
+    EdgeRemoved,
+    LimitReached,
+    NodeAdded,
+    NodeRemoved,
+)
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
@@ -136,6 +145,65 @@ class RunResumed(Fact):
     driver: str
 
 
+class Override(BaseModel):
+    """What is asked in place of what the code says, from a fork on.
+
+    Attributes:
+        step: A node, an activation or a model call; empty for every call.
+        prompt: What is said in place of the first message of a call, or None.
+        system: The instruction, or None for the code's.
+        settings: Settings that are added to those of the code, or replace them.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
+    )
+    step: str = ""
+    prompt: str | None = None
+    system: str | None = None
+    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class RunForked(Fact):
+    """A run begins with the events of another one, up to an event; they are shared, not copied.
+
+    The first event of its own of a run that was forked; its `seq` follows that of the last shared event, and its digest
+    follows from that event's digest.
+
+    Attributes:
+        parent: The run whose events it begins with.
+        seq: The last event that is shared.
+        digest: The digest of that event, in hex.
+        graph: The name of the graph.
+        tags: For finding it again.
+        status: Where the run stood at that event.
+        definition: The graph as data, where it is another one from here on; None where it is not.
+        graph_digest: sha256 of that definition, in hex.
+        code: The version of the code, where the graph is another one.
+        inputs: Inputs of the run that are others from here on.
+        outputs: What steps are taken to have returned from here on: by the address of an activation or call.
+        overrides: What is asked in place of what the code says.
+        reason: Why it was forked.
+        id: Of this fork; one whose answer was lost is recognised by it.
+    """
+
+    type: Literal["run.forked"] = "run.forked"
+    parent: str
+    seq: int
+    digest: str
+    graph: str
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    status: Literal["running", "paused", "completed", "failed", "cancelled"] = "running"
+    definition: Mapping[str, JsonValue] | None = None
+    graph_digest: str = ""
+    code: str = ""
+    inputs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    outputs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    reason: str = ""
+    id: str = ""
+
+
 class RunPaused(Fact):
     """No further node or call is started until `run.continued`; what is in flight is finished and recorded."""
 
@@ -189,19 +257,6 @@ class RunCancelled(Fact):
 
     type: Literal["run.cancelled"] = "run.cancelled"
     reason: str = ""
-
-
-class LimitReached(Fact):
-    """The run came up against one of its limits: what runs is ended, and the run fails.
-
-    Attributes:
-        limit: Its name: `activations`, `seconds` or `depth`.
-        message: What was reached, and what may be done.
-    """
-
-    type: Literal["limit.reached"] = "limit.reached"
-    limit: str
-    message: str
 
 
 class NodeScheduled(Fact):
@@ -270,77 +325,6 @@ class NodeSkipped(Fact):
 
     type: Literal["node.skipped"] = "node.skipped"
     reason: str = ""
-
-
-class Call(BaseModel):
-    """A node that an activation sends control to, and what it gives it.
-
-    Attributes:
-        node: Its name.
-        args: Values for its parameters.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
-    )
-    node: str
-    args: Mapping[str, JsonValue] = Field(default_factory=dict)
-
-
-class EdgeDecided(Fact):
-    """Where control goes from an activation; recorded with its end.
-
-    Attributes:
-        goto: The nodes that run instead of its ordinary successors, in order.
-        trigger: The nodes that run in addition, in order.
-    """
-
-    type: Literal["edge.decided"] = "edge.decided"
-    goto: tuple[Call, ...] = ()
-    trigger: tuple[Call, ...] = ()
-
-
-class NodeAdded(Fact):
-    """A node was added to the graph of this run, by the activation in the address; recorded with its end.
-
-    Attributes:
-        name: The node.
-        definition: The node as data, as in `run.created`; `function` names a function that the graph's code registers.
-    """
-
-    type: Literal["node.added"] = "node.added"
-    name: str
-    definition: Mapping[str, JsonValue] = Field(default_factory=dict)
-
-
-class NodeRemoved(Fact):
-    """A node that had not begun was taken out of the graph of this run, with its edges."""
-
-    type: Literal["node.removed"] = "node.removed"
-    name: str
-
-
-class EdgeAdded(Fact):
-    """A node of this run waits for another one from now on.
-
-    Attributes:
-        source: The node that is waited for.
-        target: The node that waits.
-        to: The parameter that takes the output; empty for order alone.
-    """
-
-    type: Literal["edge.added"] = "edge.added"
-    source: str
-    target: str
-    to: str = ""
-
-
-class EdgeRemoved(Fact):
-    """A node of this run no longer waits for another one."""
-
-    type: Literal["edge.removed"] = "edge.removed"
-    source: str
-    target: str
 
 
 class ModelRequested(Fact):
@@ -647,6 +631,7 @@ class NoteAdded(Fact):
 Payload = Annotated[
     RunCreated
     | RunResumed
+    | RunForked
     | RunPaused
     | RunContinued
     | RunCompleted
@@ -685,6 +670,7 @@ Payload = Annotated[
     | AgentConcluded
     | MemoryRead
     | MemoryWritten
+    | BudgetExceeded
     | ModelSwitched
     | ReflectionMade
     | PlanRevised

@@ -32,7 +32,7 @@ from midstream.events.sqlite_schema import MIGRATIONS
 from midstream.events.sqlite_transaction import Stats, Transactions
 from midstream.events.sqlite_watch import Watch
 from midstream.events.sqlite_writer import Writer
-from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Watcher
+from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Stretch, Watcher
 
 
 class SqliteStore:
@@ -178,6 +178,10 @@ class SqliteStore:
     async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
         """See `EventStore.from_others`."""
         return await self._reader.from_others(run_id, await self._reader.key(run_id), types)
+
+    async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
+        """See `EventStore.lineage`."""
+        return [part.stretch for part in await self._reader.parts(await self._reader.key(run_id))]
 
     async def runs(self, query: RunQuery = RunQuery()) -> Sequence[RunInfo]:  # noqa: B008  # frozen
         """See `EventStore.runs`."""

@@ -6,6 +6,7 @@ process's own last commit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from midstream.errors import (
     MidstreamError,
     RunNotFoundError,
 )
-from midstream.events.catalog import check_first
+from midstream.events.catalog import FORKED, check_first, check_origin
 from midstream.events.envelope import chain, genesis
 from midstream.events.ids import RunId
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save
@@ -36,7 +37,8 @@ class Run:
         position: The place of that event in the store.
         digest: The digest of that event.
         row: Which row of the batch that event is, or -1 where it is written already.
-        created: Its line in the list of runs, where this batch makes it: graph, tags as JSON, time.
+        created: Its line in the list of runs, where this batch makes it: graph, tags as JSON, time, and of a fork the
+            number of its parent and the last event it shares.
     """
 
     run_id: RunId
@@ -48,7 +50,7 @@ class Run:
     epoch: int
     holder: str | None
     row: int = -1
-    created: tuple[str, str, int] | None = None
+    created: tuple[str, str, int, int | None, int] | None = None
 
 
 class Placed(NamedTuple):
@@ -77,6 +79,8 @@ class Batch:
         changed: Runs whose own line changed.
         takeovers: How often any run had been taken over before.
         taken: How many runs this batch takes over.
+        origins: For each fork that is to be made, the number of the run that recorded the event it is forked at, and
+            that event's digest; one whose parent has no such event is missing.
     """
 
     runs: dict[RunId, Run]
@@ -93,6 +97,9 @@ class Batch:
     snapshots: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     takeovers: int = 0
     taken: int = 0
+    origins: Mapping[RunId, tuple[int, bytes]] = field(
+        default_factory=dict[RunId, tuple[int, bytes]]
+    )
 
     def judge(self, command: Command) -> None:
         """Take one command in; after all before it, and before all after it."""
@@ -139,6 +146,8 @@ class Batch:
         fresh = run is None
         if run is None:
             run = self._created(command)
+        elif is_fork(command):
+            raise ConcurrencyError(command.run_id, command.expected, run.seq)  # it exists already
         if command.epoch is not None and command.epoch != run.epoch:
             raise LeaseLostError(command.run_id, command.epoch, run.epoch)
         if run.seq != command.expected:
@@ -162,16 +171,18 @@ class Batch:
         return Placed(run.seq, run.row, run.position, run.digest)
 
     def _created(self, command: Append) -> Run:
-        run_id = command.run_id
-        if command.expected != 0 or not command.drafts:
+        run_id, base = command.run_id, command.expected
+        if not command.drafts or (base != 0 and not is_fork(command)):
             raise RunNotFoundError(run_id)
         first = command.drafts[0]
+        parent, digest = self.origins.get(run_id, (None, None))
+        if base:
+            check_origin(run_id, first, digest)
         tags = orjson.dumps(first.data.get("tags", {})).decode()
-        created = (str(first.data.get("graph", "")), tags, first.at)
+        created = (str(first.data.get("graph", "")), tags, first.at, parent, base)
         epoch = 0 if command.holder is None else 1
-        return Run(
-            run_id, 0, 0, 0, genesis(run_id), "running", epoch, command.holder, created=created
-        )
+        begin = digest or genesis(run_id)
+        return Run(run_id, 0, base, 0, begin, "running", epoch, command.holder, created=created)
 
     def _rows(self, command: Append, run: Run) -> tuple[list[tuple[Run, tuple[Any, ...]]], bytes]:
         rows: list[tuple[Run, tuple[Any, ...]]] = []
@@ -194,3 +205,8 @@ class Batch:
         self.taken += 1
         self._change(run)
         return run.epoch
+
+
+def is_fork(command: Command) -> bool:
+    """Say whether a command makes a fork."""
+    return isinstance(command, Append) and bool(command.drafts) and command.drafts[0].type == FORKED

@@ -13,7 +13,7 @@ from midstream.events.ids import RunId
 from midstream.events.store import Answer, Snapshot, Status
 
 ROWS = 1024
-"""Rows of one statement at most: 10,240 bound values, of 32,766 that SQLite takes; a commit of them takes a few ms."""
+"""Rows of one commit at most; one takes a few ms."""
 
 
 @dataclass(slots=True, eq=False)

@@ -81,7 +81,7 @@ def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float) -> N
     uri = _uri(path, "ro", immutable=not _has_wal(path))
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=busy_timeout)) as connection:
-            _check_content(connection, path, newest)
+            _check_content(connection, path, newest, read_only=read_only)
     except sqlite3.Error as error:
         raise opening(error, path) from error
 
@@ -143,10 +143,18 @@ def _newer(path: Path, version: int, newest: int) -> StoreOpenError:
     )
 
 
-def _check_content(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+def _check_content(
+    connection: sqlite3.Connection, path: Path, newest: int, *, read_only: bool
+) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > newest:
         raise _newer(path, version, newest)
+    if read_only and version < newest:
+        raise StoreOpenError(
+            str(path),
+            f"an older release wrote it (version {version}, this one reads {newest})",
+            "open it once for writing, which makes it a newer one; it was left as it is",
+        )
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     if version and (missing := TABLES - {row[0] for row in names}):
         raise _damaged(path, f"it has no table {min(missing)!r}")

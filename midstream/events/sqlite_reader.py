@@ -17,6 +17,7 @@ from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.pause import no_collecting
+from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
@@ -37,7 +38,8 @@ _SLICE = 250
 _MAX = 2**63 - 1
 
 _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
-    (SELECT max(seq) FROM events WHERE run = r.run) FROM runs r LEFT JOIN drivers d ON d.holder = r.holder"""
+    (SELECT max(seq) FROM events WHERE run = r.run), p.uid, r.base
+    FROM runs r LEFT JOIN drivers d ON d.holder = r.holder LEFT JOIN runs p ON p.run = r.parent"""
 
 
 _BOUNDS = """SELECT
@@ -66,6 +68,7 @@ class Reader:
         self._path = path
         self._names: dict[int, RunId] = {}
         self._keys: dict[RunId, int] = {}
+        self._lines: dict[int, tuple[Part, ...]] = {}
 
     async def key(self, run_id: RunId) -> int:
         """Return the number of a run.
@@ -110,7 +113,8 @@ class Reader:
             # What is in an activation begins with its address and a slash, whose successor is a zero.
             texts = [f"{address}{end}" for address in within for end in "/0"]
         last = _MAX if to is None else to
-        async with aclosing(self._pages(run_id, key, 0, last, where, texts)) as pages:
+        parts = await self._parts_between(key, 0, last)
+        async with aclosing(self._pages(run_id, key, 0, last, where, texts, parts)) as pages:
             async for page in pages:
                 yield page
 
@@ -122,23 +126,50 @@ class Reader:
         last: int,
         where: str = "",
         parameters: Sequence[Any] = (),
+        shared: Sequence[Part] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
-        while True:
-            rows = await self._rows(
-                f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} ORDER BY seq LIMIT {PAGE}",
-                (key, after, last, *parameters),
-            )
-            for start in range(0, len(rows), _SLICE):
-                part = rows[start : start + _SLICE]
-                events, damage = await self._events(part, {key: run_id})
-                events, earlier = await self._with_blobs(events)
-                yield events
-                damage = earlier or damage
-                if damage is not None:
-                    raise damage
-            if len(rows) < PAGE:
-                return
-            after = rows[-1][1]
+        """Iterate over pages; `shared` are the parts that other runs recorded, None looks only where they seem to lack."""
+        sql = f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} ORDER BY seq LIMIT {PAGE}"
+        rows: list[Any] | None = None
+        if shared is None:
+            rows = await self._rows(sql, (key, after, last, *parameters))
+            if not rows or rows[0][1] != after + 1:
+                # Nothing is left to read, or what is wanted begins in a run that this one was forked from.
+                shared = await self._parts_between(key, after, last)
+                rows = None if shared else rows
+        for part in (*(shared or ()), Part(key, run_id, after, last)):
+            full, end = True, min(part.to or last, last)
+            while full:
+                if rows is None:
+                    rows = await self._rows(sql, (part.key, after, end, *parameters))
+                for start in range(0, len(rows), _SLICE):
+                    sliced = rows[start : start + _SLICE]
+                    events, damage = await self._events(sliced, {part.key: part.run_id})
+                    events, earlier = await self._with_blobs(events)
+                    yield events
+                    damage = earlier or damage
+                    if damage is not None:
+                        raise damage
+                full = len(rows) == PAGE
+                after = rows[-1][1] if rows else after
+                rows = None
+
+    async def _parts_between(self, key: int, after: int, last: int) -> list[Part]:
+        """Return the parts that other runs recorded of what stands between two events of a run."""
+        return [
+            part
+            for part in await self.parts(key)
+            if part.to is not None and after < part.to and part.after < last
+        ]
+
+    async def parts(self, key: int) -> tuple[Part, ...]:
+        """Return which run recorded which part of a run's events; it never changes, so it is read once."""
+        known = self._lines.get(key)
+        if known is None:
+            if len(self._lines) >= _KEYS:
+                self._lines.clear()
+            known = self._lines[key] = parts_of(await self._rows(LINEAGE, (key,)))
+        return known
 
     async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
         """Iterate over the events of all runs by position; blobs stay references."""
@@ -344,7 +375,8 @@ def _conditions(query: RunQuery) -> tuple[str, list[Any]]:
 
 
 def _info(row: Sequence[Any]) -> RunInfo:
-    _, uid, graph, status, tags, created_at, epoch, holder, until, seq = row
+    _, uid, graph, status, tags, created_at, epoch, holder, until, seq, parent, base = row
+    tags = orjson.loads(tags)
     return RunInfo(
-        uid, graph, status, orjson.loads(tags), created_at, seq or 0, epoch, holder, until
+        uid, graph, status, tags, created_at, seq or 0, epoch, holder, until, parent, base
     )

@@ -11,15 +11,21 @@ from typing import Any
 import aiosqlite
 
 from midstream.events.ids import RunId
-from midstream.events.sqlite_batch import Batch, Run
+from midstream.events.sqlite_batch import Batch, Run, is_fork
 from midstream.events.sqlite_job import in_one_hop
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
+from midstream.events.sqlite_lineage import ORIGIN
 from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
 
 _EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
-_RUN = "(uid, graph, status, tags, created_at, epoch, holder)"
+_WIDTH = _EVENT.count(",") + 1
+_TOGETHER = 256
+"""Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
+ones, the interpreter's lock is given up and waited for more often."""
+
+_RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base)"
 _STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder
     FROM runs r JOIN events e ON e.run = r.run AND e.seq = (SELECT max(seq) FROM events WHERE run = r.run)
     WHERE r.uid IN """
@@ -63,16 +69,41 @@ class Transactions:
         Raises:
             Overtaken: An epoch may no longer be in force.
         """
-        sql = _events_at_once(filled(quick.rows))
-        empty = filled(quick.rows) - quick.rows
-        values = [*quick.values, *[None] * (10 * empty), self.takeovers]
         self.stats.hops += 1
-        cursor = await self.connection.execute(sql, values)
-        if not cursor.rowcount:
+        if quick.rows <= _TOGETHER:
+            cursor = await self.connection.execute(*self._statement(quick.values))
+            written, last = cursor.rowcount, int(cursor.lastrowid or 0)
+        else:
+            written, last = await in_one_hop(
+                self.connection, lambda connection: self._in_parts(connection, quick.values)
+            )
+        if not written:
             raise Overtaken
         self.stats.commits += 1
         self.stats.events += quick.rows
-        return int(cursor.lastrowid) - quick.rows + 1
+        return last - quick.rows + 1
+
+    def _statement(self, values: list[Any]) -> tuple[str, list[Any]]:
+        """Return the statement that writes the rows of these values, and what is bound to it."""
+        rows = len(values) // _WIDTH
+        empty = filled(rows) - rows
+        return _events_at_once(filled(rows)), [*values, *[None] * (_WIDTH * empty), self.takeovers]
+
+    def _in_parts(self, connection: sqlite3.Connection, values: list[Any]) -> tuple[int, int]:
+        """Write rows in several statements and one transaction; return how many the last wrote, and the last position."""
+        cursor = connection.execute("BEGIN IMMEDIATE")
+        try:
+            for start in range(0, len(values), _WIDTH * _TOGETHER):
+                part = values[start : start + _WIDTH * _TOGETHER]
+                cursor = connection.execute(*self._statement(part))
+                if not cursor.rowcount:
+                    break  # the first of them, since nobody else writes meanwhile
+            connection.execute("COMMIT" if cursor.rowcount else "ROLLBACK")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return cursor.rowcount, int(cursor.lastrowid or 0)
 
     async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
@@ -112,6 +143,7 @@ class _Judging:
             ((batch.takeovers,),) = self._rows("SELECT count FROM takeovers")
             if any(isinstance(command, Acquire) for command in commands):
                 batch.alive = dict(self._rows("SELECT holder, until FROM drivers"))
+            batch.origins = self._origins(commands)
             self._number_kinds(commands)
             for command in commands:
                 batch.judge(command)
@@ -141,21 +173,22 @@ class _Judging:
             [(run.key, *rest) for run, *rest in batch.snapshots],
         )
         first = 0
-        for start in range(0, len(batch.rows), ROWS):
-            part = batch.rows[start : start + ROWS]
+        for start in range(0, len(batch.rows), _TOGETHER):
+            part = batch.rows[start : start + _TOGETHER]
             values = [value for run, row in part for value in (run.key, *row)]
             last = self._insert("events", _EVENT, values, len(part))
             first = first or last - len(part) + 1
         return first
 
     def _insert_runs(self, new: Sequence[Run]) -> None:
-        for start in range(0, len(new), ROWS):
-            runs = new[start : start + ROWS]
+        for start in range(0, len(new), _TOGETHER):
+            runs = new[start : start + _TOGETHER]
             values: list[Any] = []
             for run in runs:
                 assert run.created is not None
-                graph, tags, at = run.created
+                graph, tags, at, parent, base = run.created
                 values += (run.run_id, graph, run.status, tags, at, run.epoch, run.holder)
+                values += (parent, base)
             last = self._insert("runs", _RUN, values, len(runs))
             for key, run in enumerate(runs, last - len(runs) + 1):
                 run.key, run.created = key, None
@@ -178,6 +211,16 @@ class _Judging:
             for uid, key, seq, position, digest, status, epoch, holder in rows:
                 runs[uid] = Run(uid, key, seq, position, digest, status, epoch, holder)
         return runs
+
+    def _origins(self, commands: Sequence[Command]) -> dict[RunId, tuple[int, bytes]]:
+        """Return who recorded the events at which the commands fork, and the digests of these."""
+        found: dict[RunId, tuple[int, bytes]] = {}
+        for command in commands:
+            if isinstance(command, Append) and is_fork(command):
+                data = command.drafts[0].data
+                for key, digest in self._rows(ORIGIN, (data["parent"], data["seq"], data["seq"])):
+                    found[command.run_id] = (key, digest)
+        return found
 
     def _number_kinds(self, commands: Sequence[Command]) -> None:
         """Give a number to types that the file does not know yet; the numbers of a failed transaction are forgotten."""

@@ -48,6 +48,8 @@ class RunInfo:
         epoch: The epoch of its newest driver; 0 before the first one.
         holder: The driver that holds it, or None.
         until: When that driver's lease runs out unless it shows a sign of life, in seconds since 1970; 0 without a holder.
+        parent: The run whose events it begins with, or None; of a fork of a fork's shared part, the one that recorded it.
+        forked_at: The last event that it shares with that run; 0 without a parent.
     """
 
     run_id: RunId
@@ -59,6 +61,22 @@ class RunInfo:
     epoch: int
     holder: str | None
     until: float
+    parent: RunId | None = None
+    forked_at: int = 0
+
+
+class Stretch(NamedTuple):
+    """A part of a run's events, and the run that recorded it.
+
+    Attributes:
+        run_id: That run.
+        after: The event before the first one of this part.
+        to: The last event of this part, or None for the run's own, which may still grow.
+    """
+
+    run_id: RunId
+    after: int
+    to: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +155,10 @@ class EventStore(Protocol):
             run_id: The run to append to; a run exists once it has an event.
             drafts: What happened, in order; empty records nothing and returns the head.
             expected: The `seq` of the last event the writer has read; 0 for a new run, whose first draft is
-                `run.created`.
+                `run.created`. A run whose first draft is `run.forked` begins with the events of its parent up to the
+                one that this names, which is the last one the writer has read.
             epoch: The epoch of the driver, where the event is a driver's; None checks no lease.
-            holder: With `expected=0`: the driver that holds the new run from the start, with epoch 1.
+            holder: Of a new run: the driver that holds it from the start, with epoch 1.
 
         Returns:
             The new head, durable.
@@ -148,13 +167,15 @@ class EventStore(Protocol):
             ConcurrencyError: The run is not at `expected`.
             LeaseLostError: The run is driven with another epoch.
             RunNotFoundError: There is no such run, and `expected` is not 0.
-            StoreError: It could not be written. Whether it was is not known where the connection broke in the middle:
+            StoreError: A new run begins with neither of the two, or its parent has no such event. Or it could not be written. Whether it was is not known where the connection broke in the middle:
                 append again with the same `expected` and see (`midstream.events.patience`).
         """
         ...
 
     def read(self, run_id: RunId, *, after: int = 0, to: int | None = None) -> AsyncIterator[Event]:
         """Iterate over the events of a run in order, blobs in place; no lock is held while the caller works.
+
+        A fork begins with the events of its parent; their `run_id` is that of the run that recorded them.
 
         Args:
             run_id: The run.
@@ -194,6 +215,14 @@ class EventStore(Protocol):
         """Return what others than the engine recorded of these stored types in the run, in order, blobs in place.
 
         They are few beside the engine's, and a store finds them without looking at those.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        ...
+
+    async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
+        """Return which run recorded which part of a run's events, the oldest part first, the run's own last.
 
         Raises:
             RunNotFoundError: There is no such run.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from midstream.errors import CorruptLogError
+from midstream.events.catalog import FORKED
 from midstream.events.codec import references
 from midstream.events.envelope import Event, genesis, link
 from midstream.events.ids import RunId
@@ -51,7 +52,7 @@ async def verify(store: EventStore, run_id: RunId, *, anchor: Head | None = None
     Raises:
         RunNotFoundError: There is no such run.
     """
-    place = _Place(genesis(run_id))
+    place = _Place()
     try:
         async for event in store.read(run_id):
             damage = place.step(event) or await _damaged_blob(store, event)
@@ -69,6 +70,9 @@ async def verify(store: EventStore, run_id: RunId, *, anchor: Head | None = None
     if anchor is not None and place.sound < anchor.seq:
         cut = f"the log ends at event {place.sound}, the anchor names event {anchor.seq}"
         return Verdict(run_id, place.sound, None, False, cut, place.sound + 1)
+    if place.run_id != run_id:
+        other = f"the log ends with events of run {place.run_id!r}"
+        return Verdict(run_id, place.sound, None, False, other, place.sound + 1)
     head = Head(place.sound, place.position, place.digest)
     return Verdict(run_id, place.sound, head, anchor is not None)
 
@@ -76,8 +80,9 @@ async def verify(store: EventStore, run_id: RunId, *, anchor: Head | None = None
 class _Place:
     """How far the chain has been followed."""
 
-    def __init__(self, digest: bytes) -> None:
-        self.digest = digest
+    def __init__(self) -> None:
+        self.run_id = ""
+        self.digest = b""
         self.sound = 0
         self.position = 0
 
@@ -85,6 +90,8 @@ class _Place:
         """Follow the chain by one event; return what is wrong with it, or None."""
         if event.seq != self.sound + 1:
             return f"event {self.sound + 1} is missing, event {event.seq} follows"
+        if event.run_id != self.run_id and (damage := self._another(event)):
+            return damage
         if event.position <= self.position:
             return "it stands before its predecessor in the store"
         self.position = event.position
@@ -104,6 +111,17 @@ class _Place:
             return f"its envelope is not what any event has ({error})"
         if self.digest != event.digest:
             return "its digest does not follow from its content and predecessor"
+        return None
+
+    def _another(self, event: Event) -> str | None:
+        """Go over to another run's events, which is right for the first one, and where a fork begins."""
+        if self.sound == 0:
+            self.digest = genesis(event.run_id)
+        elif event.type != FORKED:
+            return f"it is of run {event.run_id!r}, and no fork begins there"
+        elif (event.data.get("seq"), event.data.get("digest")) != (self.sound, self.digest.hex()):
+            return "it is a fork of another event than the one before it"
+        self.run_id = event.run_id
         return None
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from midstream.projections.run_state import Activation, RunState
+from midstream.projections.flow import Activation
+from midstream.projections.run_state import RunState
 
 _LONGEST = 300
 """Characters of one output or input."""

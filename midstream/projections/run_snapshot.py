@@ -7,7 +7,7 @@ a copy of the log: a run that has asked a model has no snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -69,14 +69,18 @@ CALLS = frozenset(
 """The facts about calls that a completed activation takes with it, unless it asked a model."""
 
 
-def with_calls(state: RunState) -> list[str]:
+def with_calls(state: RunState, doubtful: Iterable[str] = ()) -> list[str]:
     """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
 
     Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
     said.
+
+    Args:
+        state: The run without those facts.
+        doubtful: Activations with a call of unknown outcome, which may be settled at any time.
     """
-    asked = {activation_of(address): None for address in state.calls}
-    return list({**state.running, **state.waiting, **asked})
+    asked = [activation_of(address) for address in state.calls]
+    return list(dict.fromkeys([*state.running, *state.waiting, *asked, *doubtful]))
 
 
 def in_order(state: RunState) -> None:
@@ -97,6 +101,7 @@ def dump(state: RunState) -> bytes | None:
         **{name: getattr(state, name) for name in _PLAIN},
         **{name: list(getattr(state, name)) for name in _NAMES},
         "notes": sorted(state.notes),
+        "overrides": state.overrides,
         "switches": [astuple(switch) for switch in state.switches],
         "said": [astuple(said) for said in state.said],
         **_topology(state.topology),
@@ -132,6 +137,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
     state = RunState(
         **fields,
         notes=set(data["notes"]),
+        overrides=tuple(data["overrides"]),
         switches=[Switch(*values) for values in data["switches"]],
         said=[Said(*values) for values in data["said"]],
         topology=_shape(data),

@@ -15,6 +15,7 @@ from midstream.events.store import Status
 from midstream.projections import flow, rewire
 from midstream.projections.flow import Activation, Flow
 from midstream.projections.fold import Handler
+from midstream.projections.returned import returned
 from midstream.projections.topology import shared_topology
 
 CallStatus = Literal["open", "completed", "failed", "waiting", "unknown", "aborted"]
@@ -132,6 +133,8 @@ class RunState(Flow):
         threads: For each named thread, the newest model call that was answered.
         open_calls: Addresses of calls that have not ended: open, of unknown outcome, or between two attempts.
         notes: The ids of the notes that were added.
+        overrides: What is asked in place of what the code says, since the run was forked.
+        forked_at: The newest `run.forked`; 0 where the run is no fork.
         context: What is done where a conversation is too long for its model.
         cuts: By the model call from which on they hold.
         said: Messages that were added, in order.
@@ -169,6 +172,8 @@ class RunState(Flow):
     threads: dict[str, str] = field(default_factory=dict[str, str])
     open_calls: dict[str, None] = field(default_factory=dict[str, None])
     notes: set[str] = field(default_factory=set[str])
+    overrides: tuple[Mapping[str, Any], ...] = ()
+    forked_at: int = 0
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
     said: list[Said] = field(default_factory=list[Said])
@@ -226,6 +231,41 @@ def _run_created(state: RunState, event: Event) -> None:
 
 def _run_resumed(state: RunState, event: Event) -> None:
     state.epoch = event.data["epoch"]
+
+
+def _run_forked(state: RunState, event: Event) -> None:
+    data = event.data
+    state.forked_at = event.seq
+    state.epoch = event.epoch or 0
+    state.cancelling = None  # what was wanted of the parent is not wanted of the fork
+    for address in state.open_calls:
+        state.calls[address].epoch = None  # the driver of the same number was another run's
+    state.inputs = {**state.inputs, **data.get("inputs", {})}
+    for address, output in data.get("outputs", {}).items():
+        if address in state.activations:
+            state.activations[address].output = output
+        else:
+            call = state.calls[address]
+            call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
+    state.overrides = (*state.overrides, *data.get("overrides", ()))
+    if data.get("definition") is not None:
+        _new_shape(state, data)
+
+
+def _new_shape(state: RunState, data: Mapping[str, Any]) -> None:
+    """Go on with another graph: what has run stays, what has not is waited for anew."""
+    state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
+    state.topology = shared_topology(state.graph_digest, data["definition"])
+    state.pending, state.ready = {}, {}
+    ended = {name for name, made in state.latest.items() if made.status in ("completed", "skipped")}
+    for name in state.topology.expected:
+        if name not in state.latest:
+            needed = [one for one in state.topology.nodes[name].waits_for if one not in ended]
+            if waits := sum(one in state.topology.expected for one in needed):
+                state.pending[name] = waits
+            else:
+                state.ready[name] = None
+    state.irregular = state.irregular or not state.topology.plain
 
 
 def _run_paused(state: RunState, event: Event) -> None:
@@ -563,6 +603,7 @@ def _note_added(state: RunState, event: Event) -> None:
 _HANDLERS: Mapping[str, Handler[RunState]] = {
     "run.created": _run_created,
     "run.resumed": _run_resumed,
+    "run.forked": _run_forked,
     "run.paused": _run_paused,
     "run.continued": _run_continued,
     "run.completed": _run_completed,

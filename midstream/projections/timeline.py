@@ -119,6 +119,16 @@ def _scheduled(data: Mapping[str, Any]) -> str:
     return f"{inputs} (called by {data['called']})" if data.get("called") else inputs
 
 
+def _forked(data: Mapping[str, Any]) -> str:
+    changed = [*data.get("inputs", {}), *data.get("outputs", {})]
+    changed += ["graph"] if data.get("definition") is not None else []
+    changed += [
+        f"what is asked at {one.get('step') or 'every call'}" for one in data.get("overrides", ())
+    ]
+    others = f", with other {', '.join(changed)}" if changed else ""
+    return f"from run {data['parent']} at event {data['seq']}{others}"
+
+
 def _run_failed(data: Mapping[str, Any]) -> str:
     failures = data.get("failures", ())
     return "; ".join(
@@ -160,6 +170,13 @@ def _credited(data: Mapping[str, Any]) -> str:
     return f"{data['run']} {data['step']}: {data['outcome']:g} with {told}"
 
 
+def _exceeded(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['budget']}: {data['spent']} of {data['limit']} {data.get('what', '')} spent, "
+        f"{data.get('estimate', '')} more wanted: {data.get('action', 'fail')}"
+    )
+
+
 def _asked(data: Mapping[str, Any]) -> str:
     until = f", until {data['deadline']:.3f}" if data.get("deadline") is not None else ""
     return f"{data['id']}, {data['kind']}{until}: {data['text']}"
@@ -177,6 +194,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
+    "run.forked": _forked,
     "run.paused": lambda data: data.get("reason", ""),
     "run.continued": lambda data: "",
     "run.completed": lambda data: f"output {data.get('output')!r}",
@@ -215,6 +233,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "question.answered": _answered,
     "question.expired": lambda data: "nobody answered in time",
     "question.withdrawn": lambda data: data["reason"],
+    "budget.exceeded": _exceeded,
     "agent.started": lambda data: data.get("task", ""),
     "agent.concluded": lambda data: data.get("text", ""),
     "memory.read": _memory_read,

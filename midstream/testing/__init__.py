@@ -4,6 +4,7 @@ Nothing here needs a key or a network, and importing this package imports no ven
 that it needs when it is first asked.
 """
 
+from midstream.testing.clock import FakeClock
 from midstream.testing.provider_server import ProviderServer, Script
 from midstream.testing.script import Answer, Call, Fault
 from midstream.testing.seen import Seen, SeenCall, SeenResult, SeenTurn
@@ -14,6 +15,7 @@ __all__ = [
     "RULES",
     "Answer",
     "Call",
+    "FakeClock",
     "Fault",
     "ProviderServer",
     "Script",

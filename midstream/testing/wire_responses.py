@@ -46,9 +46,9 @@ class ResponsesWire(OpenAIWire):
         """See `Wire.events`."""
         items = _items(answer, ids)
         whole = _response(answer, body, ids, items)
-        begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+        begun: dict[str, Any] = {**whole, "status": "in_progress", "output": [], "usage": None}
         begun["incomplete_details"] = None
-        told = [("response.created", {"response": begun})]
+        told: list[tuple[str, dict[str, Any]]] = [("response.created", {"response": begun})]
         for index, item in enumerate(items):
             told += _told(index, item)
         ended = "response.incomplete" if whole["status"] == "incomplete" else "response.completed"

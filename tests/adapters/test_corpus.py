@@ -126,7 +126,8 @@ def _raised(name: str, adapter: Any, response: httpx2.Response) -> BaseException
         error: BaseException = adapter._client._make_status_error_from_response(response)
         return error
     try:
-        APIError.raise_error(response.status_code, response.json(), response)
+        sdk: Any = APIError
+        sdk.raise_error(response.status_code, response.json(), response)
     except APIError as raised:
         return raised
     raise AssertionError("the SDK was content")

@@ -254,7 +254,7 @@ def test_h050_a_name_that_does_not_fit_is_mapped_there_and_back(name: str) -> No
 
     assert violations("gemini", request.body) == []
     (alias,) = request.names
-    data = {
+    data: dict[str, Any] = {
         "candidates": [
             {
                 "content": {"parts": [{"functionCall": {"name": alias, "args": {}}}]},
@@ -324,7 +324,7 @@ def test_h056_the_choice_of_tools_has_its_words(choice: str, config: Any) -> Non
     if config:
         read = dialect("gemini").read(body)
         assert read.settings["tool_choice"] == choice
-        assert "toolConfig" not in read.besides
+        assert "toolConfig" not in (read.besides or {})
 
 
 def test_h059_foreign_reasoning_is_not_told() -> None:
@@ -657,6 +657,7 @@ SNAKE: dict[str, Any] = {
         "max_output_tokens": 9,
         "stop_sequences": ["x"],
         "response_mime_type": "application/json",
+        "top_k": 5,
         "thinking_config": {"thinking_budget": 1000},
     },
     "safety_settings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
@@ -671,6 +672,7 @@ def test_either_spelling_of_a_key_is_read_and_goes_home_as_it_was() -> None:
         "stop": ["x"],
         "reasoning_effort": "low",
         "tool_choice": "f",
+        "output_schema": {"name": "answer"},
     }
     there = midstream.convert(SNAKE, source="gemini", target="anthropic")
     body = there.request
@@ -678,7 +680,8 @@ def test_either_spelling_of_a_key_is_read_and_goes_home_as_it_was() -> None:
     assert body["messages"][2]["content"][0]["content"][1]["source"]["data"] == PNG
     assert [tool["name"] for tool in body["tools"]] == ["f"]
     details = " ".join(change.detail for change in there.losses)
-    assert "responseMimeType" in details
+    assert "topK" in details
+    assert "output_schema" not in details
     assert "safetySettings" in details
 
 
@@ -690,6 +693,7 @@ def test_for_another_model_of_gemini_the_settings_are_mapped_and_the_rest_goes_a
         "maxOutputTokens": 9,
         "stopSequences": ["x"],
         "responseMimeType": "application/json",
+        "topK": 5,
         "thinkingConfig": {"thinkingLevel": "LOW"},
     }
     assert found.request["safetySettings"] == SNAKE["safety_settings"]
@@ -705,8 +709,67 @@ def test_whether_it_is_streamed_says_the_address() -> None:
     assert [change.kind for change in found.repairs] == ["setting_mapped"]
 
 
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "tools", "way"),
+    [
+        (FLASH, (), "native"),
+        (NEW, (ToolSpec(name="f"),), "native"),
+        (FLASH, (ToolSpec(name="f"),), "tool"),
+        ("gemma-3-27b-it", (), "text"),
+    ],
+)
+def test_h097_h098_the_form_of_an_answer_is_asked_for_in_the_way_the_model_has(
+    model: str, tools: tuple[ToolSpec, ...], way: str
+) -> None:
+    """Before Gemini 3 a form and tools exclude each other."""
+    body, kinds = settings(model, tools, output_schema={"name": "trip", "schema": FORM})
+
+    config = body.get("generationConfig", {})
+    assert (config.get("responseJsonSchema") == FORM) == (way == "native")
+    assert (config.get("responseMimeType") == "application/json") == (way == "native")
+    assert ("output_as_tool" in kinds) == (way == "tool")
+    assert ("output_as_text" in kinds) == (way == "text")
+    assert violations("gemini", body, model) == []
+    if way == "tool":
+        assert body["toolConfig"] == {"functionCallingConfig": {"mode": "ANY"}}
+    if way == "native":
+        assert dialect("gemini").read(body).settings["output_schema"] == {
+            "name": "answer",
+            "schema": FORM,
+        }
+
+
+def test_h097_any_object_is_a_form_without_a_schema() -> None:
+    body, _ = settings(FLASH, output_schema={"name": "any"})
+
+    assert body["generationConfig"] == {"responseMimeType": "application/json"}
+
+
+def test_fields_of_a_request_that_was_read_go_along_to_gemini_only() -> None:
+    from midstream.adapters.native import native
+
+    read = dialect("gemini").read(SNAKE)
+    setting = native("gemini", read.rest, read.said)
+    view = View(NEW)
+    for segment in read.segments:
+        view = GEMINI.render(view, segment)
+    body = GEMINI.request(view, {**read.settings, "native": setting}).body
+    assert body == SNAKE
+    view = GEMINI.render(view, Segment(9, (assistant("and?"), user("x"))))
+    body = GEMINI.request(view, {**read.settings, "native": setting}).body
+    assert body["generationConfig"]["maxOutputTokens"] == 9
+    assert body["safety_settings"] == SNAKE["safety_settings"]
+
+
 def test_hosted_tools_go_home_and_are_a_loss_elsewhere() -> None:
-    body = {
+    body: dict[str, Any] = {
         "contents": [{"role": "user", "parts": [{"text": "x"}]}],
         "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
     }

@@ -26,7 +26,8 @@ def failure(status: int, name: str, *details: dict[str, Any], **headers: str) ->
     request = httpx2.Request("POST", "http://127.0.0.1/")
     response = httpx2.Response(status, json=body, headers=headers, request=request)
     try:
-        of_google.APIError.raise_for_response(response)
+        sdk: Any = of_google.APIError
+        sdk.raise_for_response(response)
     except of_google.APIError as error:
         return error
     raise AssertionError("the SDK was content")
@@ -72,6 +73,7 @@ def test_h114_the_status_and_its_name_decide(
 ) -> None:
     found = translate(failure(status, name), CALL)
 
+    assert found is not None
     assert type(found) is kind
     assert found.status == status
 

@@ -11,9 +11,12 @@ from pydantic import JsonValue
 from midstream.adapters import Segment, View
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.anthropic.parse import parse as parse_messages
+from midstream.adapters.convert import convert
+from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.openai.parse import Assembly
 from midstream.adapters.openai.parse import parse as parse_chat
+from midstream.adapters.responses import ResponsesAdapter
 from midstream.adapters.schema import object_schema
 from midstream.events.content import (
     Image,
@@ -32,6 +35,7 @@ from midstream.events.content import (
 )
 from midstream.events.payloads import Change
 from tests.adapters.conversations import JPEG, PNG
+from tests.adapters.rules import violations
 
 OPENAI = OpenAIAdapter(api_key="k")
 ANTHROPIC = AnthropicAdapter(api_key="k")
@@ -606,3 +610,101 @@ def test_a_conversation_that_went_away_and_came_back_is_what_it_was() -> None:
     for view in (whole, away):
         text = json.dumps(view.tape.list())
         assert all(word in text for word in ("hi", "I look", "toolu_1", "42", "call_2", "bad"))
+
+
+SEARCH: dict[str, Any] = {
+    "type": "server_tool_use",
+    "id": "srvtoolu_1",
+    "name": "web_search",
+    "input": {"query": "x"},
+}
+FOUND: dict[str, Any] = {
+    "type": "web_search_tool_result",
+    "tool_use_id": "srvtoolu_1",
+    "content": [],
+}
+
+
+def paused_answer(*blocks: dict[str, Any]) -> Message:
+    data = {"id": "m", "content": list(blocks), "stop_reason": "pause_turn"}
+    return parse_messages(data, provider="anthropic", model=NEW_CLAUDE, names={}).message
+
+
+def test_h084_a_search_that_was_never_answered_goes_when_the_run_goes_on() -> None:
+    """H-085: as long as it may be gone on with, the turn is sent as it came."""
+    said = {"type": "text", "text": "I look."}
+    view, _ = rendered(
+        NEW_CLAUDE, Segment(1, (user("x"),)), Segment(2, (paused_answer(said, SEARCH),))
+    )
+    request = ANTHROPIC.request(view, {})
+    assert request.body["messages"][-1] == {"role": "assistant", "content": [said, SEARCH]}
+    assert violations("anthropic", request.body) == []
+
+    on = ANTHROPIC.render(view, Segment(3, (paused_answer(FOUND, said),)))
+    assert on.tape.list()[:2] == request.body["messages"]
+
+    off = ANTHROPIC.render(view, Segment(3, (user("leave it"),)))
+    assert off.tape.list()[: len(view.tape)] == view.tape.list()
+    assert [item["content"] for item in off.tape.list()[1:]] == [[said], "leave it"]
+    assert [(change.kind, change.seq) for change in off.changes] == [("part_dropped", 3)]
+    assert violations("anthropic", ANTHROPIC.request(off, {}).body) == []
+
+
+def test_h084_a_turn_of_nothing_but_such_a_call_leaves_nothing() -> None:
+    items, kinds = told(NEW_CLAUDE, user("x"), paused_answer(SEARCH), user("y"))
+    assert items == [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}]
+    assert "part_dropped" in kinds
+
+
+def test_h119_of_more_than_four_cache_marks_the_newest_are_sent() -> None:
+    """And nothing of what was told changes: the marks are outside of what the service compares."""
+    mark: dict[str, dict[str, JsonValue]] = {"anthropic": {"cache_control": {"type": "ephemeral"}}}
+    turns = [
+        Message(role="user", parts=(Text(text=str(number), hints=mark),)) for number in range(5)
+    ]
+    tools = (ToolSpec(name="f", hints=mark),)
+    view, _ = rendered(CLAUDE, Segment(1, tuple(turns), tools=tools))
+    request = ANTHROPIC.request(view, {})
+
+    asked = ["cache_control" in json.dumps(item) for item in request.body["messages"]]
+    assert asked == [False, True, True, True, True]
+    assert "cache_control" not in request.body["tools"][0]
+    assert "cache_control" in json.dumps(view.tape.list()[0])
+    assert [change.kind for change in request.changes] == ["hint_dropped"]
+    four, _ = rendered(CLAUDE, Segment(1, tuple(turns[1:])))
+    assert ANTHROPIC.request(four, {}).changes == ()
+
+
+def test_h028_an_id_may_come_again_in_a_later_turn_of_responses() -> None:
+    """The results are paired with the call before them; and Gemini has no ids to mix up."""
+    turn = (answer(call("a", arguments='{"n":1}')), results(result("a", "one")))
+    again = (answer(call("a", arguments='{"n":2}')), results(result("a", "two")))
+    segment = Segment(1, (user("x"), *turn, user("y"), *again))
+    responses = ResponsesAdapter(api_key="k")
+    view = responses.render(responses.begin("gpt-5"), segment)
+    outputs = [item for item in view.tape.list() if item.get("type") == "function_call_output"]
+    assert [item["output"] for item in outputs] == ["one", "two"]
+    assert violations("openai-responses", responses.request(view, {}).body) == []
+    gemini = GeminiAdapter(api_key="k")
+    view = gemini.render(gemini.begin("gemini-3-pro-preview"), segment)
+    assert violations("gemini", gemini.request(view, {}).body, "gemini-3-pro-preview") == []
+
+
+def test_h049_tools_that_were_added_on_the_way_go_home_and_are_a_loss_elsewhere() -> None:
+    """Responses takes them as an item; a list that changes in a run is reported to break the prefix."""
+    added: dict[str, Any] = {
+        "type": "additional_tools",
+        "role": "developer",
+        "tools": [{"type": "function", "name": "rate", "parameters": {}, "strict": True}],
+    }
+    body: dict[str, Any] = {"model": "gpt-5", "input": [{"role": "user", "content": "x"}, added]}
+    assert convert(body, source="openai-responses", target="openai-responses").request == body
+    for target in ("openai-chat", "anthropic", "gemini"):
+        found = convert(body, source="openai-responses", target=target)
+        assert [change.kind for change in found.losses] == ["part_dropped"], target
+    responses = ResponsesAdapter(api_key="k")
+    view = responses.render(
+        responses.begin("gpt-5"), Segment(1, (user("x"),), tools=(ToolSpec(name="f"),))
+    )
+    view = responses.render(view, Segment(2, (user("y"),), tools=(ToolSpec(name="g"),)))
+    assert [change.kind for change in view.changes] == ["prefix_broken"]

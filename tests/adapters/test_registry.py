@@ -9,7 +9,7 @@ from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.estimate import fits, tokens
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.prices import cost
-from midstream.adapters.registry import make_adapter, resolve
+from midstream.adapters.registry import KNOWN, make_adapter, resolve
 from midstream.errors import ConfigError
 from midstream.events.content import Image, Message, user
 from midstream.events.payloads import Usage
@@ -25,14 +25,15 @@ def test_a_model_is_found_by_its_provider_and_may_hold_colons() -> None:
 
 @pytest.mark.parametrize("name", ["gpt-4o", "", "openai:", ":gpt-4o", "nobody:gpt-4o"])
 def test_a_name_that_says_too_little_is_refused_with_what_is_known(name: str) -> None:
-    with pytest.raises(ConfigError, match="anthropic, openai"):
+    with pytest.raises(ConfigError, match="anthropic, compatible, deepseek, gemini"):
         resolve(name)
+    assert "gemini" in KNOWN
 
 
 def test_an_adapter_is_made_by_the_name_of_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert make_adapter("openai").provider == "openai"
-    with pytest.raises(ConfigError, match="anthropic, openai"):
+    with pytest.raises(ConfigError, match="anthropic, compatible, deepseek, gemini"):
         make_adapter("nobody")
 
 

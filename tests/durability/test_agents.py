@@ -13,6 +13,7 @@ import pytest
 
 from midstream import RETRY_CALL, Engine, Message, Tool, ToolContext, UnknownCall, tool
 from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.base import Adapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.engine.agent_events import AgentEvent, AwaitingPerson, RunEnded
 from midstream.errors import AnswerError, RunFailedError, RunNotFoundError
@@ -185,7 +186,7 @@ VENDORS = ("openai", "anthropic")
 async def serving(
     server: ProviderServer, store: MemoryStore, vendor: str, tools: Sequence[Tool]
 ) -> AsyncIterator[Engine]:
-    adapters = {
+    adapters: dict[str, Adapter] = {
         "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
         "anthropic": AnthropicAdapter(api_key="k", base_url=server.anthropic_url),
     }

@@ -126,13 +126,15 @@ async def test_nothing_begins_before_it_is_asked_for(make_engine: MakeEngine) ->
 async def test_a_stream_that_is_left_leaves_a_run_that_goes_on(make_engine: MakeEngine) -> None:
     engine = await make_engine(**OTTERS)
     agent = engine.agent("What?", tools=[search])
+    seen = 0
     async with aclosing(agent.events()) as events:
         async for event in events:
+            seen = event.seq
             if isinstance(event, ToolStarted):
                 break
     assert (await agent).text == f"I found that {FACT}."
-    rest = [one async for one in agent.events(after=event.seq)]
-    assert all(one.seq > event.seq for one in rest)
+    rest = [one async for one in agent.events(after=seen)]
+    assert all(one.seq > seen for one in rest)
     assert isinstance(rest[0], ToolFinished)
     assert isinstance(rest[-1], RunEnded)
 
@@ -302,7 +304,11 @@ async def test_another_process_goes_on_with_an_agent_whose_tools_it_knows(
     with pytest.raises(GraphError, match="needs search; known here: no tools"):
         await stranger.resume("r")
     await stranger.run("r").answer(question.id, approved=True)
-    for more in ({"tools": [guarded]}, {"agents": [Agent("", tools=Toolbox([guarded]))]}):
+    known: list[dict[str, Any]] = [
+        {"tools": [guarded]},
+        {"agents": [Agent("", tools=Toolbox([guarded]))]},
+    ]
+    for more in known:
         other = await make_engine(recover=False, **OTTERS, **more)
         run = await other.resume("r")
         assert (await run)["text"] == f"I found that {FACT}."
@@ -336,8 +342,16 @@ async def test_the_same_call_is_asked_once(make_engine: MakeEngine) -> None:
     assert (one.text, again.text) == ("once", "once")
 
 
+def parts(messages: Sequence[Message]) -> str:
+    return f"{len(messages[0].parts)} parts"
+
+
+def loudly(messages: Sequence[Message]) -> str:
+    return messages[-1].text.upper()
+
+
 async def test_a_call_takes_images(make_engine: MakeEngine) -> None:
-    engine = await make_engine(models={"m": lambda m: f"{len(m[0].parts)} parts"}, model="p:m")
+    engine = await make_engine(models={"m": parts}, model="p:m")
     picture = Message(role="user", parts=(Text(text="What is it?"), Image(data="aGk=")))
     assert (await engine.call(picture)).text == "2 parts"
 
@@ -411,7 +425,7 @@ async def test_agents_side_by_side_in_a_node_are_each_their_own(make_engine: Mak
         )
         return [reply.text for reply in replies]
 
-    engine = await make_engine(models={"m": lambda m: m[-1].text.upper()}, model="p:m")
+    engine = await make_engine(models={"m": loudly}, model="p:m")
     run = await engine.start(graph)
     assert await run == ["TASK 0", "TASK 1", "TASK 2"]
     told = types(await history(run))

@@ -368,3 +368,30 @@ async def test_a_hundred_runs_at_once_each_end_in_their_own_output(make_engine: 
     engine = await make_engine()
     runs = [await engine.start(graph, n=n) for n in range(100)]
     assert [await run for run in runs] == list(range(1, 101))
+
+
+async def test_a_draining_engine_lets_runs_end_and_hands_over_the_rest(
+    make_engine: MakeEngine,
+) -> None:
+    graph, door = Graph("doors"), Door()
+
+    @graph.node
+    async def work(which: str, ctx: Context) -> str:
+        await ctx.now()
+        await (door() if which == "stuck" else asyncio.sleep(0.05))
+        return which
+
+    engine = await make_engine(recover=False)
+    short = await engine.start(graph, run_id="short", which="short")
+    await engine.start(graph, run_id="stuck", which="stuck")
+    closing = asyncio.ensure_future(engine.close(drain=0.3))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreError, match="starts nothing new"):
+        await engine.start(graph, which="new")
+    await closing
+    other = await make_engine(graphs=[graph], recover=False)
+    assert (await other.run(short.id).state()).status == "completed"
+    (taken,) = await other.recover()
+    assert taken.id == "stuck"
+    door.open()
+    assert await taken == "stuck"

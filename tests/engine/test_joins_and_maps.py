@@ -1,5 +1,10 @@
 """Joins that need not wait for all, and nodes that run once for each item."""
 
+# Graphs of lambdas, and lists that fill, say more than their annotations would.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportMissingTypeArgument=false, reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
@@ -261,7 +266,7 @@ async def test_items_may_have_names_and_results_the_order_in_which_they_complete
     async def work(item: dict[str, Any], factor: int) -> str:
         for _ in range(item["wait"]):
             await asyncio.sleep(0)
-        return item["id"] * factor
+        return str(item["id"]) * factor
 
     graph.map(
         "work",

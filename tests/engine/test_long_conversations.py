@@ -404,11 +404,11 @@ async def test_a_view_is_of_the_conversation_that_is_meant(make_engine: MakeEngi
     run = await engine.start(graph, model="m")
     await run
     for options, text in (({"thread": "t"}, "one"), ({"node": "one"}, "one"), ({}, "two")):
-        view = await run.view("m", **options)  # type: ignore[arg-type]  # names
+        view = await run.view("m", **options)
         assert view.request["messages"][0].text == text
     for wrong in ({"thread": "x"}, {"node": "x"}, {"step": "x"}, {"thread": "t", "node": "one"}):
         with pytest.raises(ConfigError):
-            await run.view("m", **wrong)  # type: ignore[arg-type]  # names
+            await run.view("m", **wrong)
 
 
 async def test_a_provider_stands_for_the_model_that_was_asked_there(

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from midstream import Engine, Event
+from midstream import Engine, Event, Graph
 from midstream.engine import snapshots
 from midstream.errors import RunError, RunNotFoundError
-from midstream.events.ids import RunId, activation_of
+from midstream.events.codec import encode
+from midstream.events.ids import Address, RunId, activation_of
+from midstream.events.payloads import (
+    Fact,
+    NodeCompleted,
+    NodeScheduled,
+    RunCreated,
+    ToolRequested,
+    ToolUnknown,
+)
 from midstream.events.sqlite import SqliteStore
 from midstream.events.store import Selective
 from midstream.projections import fold_run
@@ -23,7 +33,7 @@ RUN = RunId("r")
 
 
 async def recorded(store: SqliteStore, *, asks: bool, fail: bool) -> list[Event]:
-    scripts = {"p:m": model, "p:n": ["n"]} if asks else {}
+    scripts: dict[str, Any] = {"p:m": model, "p:n": ["n"]} if asks else {}
     async with Engine(store, models=scripts) as engine:
         graph, inputs = (
             (eventful(), {"fail": fail}) if asks else (workshop(3, int(fail)), {"size": 2})
@@ -98,3 +108,32 @@ async def test_what_is_selected_and_what_is_left_out_are_the_whole(
             if within is None
             else [event for event in left_out if activation_of(event.address or "") in inside]
         )
+
+
+async def test_a_call_that_can_still_be_settled_is_loaded_though_its_node_has_ended(
+    tmp_path: Path,
+) -> None:
+    graph = Graph("g")
+
+    @graph.node
+    async def one() -> int:
+        return 1
+
+    call = Address("one#1/tool:pay:0#1")
+    requested = ToolRequested(name="pay", arguments={}, key="k")
+    facts: list[tuple[Fact, str | None]] = [
+        (RunCreated(graph="g", definition=graph.definition, graph_digest=graph.digest), None),
+        (NodeScheduled(), "one#1"),
+        (requested, call),
+        (ToolUnknown(), call),
+        (NodeCompleted(output=1), "one#1"),
+    ]
+    drafts = [
+        encode(fact, at=1, address=None if address is None else Address(address))
+        for fact, address in facts
+    ]
+    async with await SqliteStore.open(tmp_path / "a.db") as store:
+        await store.append(RUN, drafts, expected=0)
+        state = await snapshots.load_run(store, RUN)
+        assert state == fold_run([event async for event in store.read(RUN)])
+        assert state.calls[call].status == "unknown"

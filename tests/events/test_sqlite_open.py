@@ -177,6 +177,20 @@ async def test_an_old_file_becomes_a_new_one_and_keeps_its_events(
         assert len(await events_of(store, RUN)) == 10
 
 
+async def test_an_old_file_is_not_looked_at_before_it_is_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    await a_store(path)
+    monkeypatch.setattr(sqlite_module, "MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE more (a TEXT)",)))
+    with pytest.raises(StoreOpenError, match="older release"):
+        await SqliteStore.open(path, read_only=True)
+    async with await SqliteStore.open(path):
+        pass
+    async with await SqliteStore.open(path, read_only=True) as store:
+        assert len(await events_of(store, RUN)) == 9
+
+
 async def test_a_migration_that_fails_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

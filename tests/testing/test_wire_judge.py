@@ -79,7 +79,12 @@ def responses_request() -> dict[str, Any]:
     outputs = [
         {"type": "function_call_output", "call_id": f"call_{n}", "output": "sun"} for n in (1, 2)
     ]
-    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2ln"}
+    thought: dict[str, Any] = {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [],
+        "encrypted_content": "c2ln",
+    }
     return {
         "model": "gpt-5",
         "store": False,
@@ -112,7 +117,7 @@ def gemini_request() -> dict[str, Any]:
         {"functionResponse": {"id": f"c{n}", "name": "weather", "response": {"output": "sun"}}}
         for n in (1, 2)
     ]
-    schema = {"type": "object", "properties": {}}
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
     return {
         "systemInstruction": {"parts": [{"text": "Be brief."}]},
         "contents": [
@@ -724,8 +729,11 @@ def test_a_request_that_is_nonsense_is_refused_and_not_a_crash(
     assert judge(dialect, {**REQUESTS[dialect](), "messages": messages})
 
 
+WRONG_TURNS: list[Any] = [None, 7, [3], [{"role": 5, "parts": {}}], {"parts": [[]]}]
+
+
 @pytest.mark.parametrize("key", ["contents", "systemInstruction", "tools", "generationConfig"])
-@pytest.mark.parametrize("value", [None, 7, [3], [{"role": 5, "parts": {}}], {"parts": [[]]}])
+@pytest.mark.parametrize("value", WRONG_TURNS)
 def test_a_gemini_request_that_is_nonsense_is_no_crash(key: str, value: Any) -> None:
     found = judge("gemini", {**gemini_request(), key: value}, model="gemini-3-pro")
 

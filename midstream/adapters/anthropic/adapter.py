@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.anthropic.body import requested
 from midstream.adapters.anthropic.parse import Assembly, parse
-from midstream.adapters.anthropic.render import render
+from midstream.adapters.anthropic.render import render, render_all
 from midstream.adapters.anthropic.translate import translate
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import anthropic_family
@@ -77,6 +77,10 @@ class AnthropicAdapter:
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
         return render(view, segment, self._provider, anthropic_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `BulkAdapter.render_all`."""
+        return render_all(view, segments, self._provider, anthropic_family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""

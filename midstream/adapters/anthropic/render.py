@@ -9,18 +9,14 @@ Source: platform.claude.com/docs, handle-tool-calls and preserved-thinking; reco
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused
+from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused, without_unpaired
 from midstream.adapters.capabilities import Family
-from midstream.adapters.changes import repair
-from midstream.adapters.home import at_home, give_back
 from midstream.adapters.pictures import Picture
-from midstream.adapters.placing import put_in_place
 from midstream.adapters.readable import document_words
-from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Fit, Speech, spoken_by, vendor, with_instruction
+from midstream.adapters.telling import Fit, Speech, spoken_by, vendor
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
@@ -54,34 +50,19 @@ Tail = Literal["", "user", "results", "assistant", "paused"]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    if segment.empty:
-        return view.unchanged()
-    telling = Teller(view, segment.seq, provider, family)
-    if at_home(view, segment, DIALECT):
-        telling.remember(home=True)
-        return telling.grown(give_back(telling, segment))
-    telling.leave_home(segment)
-    segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling.changes += [*placed, *sealed]
-    if segment.tools is not None:
-        telling.tools(segment.tools)
-    if segment.system is not None and not telling.empty:
-        telling.changes.append(
-            repair("instruction_appended", segment.seq, "the instruction changed on the way")
-        )
-    for message in messages:
-        telling.tell(message)
-    return telling.grown(open_calls)
+    return Teller(view, segment.seq, provider, family).segment(segment)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    return Teller(view, 0, provider, family).segments(segments)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
     """Return what a request must add to the view to be valid; an answer to it is rendered after the same."""
-    messages, changes = close_open(view.open)
     telling = Teller(view, 0, provider, family)
-    telling.changes += changes
-    for message in messages:
-        telling.tell(message)
+    telling.close()
+    telling.release(goes_on=True)
     telling.before_answer()
     return telling
 
@@ -101,7 +82,7 @@ class Teller(Homeward):
         return tail
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
-        """Tell the list of tools."""
+        """See `Frame.tools`."""
         told: list[dict[str, Any]] = []
         for tool in self.declared(tools):
             if tool.spec.strict:
@@ -112,7 +93,7 @@ class Teller(Homeward):
         self.declare(told)
 
     def tell(self, message: Message) -> None:
-        """Tell one message, which holds only what its role can."""
+        """See `Frame.tell`."""
         match message.role:
             case "system":
                 self._instruction(message)
@@ -144,9 +125,25 @@ class Teller(Homeward):
             self.repair("filler_inserted", "the service needs a turn of the user here")
             self._say("user", FILLER, "user")
 
+    def release(self, *, goes_on: bool) -> None:
+        """Tell an answer that waits to be gone on with: whole where it is, and else without the calls that were not answered.
+
+        The service takes a call of its own tool without its result only at the end of a conversation.
+        """
+        held: tuple[dict[str, Any], ...] = self.state.get("held", ())
+        if not held:
+            return
+        self.remember(held=())
+        blocks = list(held) if goes_on else without_unpaired(held)
+        if len(blocks) < len(held):
+            self.loss("part_dropped", "a call of the service's own tool that nobody answered")
+        if blocks:
+            self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
+
     def _say(self, role: str, content: Any, tail: Tail) -> None:
         self.items.append({"role": role, "content": content})
         self.remember(tail=tail)
+        self.count_marks(content)
 
     def _instruction(self, message: Message) -> None:
         texts = [part for part in message.parts if isinstance(part, Text)]
@@ -159,6 +156,7 @@ class Teller(Homeward):
             self.hinted({"type": "text", "text": self.whole(text.text)}, text, None)
             for text in kept
         ]
+        self.release(goes_on=False)
         if self.empty:
             self.set_head("system", [*self.head.get("system", ()), *blocks])
         elif "midway" in self._family.traits:
@@ -176,6 +174,7 @@ class Teller(Homeward):
         content = native.get("content") if is_object(native) else _short(self._shown(message))
         if not content:
             return
+        self.release(goes_on=False)
         if self.state.get("waiting"):
             self.repair("reordered", "an instruction that waits is told after this turn")
         self._say("user", content, "user")
@@ -209,6 +208,7 @@ class Teller(Homeward):
                 return []
 
     def _assistant(self, message: Message) -> None:
+        self.release(goes_on=True)
         calls = message.tool_calls
         own = spoken_by(message, self._provider, DIALECT)
         mapped = len(self.changes)
@@ -226,7 +226,10 @@ class Teller(Homeward):
             self.before_answer()
         thought = blocks[0].get("type") in ("thinking", "redacted_thinking")
         self.remember(unthought=bool(calls) and not thought)
-        self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
+        if len(without_unpaired(blocks)) < len(blocks):
+            self.remember(held=tuple(blocks))
+        else:
+            self._say("assistant", blocks, "paused" if paused(blocks) else "assistant")
 
     def _blocks(self, message: Message, ids: Sequence[str], *, own: bool) -> list[dict[str, Any]]:
         blocks: list[dict[str, Any]] = []
@@ -279,6 +282,7 @@ class Teller(Homeward):
         return {"type": "tool_use", "id": id_, "name": self.alias(call.name), "input": found}
 
     def _results(self, message: Message) -> None:
+        self.release(goes_on=False)
         ids: Sequence[str] = self.state.get("calls", ())
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         blocks: list[dict[str, Any]] = []

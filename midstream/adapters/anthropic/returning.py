@@ -6,20 +6,27 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from midstream.adapters.home import Returning
-from midstream.adapters.telling import Telling
+from midstream.adapters.anthropic.marks import marked
+from midstream.adapters.frame import Frame
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import Message, ToolResult, ToolSpec
 
 DIALECT = "anthropic"
+_SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 
 
-class Homeward(Telling, Returning):
+class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`."""
 
     @abstractmethod
     def as_own(self, message: Message) -> list[dict[str, Any]]:
         """Return an answer, or an instruction, of which nothing else is kept than its parts."""
+
+    def count_marks(self, content: Any) -> None:
+        """Remember how many blocks ask to be cached."""
+        found = marked(content)
+        if found:
+            self.remember(marks=self.state.get("marks", 0) + found)
 
     def give_back(self, message: Message) -> None:
         """See `Returning.give_back`."""
@@ -33,6 +40,8 @@ class Homeward(Telling, Returning):
             )
             return
         self.items += told
+        for item in told:
+            self.count_marks(item.get("content"))
         blocks = _list(told[-1].get("content") or [])
         calls = message.tool_calls
         if message.role == "assistant":
@@ -60,10 +69,20 @@ class Homeward(Telling, Returning):
         return {"role": message.role, "content": self.as_own(message)}
 
 
+def without_unpaired(blocks: Sequence[Any]) -> list[Any]:
+    """Return the blocks without the calls of the service's own tools that have no result among them."""
+    answered = {block.get("tool_use_id") for block in blocks}
+    return [
+        block
+        for block in blocks
+        if block.get("type") not in _SERVER_CALLS or block.get("id") in answered
+    ]
+
+
 def paused(blocks: Sequence[Any]) -> bool:
     """Tell whether the service goes on with this turn by itself: it ends with a tool of the service."""
     kind = str(blocks[-1].get("type", ""))
-    return kind.endswith("_tool_result") or kind in ("server_tool_use", "mcp_tool_use")
+    return kind.endswith("_tool_result") or kind in _SERVER_CALLS
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

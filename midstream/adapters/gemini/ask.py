@@ -12,7 +12,9 @@ from midstream.adapters.capabilities import Family
 from midstream.adapters.gemini.asked import BUDGETS
 from midstream.adapters.gemini.declared import tools_of
 from midstream.adapters.gemini.render import Teller
+from midstream.adapters.output import OutputSchema, told
 from midstream.adapters.settings import Wishes
+from midstream.adapters.wire import is_array
 from midstream.events.payloads import Change
 
 _LEAST_PRO = 128
@@ -47,7 +49,32 @@ def asked(
     choice = _choice(wishes, telling)
     if choice:
         body["toolConfig"] = {"functionCallingConfig": choice}
+    wanted = wishes.output()
+    if wanted is not None:
+        _output(wanted, wishes, telling, family, body)
     return body, tuple(wishes.changes)
+
+
+def _output(
+    wanted: OutputSchema, wishes: Wishes, telling: Teller, family: Family, body: dict[str, Any]
+) -> None:
+    """Say what the answer must be, in the way that holds the model most; before Gemini 3 a form and tools exclude each other."""
+    tools = telling.head.get("tools")
+    can = family.capabilities
+    if can.structured == "native" and (not tools or "levels" in family.traits):
+        form = {} if wanted.schema is None else {"responseJsonSchema": wanted.object_schema}
+        config = {"responseMimeType": "application/json", **form}
+        body["generationConfig"] = {**body.get("generationConfig", {}), **config}
+    elif wanted.schema is not None and can.tools and can.structured != "text":
+        name = telling.ask_by_tool(wanted)
+        about = {"description": wanted.description} if wanted.description else {}
+        function = {"name": name, **about, "parametersJsonSchema": wanted.object_schema}
+        listed: list[Any] = tools if is_array(tools) else [tools] if tools else []
+        telling.set_head("tools", [*listed, {"functionDeclarations": [function]}])
+        body["toolConfig"] = {"functionCallingConfig": {"mode": "ANY"}}
+    else:
+        wishes.note("output_as_text", f"{wanted.name!r} is told in words")
+        telling.tell(told(wanted))
 
 
 def _thinking(effort: str | None, family: Family) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
+from midstream.adapters.gemini.declared import json_schema
 from midstream.adapters.gemini.parts import camel
-from midstream.adapters.wire import is_array
+from midstream.adapters.output import SETTING
+from midstream.adapters.wire import is_array, is_object
 
 NAMES: Mapping[str, str] = {
     "temperature": "temperature",
@@ -39,11 +41,27 @@ def settings_of(body: Mapping[str, Any]) -> tuple[dict[str, JsonValue], dict[str
         settings["reasoning_effort"] = effort
     if effort or not thinking:
         config.pop("thinkingConfig", None)
+    wanted = _output(config)
+    if wanted is not None:
+        settings[SETTING] = wanted
     choice, rest = _choice(camel(left.pop("toolConfig", None)))
     if choice:
         settings["tool_choice"] = choice
     besides = {**left, "generationConfig": config, "toolConfig": rest}
     return settings, {key: value for key, value in besides.items() if value not in (None, {}, [])}
+
+
+def _output(config: dict[str, Any]) -> dict[str, JsonValue] | None:
+    """Take what an answer must be out of the fields, or leave them where neutral words cannot say it."""
+    if config.get("responseMimeType") != "application/json":
+        return None
+    schema = config.get("responseJsonSchema")
+    given = json_schema(config.get("responseSchema")) if schema is None else schema
+    if given is not None and not is_object(given):
+        return None
+    for key in ("responseMimeType", "responseJsonSchema", "responseSchema"):
+        config.pop(key, None)
+    return {"name": "answer"} if given is None else {"name": "answer", "schema": given}
 
 
 def _effort(thinking: Mapping[str, Any]) -> str:

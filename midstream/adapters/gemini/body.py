@@ -7,7 +7,9 @@ from hashlib import sha256
 from midstream.adapters.base import ModelRequest, Settings
 from midstream.adapters.capabilities import gemini_family
 from midstream.adapters.gemini.ask import asked
+from midstream.adapters.gemini.parts import DIALECT
 from midstream.adapters.gemini.render import closing
+from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
@@ -17,9 +19,19 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     family = gemini_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
-    body = {**view.head, "contents": [*view.tape.list(), *telling.items], **fields}
+    body = {**telling.head, "contents": [*view.tape.list(), *telling.items], **fields}
     if not body.get("tools", True):
         del body["tools"]
-    digest = sha256(view.digest + encode([view.model, *sorted(fields.items())])).hexdigest()
+    body, more = with_native(body, settings.get(NATIVE), DIALECT, view, closed=not telling.items)
+    about = [view.model, *sorted(fields.items()), *asked_beside(settings)]
+    digest = sha256(view.digest + encode(about)).hexdigest()
     names = {alias: name for name, alias in telling.aliases.items()}
-    return ModelRequest(view.model, body, (*telling.changes, *changes), digest, view.size, names)
+    return ModelRequest(
+        view.model,
+        body,
+        (*telling.changes, *changes, *more),
+        digest,
+        view.size,
+        names,
+        telling.output_tool,
+    )

@@ -41,10 +41,10 @@ def tools_of(given: Any) -> tuple[ToolSpec, ...]:
 
 
 def _function(said: Mapping[str, Any]) -> ToolSpec:
-    schema = said.get("parametersJsonSchema")
-    if not is_object(schema):
-        given = said.get("parameters")
-        schema = json_schema(given) if is_object(given) else {}
+    given = said.get("parametersJsonSchema")
+    schema: dict[str, Any] = given if is_object(given) else {}
+    if not schema and is_object(said.get("parameters")):
+        schema = json_schema(said["parameters"])
     return ToolSpec(
         name=text(said.get("name")),
         description=text(said.get("description")),

@@ -99,11 +99,8 @@ def message_of(content: Mapping[str, Any], place: str, names: Mapping[str, str])
     aliases = {name: alias for alias, name in names.items()}
     wire_ids = [wire_id(part) for part in parts if isinstance(part, ToolCall)]
     same = own_parts(parts, wire_ids, lambda name: aliases.get(name, name)) == blocks
-    return Message(
-        role="assistant",
-        parts=tuple(parts),
-        native=None if same else {"role": MODEL, "parts": blocks},
-    )
+    native: Any = None if same else {"role": MODEL, "parts": blocks}
+    return Message(role="assistant", parts=tuple(parts), native=native)
 
 
 def call_ids(blocks: list[dict[str, Any]], place: str) -> dict[int, str]:

@@ -81,15 +81,10 @@ def parts_of(block: Mapping[str, Any], call_id: str, names: Mapping[str, str]) -
             return [*signature, *([Text(text=words)] if words or not proof else [])]
         case {"inlineData": data} | {"fileData": data} if is_object(data):
             shown = medium(camel(data))
-            return (
-                [Opaque(dialect=DIALECT, data=dict(block))]
-                if shown is None
-                else [*signature, shown]
-            )
-    kind = next((key for key in _SERVER_TOOLS if is_object(said.get(key))), "")
-    if kind:
-        return [_server_tool(kind, camel(said[kind]), block)]
-    return [Opaque(dialect=DIALECT, data=dict(block))]
+            whole = Opaque(dialect=DIALECT, data=dict(block))
+            return [whole] if shown is None else [*signature, shown]
+        case _:
+            return [_other(said, block)]
 
 
 def _call(call: Mapping[str, Any], call_id: str, names: Mapping[str, str]) -> ToolCall:
@@ -126,6 +121,13 @@ _PLAIN = str.maketrans("-_", "+/")
 """From the base64 of addresses, which the service takes as well."""
 
 
+def _other(said: Mapping[str, Any], block: Mapping[str, Any]) -> ServerTool | Opaque:
+    kind = next((key for key in _SERVER_TOOLS if is_object(said.get(key))), "")
+    if kind:
+        return _server_tool(kind, camel(said[kind]), block)
+    return Opaque(dialect=DIALECT, data=dict(block))
+
+
 def _server_tool(kind: str, said: Mapping[str, Any], block: Mapping[str, Any]) -> ServerTool:
     name = text(said.get("toolType")) or text(said.get("toolName")) or _SERVER_TOOLS[kind]
     asked = kind in ("executableCode", "toolCall")
@@ -159,9 +161,11 @@ def own_parts(
     for part in parts:
         block: dict[str, Any] | None
         match part:
+            case Reasoning(summary=(_, *_)):
+                return None
             case Reasoning(text="", proof=None | ""):
                 continue
-            case Reasoning(redacted=True, proof=str(proof)):
+            case Reasoning(redacted=True, text="", proof=str(proof)):
                 blocks += [{"text": "", **signature}] if signature else []
                 signature = {"thoughtSignature": proof}
                 continue
@@ -172,8 +176,6 @@ def own_parts(
                 block = {"text": part.text}
             case ToolCall():
                 block = _own_call(part, next(told), called(part.name))
-            case Image(data=str(data)) | Audio(data=str(data)):
-                block = {"inlineData": {"mimeType": part.media_type, "data": data}}
             case (
                 ServerTool(dialect=dialect, data=dict(data))
                 | Opaque(dialect=dialect, data=dict(data))
@@ -181,12 +183,18 @@ def own_parts(
                 blocks += [{"text": "", **signature}] if signature else []
                 signature, block = {}, dict(data)
             case _:
-                return None
+                block = _shown(part)
         if block is None:
             return None
         blocks.append({**block, **signature})
         signature = {}
     return [*blocks, {"text": "", **signature}] if signature else blocks
+
+
+def _shown(part: Part) -> dict[str, Any] | None:
+    if isinstance(part, Image | Audio) and part.data is not None:
+        return {"inlineData": {"mimeType": part.media_type, "data": part.data}}
+    return None
 
 
 def _own_call(call: ToolCall, id_: str, name: str) -> dict[str, Any] | None:

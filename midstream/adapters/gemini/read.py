@@ -56,13 +56,15 @@ def read(body: Mapping[str, Any], *, provider: str = "gemini") -> Imported:
     if tools:
         left_out.add("tools")
     settings, besides = settings_of(body)
+    if tools:
+        besides.pop("tools", None)
     return Imported(
         segments=segments_of(told, items, tools or None),
         settings=settings,
         model=model,
         rest={key: value for key, value in body.items() if key not in left_out},
-        said=frozenset(body),
-        besides={key: value for key, value in besides.items() if key not in ("tools", "contents")},
+        said=frozenset(key for key in body if not camel({key: 0}).keys() & besides.keys()),
+        besides=besides,
     )
 
 

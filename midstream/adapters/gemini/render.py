@@ -65,6 +65,8 @@ Blocks = list[dict[str, Any]]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
+    if segment.empty:
+        return view.unchanged()
     return Teller(view, segment.seq, provider, family).segment(segment)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
@@ -14,10 +14,10 @@ from midstream.adapters.failures import Call, foreign
 from midstream.adapters.native import whole
 from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
-from midstream.adapters.openai.render import render
+from midstream.adapters.openai.render import render, render_all
 from midstream.adapters.openai.translate import translate
 from midstream.adapters.view import Segment, View
-from midstream.errors import AuthenticationError
+from midstream.errors import AdapterError, AuthenticationError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -81,6 +81,10 @@ class OpenAIAdapter:
         """See `Adapter.render`."""
         return render(view, segment, self._provider, openai_family(view.model))
 
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `BulkAdapter.render_all`."""
+        return render_all(view, segments, self._provider, openai_family(view.model))
+
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
         return requested(view, settings, self._provider)
@@ -93,7 +97,16 @@ class OpenAIAdapter:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
         """See `StreamingAdapter.stream`."""
-        body = {**request.body, "stream": True, "stream_options": {"include_usage": True}}
+        async with aclosing(self._streamed(request, usage=True)) as items:
+            async for item in items:
+                yield item
+
+    async def _streamed(
+        self, request: ModelRequest, *, usage: bool
+    ) -> AsyncGenerator[Delta | ModelResponse]:
+        body: dict[str, Any] = {**request.body, "stream": True}
+        if usage:
+            body["stream_options"] = {"include_usage": True}
         assembly = Assembly(request.names)
         with self._translated(request):
             events = await self._ready(request).post(
@@ -124,11 +137,19 @@ class OpenAIAdapter:
     def _ready(self, request: ModelRequest) -> AsyncOpenAI:
         if self._client is None:
             raise AuthenticationError(
-                f"there is no key for {self._provider!r}; set {_KEY}, or give api_key=",
+                f"there is no key for {self._provider!r}; set {self._key}, or give api_key=",
                 provider=self._provider,
                 model=request.model,
             )
         return self._client
+
+    @property
+    def _key(self) -> str:
+        """The environment variable of the key."""
+        return _KEY
+
+    def _ours(self, error: BaseException, call: Call) -> AdapterError | None:
+        return translate(error, call)
 
     @contextmanager
     def _translated(self, request: ModelRequest) -> Generator[None]:
@@ -137,7 +158,7 @@ class OpenAIAdapter:
             yield
         except failures as error:
             call = Call(self._provider, request.model, request.size, time.time())
-            ours = translate(error, call)
+            ours = self._ours(error, call)
             if ours is None:
                 raise
             raise ours from error

@@ -18,7 +18,12 @@ from midstream.events.payloads import Change
 
 
 def asked(
-    settings: Settings, telling: Teller, model: str, family: Family
+    settings: Settings,
+    telling: Teller,
+    model: str,
+    family: Family,
+    *,
+    stops: int | None = 4,
 ) -> tuple[dict[str, Any], tuple[Change, ...]]:
     """Return the settings as the model takes them, and what was dropped or put into range for that."""
     wishes = Wishes(settings, family.capabilities.settings, model)
@@ -38,7 +43,7 @@ def asked(
     if limit is not None:
         completion = "completion_limit" in family.traits
         body["max_completion_tokens" if completion else "max_tokens"] = limit
-    _sampling(wishes, body)
+    _sampling(wishes, body, stops)
     _choices(wishes, telling, tools, body)
     wanted = wishes.output()
     if wanted is not None:
@@ -86,7 +91,7 @@ def json_schema(wanted: OutputSchema, wishes: Wishes) -> dict[str, Any]:
     return {**made, "schema": dict(wanted.schema or {}), **strict}
 
 
-def _sampling(wishes: Wishes, body: dict[str, Any]) -> None:
+def _sampling(wishes: Wishes, body: dict[str, Any], most: int | None) -> None:
     for name, high in (("temperature", 2), ("top_p", 1)):
         value = wishes.number(name, 0, high)
         if value is not None:
@@ -94,7 +99,7 @@ def _sampling(wishes: Wishes, body: dict[str, Any]) -> None:
     seed = wishes.integer("seed", -(2**63), 2**63 - 1)
     if seed is not None:
         body["seed"] = seed
-    stops = wishes.stops(4, blank=True)
+    stops = wishes.stops(most, blank=True)
     if stops:
         body["stop"] = stops
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
-from midstream.adapters.base import ModelRequest, Settings
+from midstream.adapters.base import ModelRequest, Settings, Spoken
 from midstream.adapters.capabilities import openai_family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.openai.ask import asked
-from midstream.adapters.openai.render import closing
+from midstream.adapters.openai.render import Teller, closing
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
+from midstream.events.payloads import Change
 
 DIALECT = "openai-chat"
 """By which `midstream.convert` names it."""
@@ -21,7 +24,28 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     family = openai_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
-    body = {
+    return made(view, telling, fields, changes, settings, DIALECT)
+
+
+def made(
+    view: View,
+    telling: Teller,
+    fields: dict[str, Any],
+    changes: tuple[Change, ...],
+    settings: Settings,
+    dialect: str,
+) -> ModelRequest:
+    """Return the request of a view, with what closes it and how to ask.
+
+    Args:
+        view: What was told.
+        telling: What a request adds to it.
+        fields: The settings, in the words of the service.
+        changes: What was changed for them.
+        settings: As the caller gave them.
+        dialect: Whose fields of an imported request go along.
+    """
+    body: dict[str, Any] = {
         "model": view.model,
         "messages": [*view.tape.list(), *telling.items],
         **telling.head,
@@ -29,7 +53,7 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     }
     if not body.get("tools", True):
         del body["tools"]
-    body, more = with_native(body, settings.get(NATIVE), DIALECT, view, closed=not telling.items)
+    body, more = with_native(body, settings.get(NATIVE), dialect, view, closed=not telling.items)
     about = [view.model, *sorted(fields.items()), *asked_beside(settings)]
     digest = sha256(view.digest + encode(about)).hexdigest()
     names = {alias: name for name, alias in telling.aliases.items()}
@@ -41,4 +65,10 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
         view.size,
         names,
         telling.output_tool,
+        _spoken(view, body, telling.items),
     )
+
+
+def _spoken(view: View, body: Mapping[str, Any], more: list[dict[str, Any]]) -> Spoken | None:
+    """Return the messages as they are encoded already; a short form at home is no list."""
+    return Spoken("messages", view.spoken, more) if isinstance(body.get("messages"), list) else None

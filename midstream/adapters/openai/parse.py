@@ -115,7 +115,8 @@ class Assembly:
         return {**self._about, "choices": [{"message": message, "finish_reason": self._reason}]}
 
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
-        self._reason = choice.get("finish_reason") or self._reason
+        ended = choice.get("finish_reason") or mapping(choice.get("finish_details")).get("type")
+        self._reason = ended or self._reason
         if choice.get("usage"):
             self._about["usage"] = choice["usage"]
         piece = mapping(choice.get("delta"))
@@ -240,6 +241,8 @@ def parts_of(
     for block in content if is_array(content) else ():
         if is_object(block) and block.get("type") == "text" and text(block.get("text")):
             parts.append(Text(text=block["text"]))
+        elif is_object(block) and block.get("type") == "thinking":  # of Mistral
+            parts.append(Reasoning(text=_thought(block.get("thinking"))))
         else:
             parts.append(Opaque(dialect=DIALECT, data=block))
     if text(content):
@@ -251,6 +254,11 @@ def parts_of(
         parts.append(Refusal(text=wire["refusal"]))
     parts += [_call_part(call, names) for call in wire.get("tool_calls", ())]
     return tuple(parts)
+
+
+def _thought(given: Any) -> str:
+    pieces = given if is_array(given) else [{"text": given}]
+    return "".join(text(mapping(piece).get("text")) for piece in pieces)
 
 
 def _call_part(call: Mapping[str, Any], names: Mapping[str, str]) -> ToolCall:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
-from midstream.adapters.home import Returning
-from midstream.adapters.telling import Speech, Telling
+from midstream.adapters.frame import Frame
+from midstream.adapters.telling import Speech
 from midstream.adapters.view import View
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import Message, ToolResult, ToolSpec
@@ -16,7 +16,7 @@ from midstream.events.content import Message, ToolResult, ToolSpec
 DIALECT = "openai"
 
 
-class Homeward(Telling, Returning):
+class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
@@ -11,7 +11,7 @@ from midstream.adapters.native import whole
 from midstream.adapters.openai.adapter import OpenAIAdapter
 from midstream.adapters.responses.body import requested
 from midstream.adapters.responses.parse import Assembly, parse
-from midstream.adapters.responses.render import render
+from midstream.adapters.responses.render import render, render_all
 from midstream.adapters.view import Segment, View
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class ResponsesAdapter(OpenAIAdapter):
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
         return render(view, segment, self.provider, responses_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `BulkAdapter.render_all`."""
+        return render_all(view, segments, self.provider, responses_family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""

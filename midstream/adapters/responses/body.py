@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
-from midstream.adapters.base import ModelRequest, Settings
+from midstream.adapters.base import ModelRequest, Settings, Spoken
 from midstream.adapters.capabilities import responses_family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.responses.ask import asked
@@ -39,4 +41,10 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
         view.size,
         names,
         telling.output_tool,
+        _spoken(view, body, telling.items),
     )
+
+
+def _spoken(view: View, body: Mapping[str, Any], more: list[dict[str, Any]]) -> Spoken | None:
+    """Return the messages as they are encoded already; a short form at home is no list."""
+    return Spoken("input", view.spoken, more) if isinstance(body.get("input"), list) else None

@@ -9,16 +9,12 @@ Source: developers.openai.com/api/docs/guides/conversation-state and guides/reas
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
-from midstream.adapters.changes import repair
-from midstream.adapters.home import at_home, give_back
 from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
-from midstream.adapters.placing import put_in_place
-from midstream.adapters.repair import close_open, seal
 from midstream.adapters.responses.items import (
     ASSISTANT,
     DIALECT,
@@ -35,7 +31,6 @@ from midstream.adapters.telling import (
     Speech,
     spoken_by,
     vendor,
-    with_instruction,
 )
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, arguments_text, is_array, is_object
@@ -63,34 +58,18 @@ EMPTY = "Continue."
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    if segment.empty:
-        return view.unchanged()
-    telling = Teller(view, segment.seq, provider, family)
-    if at_home(view, segment, DIALECT):
-        telling.remember(home=True)
-        return telling.grown(give_back(telling, segment))
-    telling.leave_home(segment)
-    segment, placed = put_in_place(segment)
-    messages, open_calls, sealed = seal(view.open, with_instruction(segment))
-    telling.changes += [*placed, *sealed]
-    if segment.tools is not None:
-        telling.tools(segment.tools)
-    if segment.system is not None and not telling.empty:
-        telling.changes.append(
-            repair("instruction_appended", segment.seq, "the instruction changed on the way")
-        )
-    for message in messages:
-        telling.tell(message)
-    return telling.grown(open_calls)
+    return Teller(view, segment.seq, provider, family).segment(segment)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    return Teller(view, 0, provider, family).segments(segments)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:
     """Return what a request must add to the view to be valid."""
-    messages, changes = close_open(view.open)
     telling = Teller(view, 0, provider, family)
-    telling.changes += changes
-    for message in messages:
-        telling.tell(message)
+    telling.close()
     if telling.empty:
         telling.repair("filler_inserted", "nothing has been said")
         telling.items.append({"role": "user", "content": EMPTY})
@@ -107,7 +86,7 @@ class Teller(Homeward):
         self._family = family
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
-        """Tell the list of tools."""
+        """See `Frame.tools`."""
         if tools and not self._family.capabilities.tools:
             self.loss("tool_dropped", "the model calls no tools")
             return
@@ -129,7 +108,7 @@ class Teller(Homeward):
         return {"type": "function", "name": tool.name, **about, **schema}
 
     def tell(self, message: Message) -> None:
-        """Tell one message, which holds only what its role can."""
+        """See `Frame.tell`."""
         match message.role:
             case "system":
                 self._instruction(message)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from midstream.adapters.home import Returning
+from midstream.adapters.frame import Frame
 from midstream.adapters.responses.items import DIALECT, own_items
-from midstream.adapters.telling import Telling
 from midstream.adapters.wire import is_array, is_object
 from midstream.events.content import Message, ToolSpec
 
@@ -14,7 +13,7 @@ CALLS = ("function_call", "custom_tool_call")
 """Items that a tool of the caller answers."""
 
 
-class Homeward(Telling, Returning):
+class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`."""
 
     def give_back(self, message: Message) -> None:

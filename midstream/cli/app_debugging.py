@@ -1,0 +1,142 @@
+"""The commands that look back: `trace`, `fork`, `replay`, `diff`, `export`; see `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+
+from midstream.cli.exits import carry_out
+from midstream.cli.options import By, Quiet, Reason, RunArgument, Tags
+
+At = Annotated[
+    str,
+    typer.Option("--at", metavar="N|STEP", help="An event, or the moment before a step began."),
+]
+Many = Annotated[
+    list[str] | None,
+    typer.Option("--graph", metavar="MODULE:GRAPH", help="The runs' code. May be repeated."),
+]
+
+
+def trace(run: RunArgument = "@last", at: At = "") -> None:
+    """Show the steps of a run as a tree: what each did, how long it took, what it cost."""
+    from midstream.cli import debugging
+
+    carry_out(debugging.trace(run, at=at))
+
+
+def fork(
+    run: RunArgument,
+    at: At = "",
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="inputs.city=Rome, plan=…, plan.0.x=…"),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="PROVIDER:MODEL", help="From there on.")
+    ] = "",
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="STEP=TEXT", help="Said in place of what the code says."),
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option("--system", metavar="STEP=TEXT", help="The instruction.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="K=V", help="Of every model call, as temperature=0."),
+    ] = None,
+    graph: Annotated[
+        str,
+        typer.Option("--graph", metavar="MODULE:GRAPH", help="The code; drives the fork here."),
+    ] = "",
+    paused: Annotated[bool, typer.Option("--paused", help="Only make it.")] = False,
+    run_id: Annotated[str, typer.Option("--run-id", help="Of the fork.")] = "",
+    tag: Tags = None,
+    reason: Reason = "",
+    by: By = "",
+    quiet: Quiet = False,
+) -> None:
+    """Begin a new run with the events of this one up to a moment, and something changed from there on."""
+    from midstream.cli import debugging
+
+    carry_out(
+        debugging.fork(
+            run,
+            at=at,
+            given=given or (),
+            model=model,
+            prompts=prompt or (),
+            systems=system or (),
+            settings=setting or (),
+            graph=graph,
+            paused=paused,
+            run_id=run_id,
+            tags=tag or (),
+            reason=reason,
+            by=by,
+            quiet=quiet,
+        )
+    )
+
+
+def replay(
+    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All runs of these graphs.")] = False,
+    graph: Many = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="7d", help="Only runs that began since then.")
+    ] = "",
+    tolerant: Annotated[
+        bool, typer.Option("--tolerant", help="Compare what was decided, not how it was told.")
+    ] = False,
+) -> None:
+    """Run today's code against the log, asking nobody; exit 1 where it does something else."""
+    from midstream.cli import debugging
+
+    carry_out(
+        debugging.replay(
+            run or (), everything=everything, places=graph or (), since=since, tolerant=tolerant
+        )
+    )
+
+
+def diff(
+    left: Annotated[str, typer.Argument(metavar="RUN[@N]")],
+    right: Annotated[str, typer.Argument(metavar="RUN[@N]")],
+    stat: Annotated[bool, typer.Option("--stat", help="Only where, why and what it cost.")] = False,
+) -> None:
+    """Say where two runs part, why, and what that made differ; exit 1 where they differ."""
+    from midstream.cli import debugging
+
+    carry_out(debugging.diff(left, right, stat=stat))
+
+
+export_app = typer.Typer(
+    help="Write runs in a form that others read.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@export_app.command()
+def jsonl(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="[stdout]")] = "",
+) -> None:
+    """Write runs as lines of JSON, from which `midstream import` makes the same runs."""
+    from midstream.cli import exporting
+
+    carry_out(exporting.export(run, out=out))
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "trace": trace,
+    "fork": fork,
+    "replay": replay,
+    "diff": diff,
+}
+"""By name."""

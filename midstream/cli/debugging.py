@@ -1,0 +1,298 @@
+"""`midstream trace`, `fork`, `replay` and `diff`: a run's past, looked at, changed and tried again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from midstream.cli.drive import finish, log_to_stderr
+from midstream.cli.exits import BAD, OK
+from midstream.cli.given import graph_of, inputs_of, tags_of
+from midstream.cli.moments import moment_of, seconds_ago, split_moment
+from midstream.cli.naming import find_run
+from midstream.cli.opening import engine, reading
+from midstream.cli.output import data_console, printable, put, put_json, say, talk_console
+from midstream.cli.settings import SETTINGS, command
+from midstream.cli.show import MARKS
+from midstream.cli.spans import span
+from midstream.cli.summary import SOURCE
+from midstream.engine.graph import Graph
+from midstream.engine.moments import moment_seq
+from midstream.engine.parting import diff_stored
+from midstream.engine.providers import Providers
+from midstream.engine.replay import Divergence, ReplayReport, replay_run
+from midstream.errors import ConfigError, GraphError
+from midstream.events.store import EventStore, RunInfo, RunQuery
+from midstream.projections.diff import RunDiff, Side, plain_diff
+from midstream.projections.fold import fold_async
+from midstream.projections.trace import Step, Trace, trace_of
+from midstream.projections.usage import USAGE
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+_STEPS_SHOWN = 20
+_TEXT_SHOWN = 200
+
+
+async def trace(wanted: str, *, at: str) -> int:
+    """Show the steps of a run as a tree."""
+    run, place = split_moment(wanted)
+    async with reading() as store:
+        info = await find_run(store, run)
+        to = await moment_seq(store, info.run_id, moment_of(at) or place)
+        found = await trace_of(store.read(info.run_id, to=to))
+    if SETTINGS.get().as_json:
+        for row in found.data():
+            put_json(row)
+    else:
+        data_console().print(_tree(info, found))
+    return OK
+
+
+def _tree(info: RunInfo, found: Trace) -> Tree:
+    from rich.tree import Tree
+
+    children: dict[str, list[Step]] = {}
+    for step in found.steps.values():
+        children.setdefault(step.within, []).append(step)
+    tree = Tree(f"{info.run_id}  {info.graph}  up to event {found.seq}")
+    stack = [(tree, step) for step in reversed(children.get("", []))]
+    while stack:
+        above, step = stack.pop()
+        branch = above.add(_label(step))
+        stack += [(branch, inner) for inner in reversed(children.get(step.id, []))]
+    return tree
+
+
+def _label(step: Step) -> str:
+    mark = MARKS.get(step.status, ("?", ""))[0]
+    took = "" if step.seconds is None else f"  {span(step.seconds)}"
+    tokens = step.input_tokens + step.output_tokens
+    used = f"  {tokens} tokens  ${step.cost:.4f}" if tokens else ""
+    name = "" if step.type == "node" else f"  {step.name}"
+    error = f"  {printable(step.error)[:_TEXT_SHOWN]}" if step.error else ""
+    again = f"  {step.attempts} attempts" if step.attempts > 1 else ""
+    return f"{mark} {step.id}{name}  {step.status}{took}{used}{again}{error}"
+
+
+async def fork(
+    wanted: str,
+    *,
+    at: str,
+    given: Sequence[str],
+    model: str,
+    prompts: Sequence[str],
+    systems: Sequence[str],
+    settings: Sequence[str],
+    graph: str,
+    paused: bool,
+    run_id: str,
+    tags: Sequence[str],
+    reason: str,
+    by: str,
+    quiet: bool,
+) -> int:
+    """Fork a run, and drive the fork here to its end, if its code is given."""
+    log_to_stderr()
+    code = graph_of(graph) if graph else None
+    run_name, place = split_moment(wanted)
+    async with engine(graphs=() if code is None else (code,)) as opened:
+        info = await find_run(opened.store, run_name)
+        run = opened.run(info.run_id)
+        made = await run.fork(
+            at=moment_of(at) or place,
+            set=inputs_of(given, ""),
+            model=model,
+            prompts=_texts(prompts, "--prompt"),
+            systems=_texts(systems, "--system"),
+            settings=inputs_of(settings, ""),
+            graph=code,
+            paused=paused or code is None,
+            run_id=run_id or None,
+            tags={**tags_of(tags), **({SOURCE: graph} if graph else {})},
+            reason=reason,
+            by=by,
+        )
+        shared = (await opened.store.lineage(made.id))[-1].after
+        cost = await _cost_after(opened.store, info, shared)
+        if SETTINGS.get().as_json:
+            put_json({"run_id": made.id, "parent": run.id, "shared": shared, "cost_before": cost})
+        else:
+            say(
+                f"run {made.id} shares {shared} events with {run.id}, "
+                f"for which what came after them cost ${cost:.4f}"
+            )
+        if code is None or paused:
+            source = info.tags.get(SOURCE, "MODULE:GRAPH")
+            say(
+                f"it is paused; go on with `{command('resume', made.id, '--graph', graph or source)}`"
+            )
+            if not SETTINGS.get().as_json:
+                put(made.id)
+            return OK
+        return await finish(made, {SOURCE: graph}, quiet=quiet)
+
+
+def _texts(pairs: Sequence[str], option: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        step, sign, text = pair.partition("=")
+        if not sign or not step:
+            raise ConfigError(f"{option} {pair!r} names no step; write it as in 'plan=Be brief.'")
+        found[step] = text
+    return found
+
+
+async def _cost_after(store: EventStore, info: RunInfo, seq: int) -> Decimal:
+    usage = await fold_async(USAGE, store.read(info.run_id, after=seq))
+    return usage.total.cost
+
+
+async def replay(
+    wanted: Sequence[str], *, everything: bool, places: Sequence[str], since: str, tolerant: bool
+) -> int:
+    """Replay runs, and say where the code has diverged."""
+    graphs = {graph.name: graph for graph in map(graph_of, places)}
+    async with reading() as store:
+        infos = await _chosen(store, wanted, everything=everything, graphs=graphs, since=since)
+        reports: list[ReplayReport] = []
+        with _progress(len(infos)) as advance:
+            for info in infos:
+                providers = Providers()
+                report = await replay_run(
+                    store, info.run_id, graphs[info.graph], providers, strict=not tolerant
+                )
+                await providers.close()
+                reports.append(report)
+                advance()
+    for report in reports:
+        if SETTINGS.get().as_json:
+            put_json(_report_row(report))
+        else:
+            put(str(report))
+    diverged = sum(not report.identical for report in reports)
+    if len(reports) > 1:
+        say(f"{len(reports) - diverged} of {len(reports)} runs are identical")
+    return BAD if diverged else OK
+
+
+async def _chosen(
+    store: EventStore,
+    wanted: Sequence[str],
+    *,
+    everything: bool,
+    graphs: Mapping[str, Graph],
+    since: str,
+) -> list[RunInfo]:
+    if everything == bool(wanted):
+        raise ConfigError("name the runs to replay, or pass --all; one of the two")
+    oldest = (time.time() - seconds_ago(since)) * 1e6 if since else 0.0
+    if everything:
+        found = [info for info in await store.runs(RunQuery()) if info.graph in graphs]
+        return [info for info in found if info.created_at >= oldest]
+    infos = [await find_run(store, name) for name in wanted]
+    for info in infos:
+        if info.graph not in graphs:
+            hint = info.tags.get(SOURCE, "MODULE:GRAPH")
+            raise GraphError(
+                f"run {info.run_id!r} needs the code of graph {info.graph!r}; "
+                f"try `{command('replay', info.run_id, '--graph', hint)}` where that module can be imported"
+            )
+    return [info for info in infos if info.created_at >= oldest]
+
+
+class _Bar:
+    """A progress bar on stderr, where that is a terminal and there is something to wait for."""
+
+    def __init__(self, total: int) -> None:
+        from rich.progress import Progress
+
+        self._progress = Progress(console=talk_console(), transient=True)
+        self._task = self._progress.add_task("replaying", total=total)
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return lambda: self._progress.advance(self._task)
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+
+def _progress(total: int) -> AbstractContextManager[Any]:
+    if total < 2 or not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    return _Bar(total)
+
+
+def _report_row(report: ReplayReport) -> dict[str, Any]:
+    return {
+        "run_id": report.run_id,
+        "identical": report.identical,
+        "strict": report.strict,
+        "seq": report.seq,
+        "compared": report.compared,
+        "divergence": None if report.divergence is None else _divergence_row(report.divergence),
+        "notes": list(report.notes),
+    }
+
+
+def _divergence_row(found: Divergence) -> dict[str, Any]:
+    return {
+        "seq": found.seq,
+        "step": found.step,
+        "recorded": found.recorded,
+        "now": found.now,
+        "differences": [str(one) for one in found.differences],
+        "file": found.file,
+        "line": found.line,
+        "remedies": list(found.remedies),
+    }
+
+
+async def diff(left: str, right: str, *, stat: bool) -> int:
+    """Say where two runs part; 1 if they differ, as `diff` does."""
+    (first, first_at), (second, second_at) = split_moment(left), split_moment(right)
+    async with reading() as store:
+        ours, theirs = await find_run(store, first), await find_run(store, second)
+        found = await diff_stored(
+            store, ours.run_id, theirs.run_id, left_at=first_at, right_at=second_at
+        )
+    if SETTINGS.get().as_json:
+        put_json(plain_diff(found))
+    else:
+        for text in _diff_lines(found, stat=stat):
+            put(text)
+    return BAD if found else OK
+
+
+def _diff_lines(found: RunDiff, *, stat: bool) -> Iterable[str]:
+    how = "the same events" if found.shared else "alike"
+    yield f"common   {found.common} events ({how})"
+    if not found:
+        yield "no difference"
+        return
+    first = found.steps[0]
+    yield f"part     at {first.step or 'the run'}, events {first.left_seq or '-'} | {first.right_seq or '-'}"
+    yield f"cause    {found.cause}"
+    for one in () if stat else found.steps[:_STEPS_SHOWN]:
+        yield ""
+        yield f"{one.step or 'the run'}"
+        yield f"  - {one.left or 'nothing'}"
+        yield f"  + {one.right or 'nothing'}"
+        yield from (f"    {place}" for place in one.differences[:8])
+        yield from (f"    {text}" for text in one.text)
+    if len(found.steps) > _STEPS_SHOWN and not stat:
+        yield f"… and {len(found.steps) - _STEPS_SHOWN} more steps"
+    yield ""
+    yield from (f"output   {place}" for place in found.output[:8])
+    yield f"outcome  {found.left.status} | {found.right.status}"
+    yield f"since    {_came_to(found.left)} | {_came_to(found.right)}"
+
+
+def _came_to(side: Side) -> str:
+    return f"${side.cost:.4f}, {side.tokens} tokens, {side.calls} calls, {side.seconds:.1f} s"

@@ -1,0 +1,75 @@
+"""`midstream export` and the logs that `midstream import` reads: runs as lines of JSON."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from midstream.cli.exits import OK
+from midstream.cli.naming import find_run
+from midstream.cli.opening import engine, reading
+from midstream.cli.output import put, put_json, say
+from midstream.cli.settings import SETTINGS
+from midstream.errors import ConfigError
+from midstream.events.jsonl import FORMAT, export_lines, import_runs, read_lines
+
+
+async def export(wanted: Sequence[str], *, out: str) -> int:
+    """Write runs as lines of JSON, with those whose events they share.
+
+    Args:
+        wanted: The runs.
+        out: A file, or empty for stdout.
+    """
+    async with reading() as store:
+        runs = [(await find_run(store, name)).run_id for name in wanted]
+        lines = [line async for line in export_lines(store, runs)]
+    if not out:
+        sys.stdout.buffer.write(b"".join(lines))
+        sys.stdout.buffer.flush()
+        return OK
+    _write(out, b"".join(lines))
+    say(f"{len(lines)} lines written to {out}")
+    return OK
+
+
+def _write(out: str, body: bytes) -> None:
+    try:
+        Path(out).write_bytes(body)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out!r}: {error.strerror}; choose another file") from error
+
+
+def is_log(body: bytes) -> bool:
+    """Say whether a file is a log that midstream exported."""
+    return FORMAT.encode() in body.partition(b"\n")[0]
+
+
+async def bring_in_log(body: bytes, *, open_too: bool) -> int:
+    """Record the runs of an exported log, every digest checked first.
+
+    Args:
+        body: The file.
+        open_too: Also runs that have not ended, which whoever knows their graph will then drive on.
+    """
+    runs = read_lines(body.splitlines())
+    ended = ("run.completed", "run.failed", "run.cancelled")
+    going = [run.run_id for run in runs if not any(e.type in ended for e in run.events)]
+    if going and not open_too:
+        raise ConfigError(
+            f"run {going[0]!r} has not ended: imported, it would be driven on by whoever knows its graph, "
+            "beside the one that it was exported from; pass --open if that is meant"
+        )
+    async with engine(new=True) as opened:
+        found = await import_runs(opened.store, runs, now=time.time())
+    for one in found:
+        row = {"run_id": one.run_id, "events": one.events, "added": one.added}
+        if SETTINGS.get().as_json:
+            put_json({**row, "digest": one.head.digest.hex()})
+        else:
+            put(
+                f"{one.run_id}  {one.events} events, {one.added} of them new; every digest is right"
+            )
+    return OK

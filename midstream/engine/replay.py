@@ -1,0 +1,371 @@
+"""Replaying: today's code against a run's log, with no model, tool, clock or network, up to the first difference."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from midstream.adapters.base import Adapter
+from midstream.adapters.scripted import ScriptedAdapter
+from midstream.engine.clock import Clock
+from midstream.engine.compared import foreign
+from midstream.engine.graph import Graph
+from midstream.engine.model_calls import Models
+from midstream.engine.providers import Providers
+from midstream.engine.runner import Runner
+from midstream.engine.tape import Diverged, EndOfTape, Mismatch, Tape
+from midstream.errors import ConfigError, GraphError, ReplayError
+from midstream.events.envelope import Event
+from midstream.events.ids import RunId, node_of
+from midstream.events.memory import MemoryStore
+from midstream.events.store import EventStore
+from midstream.projections.difference import Difference, differences
+from midstream.projections.run_state import RunState, apply
+from midstream.projections.timeline import line
+
+PATIENCE = 10.0
+"""Seconds that code which does something of its own, such as a thread, is waited for."""
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first place where the code does not do what the log says.
+
+    Attributes:
+        seq: The event in the log.
+        step: Its step, or empty.
+        recorded: What the log says, in words.
+        now: What the code does today, in words; empty where it does nothing.
+        differences: Where the recorded data and today's differ.
+        file: Where the code is, or empty.
+        line: There; 0 where it is not known.
+        remedies: What can be done about it.
+    """
+
+    seq: int
+    step: str
+    recorded: str
+    now: str
+    differences: tuple[Difference, ...]
+    file: str
+    line: int
+    remedies: tuple[str, ...]
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.file else ""
+        shown = [f"  {one}" for one in self.differences[:_SHOWN]]
+        if len(self.differences) > _SHOWN:
+            shown.append(f"  … and {len(self.differences) - _SHOWN} more differences")
+        return "\n".join(
+            (
+                f"event {self.seq}{f' at {self.step}' if self.step else ''}{place}",
+                f"  recorded: {self.recorded}",
+                f"  now:      {self.now or 'nothing: the code does not come to it'}",
+                *shown,
+                *(f"  → {remedy}" for remedy in self.remedies),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What replaying a run came to.
+
+    Attributes:
+        run_id: The run.
+        strict: Views, descriptions and messages were compared as well.
+        seq: The last event that the code did as recorded.
+        compared: How many events the code recorded alike.
+        divergence: The first difference, or None.
+        notes: What a reader should know, such as another version of the code.
+    """
+
+    run_id: RunId
+    strict: bool
+    seq: int
+    compared: int
+    divergence: Divergence | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """The code does what the log says, as far as the log goes."""
+        return self.divergence is None
+
+    def __bool__(self) -> bool:
+        return self.identical
+
+    def __str__(self) -> str:
+        said = f"run {self.run_id}: identical, {self.compared} events compared"
+        if self.divergence is not None:
+            said = f"run {self.run_id}: the code has diverged at {self.divergence}"
+        return "\n".join((said, *(f"  note: {note}" for note in self.notes)))
+
+    def check(self) -> None:
+        """Return if it is identical.
+
+        Raises:
+            ReplayError: It is not; the message tells the divergence.
+        """
+        if self.divergence is not None:
+            raise ReplayError(self.run_id, self.divergence.step, str(self.divergence))
+
+
+class _LogClock(Clock):
+    """A clock that shows when the last event happened, and on which nobody waits."""
+
+    tape: Tape
+
+    def now(self) -> float:
+        return self.tape.now
+
+    async def sleep_until(self, moment: float) -> None:
+        await asyncio.sleep(0)
+
+
+class _Rendering(Providers):
+    """Adapters that only render; for providers that are not known here, one that renders nothing that could be compared.
+
+    Args:
+        known: The adapters that there are.
+    """
+
+    def __init__(self, known: Providers) -> None:
+        super().__init__()
+        self._known = known
+        self._unknown: dict[str, Adapter] = {}
+
+    async def ready(self, model: str) -> None:
+        try:
+            await self._known.ready(model)
+        except ConfigError:
+            self.adapter(model)  # or it is not even a name
+
+    def adapter(self, model: str) -> tuple[Adapter, str]:
+        try:
+            return self._known.adapter(model)
+        except ConfigError:
+            provider, colon, name = model.rpartition(":")
+            if not colon:
+                raise
+            if provider not in self._unknown:
+                self._unknown[provider] = ScriptedAdapter({}, provider=provider)
+            return self._unknown[provider], name
+
+    def viewed(self, model: str) -> bool:
+        """Say whether views for a model can be compared."""
+        self.adapter(model)
+        return model.rpartition(":")[0] not in self._unknown
+
+
+async def replay_run(
+    store: EventStore,
+    run_id: RunId,
+    graph: Graph,
+    providers: Providers,
+    *,
+    strict: bool = True,
+    upto: int | None = None,
+    patience: float = PATIENCE,
+) -> ReplayReport:
+    """Replay a run; of a fork, what happened since it was forked.
+
+    Args:
+        store: Where it is.
+        run_id: The run.
+        graph: Its code.
+        providers: Who renders for its models; nobody is asked.
+        strict: See `ReplayReport`.
+        upto: Only events up to this one.
+        patience: See `PATIENCE`.
+
+    Raises:
+        GraphError: The code is of another graph.
+        RunNotFoundError: There is no such run.
+    """
+    events = [event async for event in store.read(run_id, to=upto)]
+    begin = max(
+        (place for place, event in enumerate(events) if event.type == "run.forked"), default=0
+    )
+    state = RunState()
+    for event in events[: begin + 1]:
+        apply(state, event)
+    if graph.name != state.graph:
+        raise GraphError(
+            f"run {run_id!r} is of graph {state.graph!r}, not {graph.name!r}; pass that graph's code"
+        )
+    notes = _notes(state, graph)
+    shape = _other_shape(run_id, events[begin], state, graph, strict=strict)
+    if shape is not None:
+        return ReplayReport(run_id, strict, state.seq, 0, shape, notes)
+    replay = _Replay(run_id, graph, _Rendering(providers), strict=strict, patience=patience)
+    mismatch = await replay.play(state, events[begin + 1 :])
+    found = None if mismatch is None else _divergence(run_id, graph, mismatch)
+    last = state.seq if found is None else found.seq - 1
+    return ReplayReport(run_id, strict, last, replay.compared, found, notes)
+
+
+def _notes(state: RunState, graph: Graph) -> tuple[str, ...]:
+    if graph.version == state.code:
+        return ()
+    return (f"recorded by version {state.code!r} of the code, replayed by {graph.version!r}",)
+
+
+class _Replay:
+    def __init__(
+        self, run_id: RunId, graph: Graph, providers: _Rendering, *, strict: bool, patience: float
+    ) -> None:
+        self.compared = 0
+        self._run_id = run_id
+        self._graph = graph
+        self._providers = providers
+        self._strict = strict
+        self._patience = patience
+
+    async def play(self, state: RunState, events: Sequence[Event]) -> Mismatch | None:
+        """Play the stretches of one driver after the other, each begun anew from the log as a takeover is."""
+        for stretch in _stretches(events):
+            if stretch and stretch[0].type == "run.resumed":
+                apply(state, stretch[0])
+                stretch = stretch[1:]
+            mismatch = await self._drive(state, stretch)
+            if mismatch is not None:
+                return mismatch
+        return None
+
+    async def _drive(self, state: RunState, events: Sequence[Event]) -> Mismatch | None:
+        if all(foreign(event) for event in events):
+            for event in events:
+                apply(state, event)
+            return None
+        tape = Tape(
+            self._run_id,
+            state,
+            events,
+            strict=self._strict,
+            patience=self._patience,
+            viewed=self._providers.viewed,
+        )
+        clock = _LogClock()
+        clock.tape = tape
+        models = Models(
+            self._providers,
+            pricing=lambda provider, model, usage, at: None,
+            show=lambda address, piece: None,
+            listening=lambda: False,
+        )
+        runner = Runner(
+            MemoryStore(),
+            self._run_id,
+            self._graph,
+            state,
+            epoch=state.epoch,
+            clock=clock,
+            models=models,
+            park_after=math.inf,
+            recorder=tape,
+        )
+        tape.changed = runner.others_appended
+        driving = asyncio.ensure_future(runner.drive())
+        ends: list[asyncio.Future[Any]] = [driving, tape.finished]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await tape.rest()
+        driving.cancel()
+        await asyncio.wait([driving])
+        self.compared += tape.compared
+        self._raise_ours(driving)
+        return tape.mismatch
+
+    def _raise_ours(self, driving: asyncio.Future[Any]) -> None:
+        """Raise what ended the driving, if it was neither the end of the log nor a divergence."""
+        if driving.cancelled():
+            return
+        error = driving.exception()
+        if error is not None and not isinstance(error, Diverged | EndOfTape):
+            raise error
+
+
+def _stretches(events: Sequence[Event]) -> list[list[Event]]:
+    stretches: list[list[Event]] = [[]]
+    for event in events:
+        if event.type == "run.resumed":
+            stretches.append([])
+        stretches[-1].append(event)
+    return stretches
+
+
+def _other_shape(
+    run_id: RunId, event: Event, state: RunState, graph: Graph, *, strict: bool
+) -> Divergence | None:
+    """Return how the graph's definition differs from the recorded one, where that stops a replay."""
+    if graph.digest == state.graph_digest:
+        return None
+    recorded: Mapping[str, object] = event.data.get("definition") or {}
+    found = tuple(differences(recorded, dict(graph.definition)))
+    missing = [name for name in state.topology.nodes if name not in graph.nodes]
+    if not strict and not missing:
+        return None
+    return Divergence(
+        event.seq,
+        "",
+        f"graph {state.graph!r} of digest {state.graph_digest[:12]}",
+        f"graph {graph.name!r} of digest {graph.digest[:12]}",
+        found,
+        "",
+        0,
+        (
+            "replay with strict=False to compare only what its nodes do",
+            f"go on with the new shape in a fork: run.fork(at=…, graph={graph.name})",
+            "name the new shape: Graph(name, version=…)",
+        ),
+    )
+
+
+def _divergence(run_id: RunId, graph: Graph, mismatch: Mismatch) -> Divergence:
+    event, draft = mismatch.event, mismatch.draft
+    step = event.address or ""
+    file, place = mismatch.file, mismatch.line
+    if not file and step:
+        file, place = _of_node(graph, node_of(step))
+    now = ""
+    if draft is not None:
+        made = event._replace(type=draft.type, address=draft.address, data=draft.data)
+        now = _words(made)
+    found = mismatch.differences
+    if draft is not None and draft.type == event.type and draft.address != event.address:
+        found = tuple(differences(event.data, draft.data))
+    return Divergence(
+        event.seq,
+        step,
+        _words(event),
+        now,
+        found,
+        file,
+        place,
+        (
+            f"do it anew with today's code, in a fork: midstream fork {run_id} --at {event.seq - 1}",
+            "if only how it is told has changed, replay with strict=False (--tolerant)",
+            "if the change is meant, give the graph another version and let runs of the old one end with the old code",
+        ),
+    )
+
+
+def _words(event: Event) -> str:
+    told = line(event)
+    return " ".join(filter(None, (told.type, told.step, told.text)))
+
+
+def _of_node(graph: Graph, name: str) -> tuple[str, int]:
+    """Return where a node's function is written."""
+    node = graph.nodes.get(name)
+    if node is None:
+        return "", 0
+    function = inspect.unwrap(node.function)
+    code = getattr(function, "__code__", None)
+    return ("", 0) if code is None else (code.co_filename, code.co_firstlineno)

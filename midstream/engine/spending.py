@@ -1,0 +1,178 @@
+"""What was spent, counted from the log: of one run, or of all runs with a tag, also those of other processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from midstream.events.envelope import Event
+from midstream.events.ids import RunId
+from midstream.events.store import EventStore
+
+_COUNTED = frozenset(
+    (
+        "run.created",
+        "run.completed",
+        "run.failed",
+        "run.cancelled",
+        "model.requested",
+        "model.responded",
+        "model.failed",
+        "model.aborted",
+        "tool.requested",
+        "budget.exceeded",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What was spent, or will be.
+
+    Attributes:
+        tokens: Read and written.
+        money: In US dollars.
+        model_calls: Attempts.
+        tool_calls: Attempts.
+    """
+
+    tokens: int = 0
+    money: Decimal = Decimal(0)
+    model_calls: int = 0
+    tool_calls: int = 0
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(
+            self.tokens + other.tokens,
+            self.money + other.money,
+            self.model_calls + other.model_calls,
+            self.tool_calls + other.tool_calls,
+        )
+
+
+@dataclass(slots=True)
+class Spending:
+    """What one run has spent.
+
+    Attributes:
+        amounts: So far.
+        began: When it was created, in seconds since 1970.
+        exceeded: By budget, what was done each time it was reached.
+        seq: The newest event that was counted.
+    """
+
+    amounts: Amounts = field(default_factory=Amounts)
+    began: float = 0.0
+    exceeded: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    seq: int = 0
+
+
+class Ledger:
+    """Counts, and keeps what calls under way are expected to spend.
+
+    Args:
+        store: The log.
+        tags: The tags that somebody asks about.
+    """
+
+    def __init__(self, store: EventStore, tags: Collection[str]) -> None:
+        self._store = store
+        self.lock = asyncio.Lock()
+        """Held by whoever counts, and keeps what it has found room for."""
+        self._tags = frozenset(tags)
+        self._runs: dict[RunId, Spending] = {}
+        self._reserved: dict[tuple[RunId, str], Amounts] = {}
+        self._position = 0
+        self._marks: dict[RunId, dict[str, str]] = {}
+        self._entries: dict[tuple[str, str], list[tuple[float, Amounts]]] = {}
+
+    async def of_run(self, run_id: RunId) -> Spending:
+        """Return what a run has spent, as far as it is durable."""
+        found = self._runs.setdefault(run_id, Spending())
+        async for event in self._store.read(run_id, after=found.seq):
+            found.seq = event.seq
+            found.amounts += self._amounts(event)
+            if event.type == "run.created":
+                found.began = event.at / 1e6
+            elif event.type == "budget.exceeded":
+                actions = found.exceeded.setdefault(event.data["budget"], [])
+                actions.append(event.data.get("action", "fail"))
+        return found
+
+    async def of_tag(self, tag: str, value: str, since: float | None) -> Amounts:
+        """Return what all runs with a tag have spent, and what they have under way here.
+
+        Args:
+            tag: Its name.
+            value: Its value.
+            since: In seconds since 1970; None for all.
+        """
+        await self._catch_up()
+        entries = self._entries.get((tag, value), [])
+        if since is not None:  # what has left the window does not come back
+            entries[:] = [entry for entry in entries if entry[0] > since]
+        total = self.reserved(tag=(tag, value))
+        for _, amounts in entries:
+            total += amounts
+        return total
+
+    async def _catch_up(self) -> None:
+        async for page in self._store.scan(after=self._position, types=_COUNTED):
+            for event in page:
+                self._position = event.position
+                self._enter(event)
+
+    def _enter(self, event: Event) -> None:
+        if event.type == "run.created":
+            tags = event.data.get("tags", {})
+            self._marks[event.run_id] = {tag: tags[tag] for tag in self._tags if tag in tags}
+        amounts = self._amounts(event)
+        if amounts != Amounts():
+            for mark in self._marks.get(event.run_id, {}).items():
+                self._entries.setdefault(mark, []).append((event.at / 1e6, amounts))
+
+    def _amounts(self, event: Event) -> Amounts:
+        """Return what an event says was spent, and give back what was reserved for it."""
+        key = (event.run_id, event.address or "")
+        match event.type:
+            case "model.requested":
+                held = self._reserved.get(key)
+                if held is not None:
+                    self._reserved[key] = Amounts(held.tokens, held.money)
+                return Amounts(model_calls=1)
+            case "model.responded":
+                self._reserved.pop(key, None)
+                usage, cost = event.data.get("usage", {}), event.data.get("cost")
+                tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+                return Amounts(tokens, Decimal(cost["amount"] if cost else 0))
+            case "model.failed" | "model.aborted":
+                self._reserved.pop(key, None)
+            case "tool.requested":
+                self._reserved.pop(key, None)
+                return Amounts(tool_calls=1)
+            case "run.completed" | "run.failed" | "run.cancelled":
+                self.forget(event.run_id)
+            case _:
+                pass
+        return Amounts()
+
+    def reserve(self, run_id: RunId, address: str, amounts: Amounts) -> None:
+        """Keep what a call is expected to spend, until the log says what it did."""
+        self._reserved[run_id, address] = amounts
+
+    def reserved(self, *, run_id: RunId | None = None, tag: tuple[str, str] = ("", "")) -> Amounts:
+        """Return what is kept for calls of a run, or of all runs with a tag."""
+        total = Amounts()
+        for (other, _), amounts in self._reserved.items():
+            marks = self._marks.get(other, {})
+            if other == run_id or (tag[0] and marks.get(tag[0]) == tag[1]):
+                total += amounts
+        return total
+
+    def forget(self, run_id: RunId) -> None:
+        """Keep nothing any more for a run that has ended."""
+        for key in [key for key in self._reserved if key[0] == run_id]:
+            del self._reserved[key]
+        self._runs.pop(run_id, None)

@@ -1,0 +1,217 @@
+"""The steps of a run: what each is, what led to it, when it began and ended, and what it used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from midstream.events.envelope import Event
+from midstream.events.ids import activation_of
+from midstream.projections.run_state import RunState, apply
+
+StepType = Literal["node", "model_call", "tool_call", "question", "timer", "value", "note"]
+StepStatus = Literal[
+    "running", "waiting", "completed", "failed", "skipped", "unknown", "aborted", "cancelled"
+]
+
+_TYPES: Mapping[str, StepType] = {
+    "node": "node",
+    "model": "model_call",
+    "tool": "tool_call",
+    "question": "question",
+    "timer": "timer",
+    "value": "value",
+    "note": "note",
+}
+
+_STATUS: Mapping[str, StepStatus] = {
+    "node.scheduled": "running",
+    "node.started": "running",
+    "node.completed": "completed",
+    "node.failed": "failed",
+    "node.skipped": "skipped",
+    "model.requested": "running",
+    "model.responded": "completed",
+    "model.failed": "failed",
+    "model.aborted": "aborted",
+    "tool.requested": "running",
+    "tool.completed": "completed",
+    "tool.failed": "failed",
+    "tool.unknown": "unknown",
+    "tool.retried": "waiting",
+    "question.asked": "waiting",
+    "question.answered": "completed",
+    "question.expired": "failed",
+    "value.recorded": "completed",
+    "timer.set": "waiting",
+    "timer.fired": "completed",
+    "note.added": "completed",
+}
+
+
+@dataclass(slots=True)
+class Step:
+    """One addressable thing that happened in a run.
+
+    Attributes:
+        id: Its address.
+        type: What it is.
+        name: The node, model, or tool; else the kind of its address.
+        within: The step it is a part of: of a call its activation, of a tool call that a model made that model call; empty
+            for an activation.
+        parents: What led to it: of an activation those it waited for, of a model call those whose conversation it
+            continues, of anything else the step it is a part of.
+        status: How far it has come.
+        seq: Its first event.
+        ended: Its newest event that ended it or an attempt of it; 0 before there is one.
+        began_at: When it began, in microseconds since 1970.
+        ended_at: When that event was recorded; 0 before there is one.
+        attempts: How often it was begun.
+        input_tokens: Of a model call; of an activation, of all in it.
+        output_tokens: Likewise.
+        cost: In US dollars, likewise; calls of unknown price are left out.
+        error: Its kind and message, where it failed.
+    """
+
+    id: str
+    type: StepType
+    name: str
+    within: str
+    parents: tuple[str, ...]
+    status: StepStatus
+    seq: int
+    began_at: int
+    ended: int = 0
+    ended_at: int = 0
+    attempts: int = 1
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    error: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """From its beginning to its end, waits included, or None before it has ended."""
+        return (self.ended_at - self.began_at) / 1e6 if self.ended else None
+
+
+@dataclass(slots=True)
+class Trace:
+    """The steps of a run, in the order in which they began.
+
+    Attributes:
+        run_id: The run; of a fork, the run that recorded its newest event.
+        seq: The newest event in it.
+        steps: By address.
+    """
+
+    run_id: str = ""
+    seq: int = 0
+    steps: dict[str, Step] = field(default_factory=dict[str, Step])
+    _state: RunState = field(default_factory=RunState)
+
+    def add(self, event: Event) -> None:
+        """Take in the next event."""
+        self.run_id, self.seq = event.run_id, event.seq
+        apply(self._state, event)
+        status = _STATUS.get(event.type)
+        if event.address is None or status is None:
+            return
+        step = self.steps.get(event.address)
+        if step is None:
+            step = self.steps[event.address] = self._begun(event, status)
+        elif status == "running":
+            step.attempts = event.data.get("attempt", step.attempts)
+        _tell(step, event, status)
+        if event.type == "model.responded":
+            self._used(step, event)
+
+    def _begun(self, event: Event, status: StepStatus) -> Step:
+        address = event.address or ""
+        kind = event.type.partition(".")[0]
+        activation = str(activation_of(address))
+        within = "" if address == activation else activation
+        data = event.data
+        if kind == "tool" and data.get("call_id"):
+            within = address.rpartition("/call:")[0] or within
+        parents: tuple[str, ...] = (within,) if within else ()
+        if kind == "node":
+            made = self._state.activations.get(address)
+            parents = made.sources if made is not None else ()
+        elif kind == "model" and data.get("parents"):
+            parents = tuple(data["parents"])
+        name = data.get("model") or data.get("name") or _name(address, kind)
+        return Step(address, _TYPES[kind], name, within, parents, status, event.seq, event.at)
+
+    def _used(self, step: Step, event: Event) -> None:
+        usage, cost = event.data.get("usage", {}), event.data.get("cost")
+        for one in (step, self.steps.get(step.within)):
+            if one is not None:
+                one.input_tokens += usage.get("input_tokens", 0)
+                one.output_tokens += usage.get("output_tokens", 0)
+                one.cost += Decimal(cost["amount"]) if cost else 0
+
+    def within(self, step: str = "") -> tuple[Step, ...]:
+        """Return the steps that are a part of a step, or those that are a part of none."""
+        return tuple(one for one in self.steps.values() if one.within == step)
+
+    def data(self) -> list[dict[str, Any]]:
+        """Return the steps as plain data, for JSON."""
+        return [
+            {
+                "id": step.id,
+                "type": step.type,
+                "name": step.name,
+                "within": step.within,
+                "parents": list(step.parents),
+                "status": step.status,
+                "seq": step.seq,
+                "ended": step.ended,
+                "began_at": step.began_at,
+                "seconds": step.seconds,
+                "attempts": step.attempts,
+                "input_tokens": step.input_tokens,
+                "output_tokens": step.output_tokens,
+                "cost": format(step.cost, "f"),
+                "error": step.error,
+            }
+            for step in self.steps.values()
+        ]
+
+
+def _tell(step: Step, event: Event, status: StepStatus) -> None:
+    data = event.data
+    again = status == "failed" and data.get("retry_at") is not None
+    step.status = "waiting" if again else status
+    if status in ("running", "waiting") and not again:
+        return
+    step.ended, step.ended_at = event.seq, event.at
+    step.error = (
+        f"{data['kind']}: {data.get('message', '')}"
+        if status == "failed" and "kind" in data
+        else ""
+    )
+
+
+def _name(address: str, kind: str) -> str:
+    if kind == "node":
+        return address.rpartition("#")[0]
+    return address.rpartition("/")[2].partition(":")[0].partition("#")[0]
+
+
+def trace(events: Iterable[Event]) -> Trace:
+    """Return the steps of a run's events."""
+    found = Trace()
+    for event in events:
+        found.add(event)
+    return found
+
+
+async def trace_of(events: AsyncIterable[Event]) -> Trace:
+    """Return the steps of a run's events, as they come."""
+    found = Trace()
+    async for event in events:
+        found.add(event)
+    return found

@@ -1,0 +1,79 @@
+"""Logs that released versions wrote: this one must read, verify, fold, replay and export every one of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from midstream.engine.providers import Providers
+from midstream.engine.replay import replay_run
+from midstream.events.ids import RunId
+from midstream.events.jsonl import export_lines, import_runs, read_lines
+from midstream.events.memory import MemoryStore
+from midstream.events.verify import verify
+from midstream.projections.fold import fold_async
+from midstream.projections.run_state import fold_run
+from midstream.projections.timeline import line
+from midstream.projections.trace import trace_of
+from midstream.projections.usage import USAGE
+from tests.histories.scenes import SCENES
+
+FILES = sorted(Path(__file__).parent.glob("*.jsonl"))
+LOGS = {file: file.read_bytes() for file in FILES}
+
+ENDS = {
+    "chain": "completed",
+    "fan-out": "completed",
+    "migrated": "completed",
+    "cancelled": "cancelled",
+    "failed": "failed",
+    "trunk": "completed",
+    "forked": "completed",
+    "asked": "completed",
+    "steered": "completed",
+}
+
+
+async def opened(file: Path) -> tuple[MemoryStore, list[RunId]]:
+    store = MemoryStore()
+    runs = read_lines(LOGS[file].splitlines())
+    await import_runs(store, runs, now=0.0)
+    return store, [run.run_id for run in runs]
+
+
+def test_every_scene_has_a_log_and_every_log_a_scene() -> None:
+    assert [file.stem for file in FILES] == sorted(SCENES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+async def test_it_is_read_verified_and_written_again_as_it_is(file: Path) -> None:
+    store, runs = await opened(file)
+    for run_id in runs:
+        assert (await verify(store, run_id)).sound
+    assert b"".join([made async for made in export_lines(store, runs)]) == LOGS[file]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+async def test_it_is_folded_and_told(file: Path) -> None:
+    store, runs = await opened(file)
+    for run_id in runs:
+        events = [event async for event in store.read(run_id)]
+        state = fold_run(events)
+        assert (state.seq, state.status) == (len(events), ENDS[run_id])
+        assert all(line(event).text is not None for event in events)
+        assert all(event.payload for event in events)
+        usage = await fold_async(USAGE, store.read(run_id))
+        answered = sum(event.type == "model.responded" for event in events)
+        assert (usage.total.calls, usage.total.cost > Decimal(0)) == (answered, answered > 0)
+        steps = (await trace_of(store.read(run_id))).steps
+        assert set(steps) >= set(state.activations)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+async def test_its_code_still_does_what_it_says(file: Path) -> None:
+    store, runs = await opened(file)
+    for run_id in runs:
+        report = await replay_run(store, run_id, SCENES[file.stem][1](), Providers())
+        assert report.identical, report
