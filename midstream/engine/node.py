@@ -353,8 +353,8 @@ def _check_join(where: str, node: Node, needs: set[str]) -> None:
 def _failure_data(policy: str | Continue) -> JsonValue:
     if isinstance(policy, Continue):
         return {"continue": policy.value}
-    if policy in ("fail", "skip"):
-        return None if policy == "fail" else "skip"
+    if policy in ("fail", "skip", "reflect"):
+        return None if policy == "fail" else policy
     return {"goto": policy}
 
 

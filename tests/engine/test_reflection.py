@@ -334,3 +334,25 @@ async def told(store: Any, worker: Worker, *, later: float = 0.0) -> Any:
         if e.type in ("reflection.made", "plan.revised")
     ]
     return output, facts
+
+
+async def test_a_replay_neither_looks_up_nor_reflects() -> None:
+    worker = Worker(KeyError("x"))
+    models = {"critic": [REPORT, PLAN]}
+    async with Engine.memory(models=models, reflector="critic", clock=JumpingClock()) as engine:
+        run = await engine.start(worker.graph)
+        assert await run == "first and work and last"
+        worker.tries = 0
+        report = await run.replay()
+        assert report.identical, str(report)
+        worker.tries = 9
+        assert not (await run.replay()).identical
+
+
+async def test_a_replay_that_fails_where_the_run_did_not_says_so() -> None:
+    worker = Worker()
+    async with Engine.memory(models={}, clock=JumpingClock()) as engine:
+        run = await engine.start(worker.graph)
+        await run
+        worker.failures, worker.tries = [ValueError("invalid")] * 9, 0
+        assert not (await run.replay()).identical

@@ -227,3 +227,12 @@ async def test_a_lesson_that_hurts_is_taken_out_by_what_is_said_of_runs() -> Non
 
 def test_the_graph_of_these_tests_is_one_shape() -> None:
     assert list(trip.nodes) == ["plan", "check"]
+
+
+async def test_a_replay_looks_nothing_up() -> None:
+    async with opened() as engine:
+        lesson = await engine.experience.add("planning a day", "start early")
+        run = await ran(engine, "r")
+        await engine.experience.retire(lesson.id)
+        report = await run.replay()
+        assert report.identical, str(report)
