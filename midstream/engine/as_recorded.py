@@ -27,11 +27,13 @@ class RecordedAdvice:
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
-        self._read = {event.address: event.data for event in events if event.type == "memory.read"}
-        self._asked: dict[str | None, Mapping[str, Any]] = {}
+        self._read: dict[str, Mapping[str, Any]] = {
+            event.address or "": event.data for event in events if event.type == "memory.read"
+        }
+        self._asked: dict[str, Mapping[str, Any]] = {}
         for event in events:
             if event.type == "model.requested":
-                self._asked.setdefault(event.address, event.data)
+                self._asked.setdefault(event.address or "", event.data)
 
     async def advise(
         self,

@@ -67,4 +67,5 @@ def _trigrams(word: str, size: int) -> tuple[tuple[int, float], ...]:
 
 def cosine(first: Vector, second: Vector) -> float:
     """Return how alike two vectors of length 1 are, from -1 to 1."""
-    return sum(map(mul, first, second))
+    product: float = sum(map(mul, first, second))
+    return product
