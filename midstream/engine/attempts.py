@@ -26,12 +26,7 @@ from midstream.errors import NodeError, StoreError
 from midstream.events.flow_facts import Call as NodeCall
 from midstream.events.flow_facts import EdgeDecided
 from midstream.events.ids import Address
-from midstream.events.payloads import (
-    NodeCompleted,
-    NodeFailed,
-    NodeSkipped,
-    NodeStarted,
-)
+from midstream.events.payloads import NodeCompleted, NodeFailed, NodeSkipped, NodeStarted
 from midstream.events.values import plain
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState
@@ -47,6 +42,7 @@ class Attempts:
         models: Asks models.
         changed: Is notified when somebody else's events were folded.
         find: Finds the nodes of the run by name.
+        keep: Is given each node that was added to the run.
         closing: Says whether the driving is about to end.
         recall: Reads the outputs that a snapshot left out.
         rest: Is told when an activation begins to wait.
@@ -63,6 +59,7 @@ class Attempts:
         models: Models,
         changed: Signal,
         find: Callable[[str], Node | None],
+        keep: Callable[[Node], None],
         closing: Callable[[], bool],
         recall: Callable[[], Awaitable[None]],
         rest: Rest,
@@ -75,6 +72,7 @@ class Attempts:
         self._models = models
         self._changed = changed
         self._find = find
+        self._keep = keep
         self._closing = closing
         self._recall = recall
         self._rest = rest
@@ -190,6 +188,11 @@ class Attempts:
         local = steering.kept()
         for fact in tuple(steering.facts()):
             self._recorder.add(fact, address)
+        for added in steering.added():
+            self._keep(added)
+        decided = steering.decided()
+        if decided is not None:
+            self._recorder.add_plain("edge.decided", decided, address)
         done: dict[str, Any] = {} if output is None else {"output": output}
         if local is not None:
             done["local"] = local

@@ -114,6 +114,7 @@ class Runner:
             models=models,
             changed=self._changed,
             find=self._find,
+            keep=self._keep,
             closing=lambda: self._closing,
             recall=self._recall,
             rest=self._rest,
@@ -183,6 +184,9 @@ class Runner:
             data = self.state.topology.nodes[name].data
             made = self._made[name] = node_from(self.graph, name, data)
         return made
+
+    def _keep(self, node: Node) -> None:
+        self._made[node.name] = node
 
     async def _recall(self) -> None:
         """Read the outputs that a snapshot left out."""
