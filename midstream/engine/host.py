@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.advice import Advisor
 from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
@@ -22,6 +23,7 @@ from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.policies import Policy
 from midstream.engine.policing import Policing, check_policies, needs_spending
 from midstream.engine.providers import Providers
+from midstream.engine.reflection import Reflector
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
@@ -70,6 +72,8 @@ class Host:
         model: The model of runs that name none, or empty.
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
+        advisor: Knows what earlier runs taught, or None.
+        reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         policies: When runs go on with another model.
         budgets: What each run, or all runs with a tag, may spend.
@@ -88,6 +92,8 @@ class Host:
     model: str = ""
     lease: float = 15.0
     always_replay: bool = False
+    advisor: Advisor | None = None
+    reflector: Reflector | None = None
     park_after: float = PARK_AFTER
     policies: Sequence[Policy] = ()
     budgets: Sequence[Budget] = ()
@@ -228,6 +234,7 @@ class Host:
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
+            advisor=self.advisor,
         )
         if self.budgets:
             models.guard = Guard(self.ledger, self.budgets)
@@ -241,6 +248,7 @@ class Host:
             models=models,
             always_replay=self.always_replay,
             park_after=self.park_after,
+            reflector=self.reflector,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)

@@ -11,6 +11,7 @@ from typing import Any
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import ScriptedAdapter
+from midstream.engine.as_recorded import RecordedAdvice, RecordedReflections
 from midstream.engine.clock import Clock
 from midstream.engine.compared import foreign
 from midstream.engine.graph import Graph
@@ -270,6 +271,7 @@ class _Replay:
             pricing=lambda provider, model, usage, at: None,
             show=lambda address, piece: None,
             listening=lambda: False,
+            advisor=RecordedAdvice(events),
         )
         runner = Runner(
             MemoryStore(),
@@ -280,6 +282,7 @@ class _Replay:
             clock=clock,
             models=models,
             park_after=math.inf,
+            reflector=RecordedReflections(events),
             recorder=tape,
         )
         tape.changed = runner.others_appended

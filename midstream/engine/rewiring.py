@@ -150,7 +150,7 @@ class _View:
                     f"{parameter.source!r}, and args= does not give it",
                 )
         for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
-            if isinstance(other, str) and other not in ("", "fail", "skip"):
+            if isinstance(other, str) and other not in ("", "fail", "skip", "reflect"):
                 found = self._existing(other)
                 if found.start:
                     raise TopologyError(

@@ -15,6 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
 from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.content import Message, ResultPart, ToolSpec
+from midstream.events.experience_facts import (
+    ExperienceDistilled,
+    ExperienceErased,
+    FeedbackAdded,
+    LessonContradicted,
+    LessonCredited,
+    LessonDrafted,
+    LessonMoved,
+    LessonSupported,
+    LessonTried,
+)
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.flow_facts import (
     EdgeAdded,
@@ -31,6 +42,7 @@ from midstream.events.people_facts import (
     QuestionExpired,
     QuestionWithdrawn,
 )
+from midstream.events.reflection_facts import PlanRevised, ReflectionMade
 from midstream.events.routing_facts import (
     BreakerClosed,
     BreakerHalfOpened,
@@ -628,6 +640,17 @@ Payload = Annotated[
     | BreakerClosed
     | EndpointDrained
     | EndpointRestored
+    | ReflectionMade
+    | PlanRevised
+    | FeedbackAdded
+    | LessonDrafted
+    | LessonSupported
+    | LessonMoved
+    | LessonContradicted
+    | LessonCredited
+    | LessonTried
+    | ExperienceDistilled
+    | ExperienceErased
     | ContextTrimmed
     | ContextSummarised
     | MessageAdded
