@@ -86,9 +86,8 @@ class Items:
 
     def _items(self) -> AsyncIterator[Any]:
         given: Any = items_of(self._node, self._state, self._state.activations[self._address])
-        kind: type = type(
-            given
-        )  # not isinstance(): the checkers would take what it holds for unknown
+        # not isinstance(): the checkers would take what it holds for unknown
+        kind: type[object] = type(given)  # pyright: ignore[reportUnknownVariableType]  # user's data
         if issubclass(kind, AsyncIterable):
             return aiter(given)
         if issubclass(kind, Iterable) and not issubclass(kind, (str, bytes, dict)):

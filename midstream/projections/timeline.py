@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,8 @@ def _cut(data: Mapping[str, Any], what: str) -> str:
 
 
 def _message_added(data: Mapping[str, Any]) -> str:
-    parts: Any = (data.get("message") or {}).get("parts", ())
+    message: Mapping[str, Any] = data.get("message") or {}
+    parts: Sequence[Mapping[str, Any]] = message.get("parts", ())
     return " ".join(part.get("text", part["type"]) for part in parts) or "nobody will say more"
 
 

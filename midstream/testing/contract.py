@@ -100,7 +100,7 @@ def note(data: Any = None, at: int = 2) -> Draft:
 
 def forked(parent: RunId, at: Head, **more: Any) -> Draft:
     """Return the first event of its own of a run that begins with the events of another one."""
-    fields = {"graph": "trip", **more}
+    fields: dict[str, Any] = {"graph": "trip", **more}
     return encode(RunForked(parent=parent, seq=at.seq, digest=at.digest.hex(), **fields), at=3)
 
 

@@ -100,28 +100,40 @@ def test_a_schema_that_allows_anything_cannot_be_enforced(schema: dict[str, Any]
     assert lowered(schema, OPENAI) is None
 
 
+Schema = dict[str, Any]
+
+
+def array_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item, "uniqueItems": True}
+
+
+def either(one: Schema, other: Schema) -> Schema:
+    return {"anyOf": [one, other]}
+
+
+def described(schema: Schema) -> Schema:
+    return {"allOf": [schema], "description": "d"}
+
+
+def object_of(fields: dict[str, Schema], some: int) -> Schema:
+    return {"type": "object", "properties": fields, "required": list(fields)[:some]}
+
+
+def holding(inner: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:
+    fields = st.dictionaries(st.sampled_from("abc"), inner, min_size=1)
+    return st.one_of(
+        st.builds(array_of, inner),
+        st.builds(either, inner, inner),
+        st.builds(described, inner),
+        st.builds(object_of, fields, st.integers(0, 3)),
+    )
+
+
 def schemas() -> st.SearchStrategy[dict[str, Any]]:
     leaf: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [{"type": "string"}, {"type": "integer", "minimum": 1}, {"enum": ["a", 1]}, {"const": "x"}]
     )
-    return st.recursive(
-        leaf,
-        lambda inner: st.one_of(
-            st.builds(lambda item: {"type": "array", "items": item, "uniqueItems": True}, inner),
-            st.builds(lambda a, b: {"anyOf": [a, b]}, inner, inner),
-            st.builds(lambda a: {"allOf": [a], "description": "d"}, inner),
-            st.builds(
-                lambda fields, some: {
-                    "type": "object",
-                    "properties": fields,
-                    "required": list(fields)[:some],
-                },
-                st.dictionaries(st.sampled_from("abc"), inner, min_size=1),
-                st.integers(0, 3),
-            ),
-        ),
-        max_leaves=8,
-    )
+    return st.recursive(leaf, holding, max_leaves=8)
 
 
 @given(schemas())

@@ -59,18 +59,18 @@ def test_what_is_no_conversation_is_refused(
     assert code
 
 
-@pytest.mark.parametrize(
-    ("request_", "dialect"),
-    [
-        ({"contents": []}, "gemini"),
-        ({"input": "x"}, "openai-responses"),
-        ({"messages": []}, "openai-chat"),
-        ({"messages": [], "system": "x"}, "anthropic"),
-        ({"messages": [], "tools": [{"input_schema": {}}]}, "anthropic"),
-        ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "anthropic"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "openai-chat"),
-    ],
-)
+SEEN: list[tuple[dict[str, Any], str]] = [
+    ({"contents": []}, "gemini"),
+    ({"input": "x"}, "openai-responses"),
+    ({"messages": []}, "openai-chat"),
+    ({"messages": [], "system": "x"}, "anthropic"),
+    ({"messages": [], "tools": [{"input_schema": {}}]}, "anthropic"),
+    ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "anthropic"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "openai-chat"),
+]
+
+
+@pytest.mark.parametrize(("request_", "dialect"), SEEN)
 def test_the_wire_format_is_seen_from_the_body(request_: dict[str, Any], dialect: str) -> None:
     assert seen(request_) == dialect
 
