@@ -135,7 +135,7 @@ class LimiterMachine(World):
         choice = self.choice(1)
         if choice.candidate is None:
             assert choice.wake is not None
-            now = self.now
+            now: float = self.now  # pyright: ignore[reportUnknownMemberType]  # hypothesis's base has no types
             self.now = choice.wake + 0.001
             later = self.choice(1)
             self.now = now
