@@ -24,6 +24,7 @@ QUESTIONS = (
     "conversation",
     "resume",
     "rebuild",
+    "experience",
     "views",
 )
 

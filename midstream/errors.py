@@ -17,6 +17,8 @@ MidstreamError
     StoreFullError           no space was left; nothing of the append was kept
     CorruptLogError          the log is not what was written                      .run_id .seq
     UnknownEventError        the event is newer than this code                    .type .version
+  StepNotFoundError          the run has no such step                             .run_id .step .nearest
+  LessonError                there is no such lesson, or it must not be kept      .lesson
   ReplayError                the code no longer matches the history               .run_id .address
   AdapterError               a provider refused or failed                         .provider .model .status .request_id
     TransientError           worth another try                                    .retry_after (seconds or None)
@@ -243,6 +245,38 @@ class UnknownEventError(StoreError):
         )
         self.type = type_
         self.version = version
+
+
+class StepNotFoundError(MidstreamError):
+    """The run has no such step; nothing was recorded.
+
+    Attributes:
+        run_id: The run.
+        step: The address that names nothing.
+        nearest: Steps that exist, the most similar ones where any is similar.
+    """
+
+    def __init__(self, run_id: str, step: str, nearest: Sequence[str]) -> None:
+        there = ", ".join(repr(name) for name in nearest)
+        hint = f"did you mean {there}?" if there else "nothing has happened in it yet"
+        super().__init__(
+            f"run {run_id!r} has no step {step!r}; {hint} `midstream show {run_id}` lists its steps"
+        )
+        self.run_id = run_id
+        self.step = step
+        self.nearest = tuple(nearest)
+
+
+class LessonError(MidstreamError):
+    """There is no such lesson, or it is none that may be kept; nothing was recorded.
+
+    Attributes:
+        lesson: Its id, or empty where it was not kept.
+    """
+
+    def __init__(self, lesson: str, message: str) -> None:
+        super().__init__(message)
+        self.lesson = lesson
 
 
 class ReplayError(MidstreamError):

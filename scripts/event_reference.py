@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from midstream.events.envelope import Event
+from midstream.events.experience_facts import Evidence, Offer
 from midstream.events.flow_facts import Call
 from midstream.events.payloads import PAYLOADS, Change, Cost, Failure, Usage
 from midstream.events.routing_facts import Refused, Tried
@@ -39,10 +40,18 @@ GROUPS = {
     "memory": "Memory",
     "context": "Conversations that are too long",
     "message": "Conversations that somebody goes on with",
+    "reflection": "Reflection",
+    "plan": "Plans",
+    "feedback": "Feedback",
+    "lesson": "Lessons",
+    "experience": "Experience",
     "note": "The host",
 }
 
-PARTS: tuple[type[BaseModel], ...] = (Usage, Cost, Change, Failure, Call, Refused, Tried)
+PARTS: tuple[type[BaseModel], ...] = (
+    *(Usage, Cost, Change, Failure, Call, Refused, Tried),
+    *(Offer, Evidence),
+)
 
 HEAD = """# Events
 

@@ -40,6 +40,12 @@ class StoreAround:
     async def head(self, run_id: RunId) -> Head | None:
         return await self.inner.head(run_id)
 
+    async def newest_of(self, run_id: RunId, step: str) -> int | None:
+        return await self.inner.newest_of(run_id, step)
+
+    async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
+        return await self.inner.from_others(run_id, types)
+
     async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
         return await self.inner.lineage(run_id)
 

@@ -200,6 +200,7 @@ def _resource(resource: Any) -> ResultPart:
 
 def _said(error: BaseException) -> str:
     """Return what went wrong; of a group, the first thing."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    found: Any = error
+    while hasattr(found, "exceptions"):
+        found = found.exceptions[0]
+    return f"{type(found).__name__}: {found}"

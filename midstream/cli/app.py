@@ -12,6 +12,7 @@ from midstream.cli.app_conversations import COMMANDS
 from midstream.cli.app_debugging import COMMANDS as DEBUGGING
 from midstream.cli.app_debugging import export_app
 from midstream.cli.exits import MEANINGS, carry_out
+from midstream.cli.experience import app as experience
 from midstream.cli.options import By, Lease, Quiet, Reason, RunArgument, Tags
 from midstream.cli.routing_commands import GROUPS
 from midstream.cli.settings import DEFAULT_DB, SETTINGS, Settings
@@ -268,6 +269,46 @@ def settle(
 
 
 @app.command()
+def feedback(
+    run: RunArgument = "@last",
+    step: Annotated[
+        str, typer.Argument(metavar="[STEP]", help="As in plan#1; the whole run, if none.")
+    ] = "",
+    good: Annotated[bool, typer.Option("--good", help="It was right.")] = False,
+    bad: Annotated[bool, typer.Option("--bad", help="It was wrong.")] = False,
+    correct: Annotated[
+        str, typer.Option("--correct", metavar="TEXT", help="What would have been right.")
+    ] = "",
+    score: Annotated[
+        float | None, typer.Option("--score", min=0, max=1, metavar="X", help="From 0 to 1.")
+    ] = None,
+    text: Annotated[str, typer.Option("--text", help="Why.")] = "",
+    by: By = "",
+    program: Annotated[
+        bool, typer.Option("--program", help="A test or a callback says so, not a person.")
+    ] = False,
+    id_: Annotated[str, typer.Option("--id", help="The same id twice counts once.")] = "",
+) -> None:
+    """Say how good a run or a step was; without options, a key press for each step."""
+    from midstream.cli import feedback as judging
+
+    carry_out(
+        judging.feedback(
+            run,
+            step,
+            good=good,
+            bad=bad,
+            correct=correct,
+            score=score,
+            text=text,
+            by=by,
+            program=program,
+            id=id_,
+        )
+    )
+
+
+@app.command()
 def questions(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Of this run; of all, if none.")] = "",
 ) -> None:
@@ -319,6 +360,9 @@ def verify(
     from midstream.cli.checking import check
 
     carry_out(check(run or (), anchor=anchor, save_anchor=save_anchor))
+
+
+app.add_typer(experience, name="experience")
 
 
 mcp_app = typer.Typer(help="Speak MCP.", no_args_is_help=True, rich_markup_mode=None)

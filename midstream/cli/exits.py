@@ -21,6 +21,7 @@ from midstream.errors import (
     MidstreamError,
     NotRecordableError,
     RunNotFoundError,
+    StepNotFoundError,
     StoreBusyError,
     StoreFullError,
     StoreOpenError,
@@ -36,12 +37,13 @@ INTERRUPTED = 130
 
 MEANINGS = (
     "Exit codes: 0 fine; 1 what was asked about is bad (the run failed, the log is damaged); 2 wrong usage; "
-    "3 verified in part, there is no anchor; 4 no such run; 5 the store cannot be read or is locked; "
+    "3 verified in part, there is no anchor; 4 no such run or step; 5 the store cannot be read or is locked; "
     "130 interrupted."
 )
 
 _CODES: tuple[tuple[type[MidstreamError], int], ...] = (
     (RunNotFoundError, NOT_FOUND),
+    (StepNotFoundError, NOT_FOUND),
     (StoreOpenError, STORE),
     (StoreBusyError, STORE),
     (StoreFullError, STORE),

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import JsonValue
 
+from midstream.engine.advice import Advice
 from midstream.engine.claims import digest_of
 from midstream.engine.context_policy import ContextPolicy
 from midstream.engine.retry import MODEL_RETRY, Retry
@@ -89,6 +90,8 @@ class Question:
         output: What the answer must be, or None.
         context: What is done where the conversation is too long; None for what the run says.
         execute: The tools that the model calls are called; else its calls are handed back.
+        experience: See `Context.llm`; no part of what the call is recognised by.
+        advice: What was looked up for it, once it was.
     """
 
     messages: tuple[Message, ...]
@@ -103,6 +106,8 @@ class Question:
     output: Output[Any] | None = None
     context: ContextPolicy | None = None
     execute: bool = True
+    experience: bool | str | None = None
+    advice: Advice | None = None
 
     def digest(self) -> str:
         """Return what the call is recognised by: everything but the model, so that a migration keeps its records.

@@ -20,17 +20,13 @@ from midstream.engine.node import Continue, Node
 from midstream.engine.parking import Rest
 from midstream.engine.raised import first_of, kind_of_error, traceback_of
 from midstream.engine.recorder import Recorder
+from midstream.engine.reflection import DELAY, Reflector, granted, revised
 from midstream.engine.steering import Steering
 from midstream.errors import NodeError, StoreError
 from midstream.events.flow_facts import Call as NodeCall
 from midstream.events.flow_facts import EdgeDecided
 from midstream.events.ids import Address
-from midstream.events.payloads import (
-    NodeCompleted,
-    NodeFailed,
-    NodeSkipped,
-    NodeStarted,
-)
+from midstream.events.payloads import NodeCompleted, NodeFailed, NodeSkipped, NodeStarted
 from midstream.events.values import plain
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState
@@ -46,9 +42,11 @@ class Attempts:
         models: Asks models.
         changed: Is notified when somebody else's events were folded.
         find: Finds the nodes of the run by name.
+        keep: Is given each node that was added to the run.
         closing: Says whether the driving is about to end.
         recall: Reads the outputs that a snapshot left out.
         rest: Is told when an activation begins to wait.
+        reflector: Says why activations failed, and what to do otherwise.
         always_replay: See `Engine`.
     """
 
@@ -61,9 +59,11 @@ class Attempts:
         models: Models,
         changed: Signal,
         find: Callable[[str], Node | None],
+        keep: Callable[[Node], None],
         closing: Callable[[], bool],
         recall: Callable[[], Awaitable[None]],
         rest: Rest,
+        reflector: Reflector,
         always_replay: bool,
     ) -> None:
         self._graph = graph
@@ -72,9 +72,11 @@ class Attempts:
         self._models = models
         self._changed = changed
         self._find = find
+        self._keep = keep
         self._closing = closing
         self._recall = recall
         self._rest = rest
+        self._reflector = reflector
         self._always_replay = always_replay
         self.leaving = Leaving(recorder)
         self.desks: dict[str, Desk] = {}
@@ -114,7 +116,8 @@ class Attempts:
                 await self._recorder.durable()
             durable = False
             try:
-                await self._attempt(node, address, body)
+                planned = revised(node, self._state.revisions)
+                await self._attempt(planned, address, body)
             except Restart:
                 continue
             except BaseExceptionGroup as group:
@@ -191,6 +194,11 @@ class Attempts:
         local = steering.kept()
         for fact in tuple(steering.facts()):
             self._recorder.add(fact, address)
+        for added in steering.added():
+            self._keep(added)
+        decided = steering.decided()
+        if decided is not None:
+            self._recorder.add_plain("edge.decided", decided, address)
         done: dict[str, Any] = {} if output is None else {"output": output}
         if local is not None:
             done["local"] = local
@@ -315,8 +323,14 @@ class Attempts:
             return  # nobody waits for it any more
         is_map = node.over is not None and address[-1] != "]"  # its options are those of its items
         retry_at = None if is_map else self._again_at(node, activation, kind, attempt)
-        self.leaving.leave_all(address, retry_at)
         policy = "fail" if is_map or retry_at is not None else node.on_failure
+        if policy == "reflect":
+            failed = NodeFailed(
+                kind=kind, message=message, attempt=attempt, traceback=traceback_of(error)
+            )
+            await self._reflect(node, address, failed)
+            return
+        self.leaving.leave_all(address, retry_at)
         failed = NodeFailed(
             kind=kind,
             message=message,
@@ -336,12 +350,38 @@ class Attempts:
                     self._recorder.add(self._handler(policy, failed, address), address)
                 self._recorder.add(NodeSkipped(reason=f"failed: {kind}: {message}"), address)
 
+    async def _reflect(self, node: Node, address: Address, failed: NodeFailed) -> None:
+        """Ask why an activation failed, and record that with its failure and what is done about it, in one append."""
+        number, plans = self._state.reflections + 1, list(self._state.revisions)
+        made, plan = await self._reflector.reflect(node, failed, number, plans)
+        state = self._state
+        if state.activations[address].status == "skipped":
+            return  # nobody waits for it any more
+        if len(state.revisions) >= self._reflector.max_replans:
+            plan = None  # others have failed meanwhile, and were planned anew
+        goes_on = plan is not None and plan.on_failure == "continue"
+        again = plan is not None and not goes_on
+        retry_at = self._clock.now() + DELAY if again else None
+        self.leaving.leave_all(address, retry_at)
+        update = {"retry_at": retry_at, "handled": "continue" if goes_on else ""}
+        self._recorder.add(failed.model_copy(update=update), address)
+        numbered = made.model_copy(update={"reflection_number": state.reflections + 1})
+        self._recorder.add(numbered, address)
+        if plan is not None:
+            self._recorder.add(plan, address)
+        if goes_on:
+            self._recorder.add(NodeCompleted(output=None), address)
+
     def _again_at(
         self, node: Node, activation: Activation, kind: str, attempt: int
     ) -> float | None:
         """Return when the next attempt is due, or None where there is none, or none in time."""
         seed = f"{self._recorder.run_id}/{activation.address}"
         retry_at = node.retry.due(kind, attempt, now=self._clock.now(), seed=seed)
+        if retry_at is None and attempt < granted(
+            node.name, activation.address, self._state.revisions
+        ):
+            retry_at = self._clock.now() + DELAY
         if retry_at is None or node.total_timeout is None:
             return retry_at
         return retry_at if retry_at < activation.began / 1_000_000 + node.total_timeout else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -152,11 +152,12 @@ def _spread(
         case "merge":
             values: list[Any] = [outputs]
         case "unpack":
-            if len(outputs) != 1 or not isinstance(outputs[0], (list, dict)):
+            one = outputs[0] if len(outputs) == 1 else None
+            if type(one) is dict:
+                return _by_name(node, outputs[0], named)
+            if type(one) is not list:
                 raise _unfit(node, f"one list or dict to unpack, not {outputs!r:.200}")
-            if isinstance(outputs[0], dict):
-                return _by_name(node, cast("dict[str, Any]", outputs[0]), named)
-            values = list[Any](outputs[0])
+            values = outputs[0]
         case "each":
             values = outputs
         case _:

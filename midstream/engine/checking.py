@@ -29,7 +29,7 @@ def check_names(where: str, node: Node, nodes: Mapping[str, Node]) -> None:
                 f"{_there_are(nodes)}"
             )
     for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
-        if not isinstance(other, str) or other in ("", "fail", "skip"):
+        if not isinstance(other, str) or other in ("", "fail", "skip", "reflect"):
             continue
         found = nodes.get(other)
         if found is None or found.start:

@@ -71,6 +71,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
         context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> TypedReply[Value]: ...
@@ -88,6 +89,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
         context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> Reply: ...
@@ -105,6 +107,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
         context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> TypedReply[Any]: ...
@@ -121,6 +124,7 @@ class Context(Conversing, PeopleContext, AgentContext):
         max_turns: int = 10,
         timeout: float = DEADLINE,
         retry: Retry = MODEL_RETRY,
+        experience: bool | str | None = None,
         context: ContextOption | None = None,
         **settings: JsonValue,
     ) -> Reply:
@@ -138,6 +142,8 @@ class Context(Conversing, PeopleContext, AgentContext):
             max_turns: How often the model may be asked.
             timeout: Seconds for one attempt of one turn.
             retry: How often a turn is tried.
+            experience: Tell the model what earlier runs taught, looked up by what is said, or by these words; None for
+                what the engine does by default.
             context: What is done where the conversation is too long for the model: `fail`, `trim`, `summarise`, or a
                 `ContextPolicy`. None for what the run says.
             **settings: `temperature`, `max_tokens` and so on; see `midstream.adapters.base.Settings`.
@@ -175,6 +181,7 @@ class Context(Conversing, PeopleContext, AgentContext):
             retry,
             wanted,
             context_policy(context),
+            experience=experience,
         )
         return await self._models.ask(self._desk, question)
 

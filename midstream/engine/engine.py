@@ -21,6 +21,11 @@ from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
 from midstream.engine.conversation_graph import NAME as CONVERSATION
+from midstream.engine.experience.advisor import LessonAdvisor
+from midstream.engine.experience.embedding import Embedder, Trigrams
+from midstream.engine.experience.ledger import Ledgers
+from midstream.engine.experience.library import Experience
+from midstream.engine.experience.ranking import AdviceLimits
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.limits import Limits
@@ -28,6 +33,7 @@ from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.policies import Policy
 from midstream.engine.providers import Providers
+from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool
@@ -68,6 +74,11 @@ class Engine(AgentEngine):
         recover: Take over runs of known graphs whose lease runs out, for as long as the engine is open.
         clock: Tells the time.
         pricing: What calls cost; None asks `genai-prices`, and nobody where answers are scripted.
+        experience: Tell model calls what earlier runs taught, unless they say otherwise.
+        advice: How much a call is told of it.
+        reflector: The model that says why nodes with `on_failure="reflect"` failed; empty for rules.
+        max_replans: How often a run may be planned anew.
+        embedder: Compares lessons by meaning; by default, by trigrams of letters.
         budgets: What each run, or all runs with a tag, may spend.
         park_after: Seconds after which a run that only waits for people or distant moments is put aside: it has no task and
             no state in memory then, and is read again when something happens to it.
@@ -93,6 +104,11 @@ class Engine(AgentEngine):
         recover: bool = True,
         clock: Clock | None = None,
         pricing: Pricing | None = None,
+        experience: bool = False,
+        advice: AdviceLimits | None = None,
+        reflector: str = "",
+        max_replans: int = MAX_REPLANS,
+        embedder: Embedder | None = None,
         park_after: float = PARK_AFTER,
         budgets: Iterable[Budget] = (),
         context: ContextOption | None = None,
@@ -118,6 +134,11 @@ class Engine(AgentEngine):
         self._policies = tuple(policies)
         self._router: Router | None = None
         self._always_replay = always_replay
+        self._always_advise = experience
+        self._advice = advice or AdviceLimits()
+        self._reflector = Reflector(self._providers, reflector, max_replans)
+        self._embedder = embedder or Trigrams()
+        self._ledgers: Ledgers | None = None
         self._opened: EventStore | None = None
         self._host: Host | None = None
 
@@ -173,6 +194,9 @@ class Engine(AgentEngine):
             always_replay=self._always_replay,
             policies=policies,
         )
+        self._ledgers = Ledgers(self._host, self._embedder)
+        self._host.reflector = self._reflector
+        self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
         try:
             self._know(self._host)
             for graph in self._graphs:
@@ -219,6 +243,9 @@ class Engine(AgentEngine):
         if router is not None:
             await router.close()
         self._providers.router = None
+        ledgers, self._ledgers = self._ledgers, None
+        if ledgers is not None:
+            ledgers.close()
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.close()
@@ -227,6 +254,13 @@ class Engine(AgentEngine):
     def store(self) -> EventStore:
         """The store; only while the engine is open."""
         return self._here().store
+
+    @property
+    def experience(self) -> Experience:
+        """What runs have taught; only while the engine is open."""
+        host = self._here()
+        assert self._ledgers is not None  # made with the host
+        return Experience(host, self._ledgers, self._advice)
 
     def _here(self) -> Host:
         if self._host is None:

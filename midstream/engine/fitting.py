@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from midstream.adapters.wire import is_object
+
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -77,8 +79,8 @@ class _Checker:
         for step in reference.removeprefix("#").strip("/").split("/"):
             if step:
                 name = step.replace("~1", "/").replace("~0", "~")
-                found = cast("Mapping[str, Any]", target) if isinstance(target, Mapping) else {}
-                target = found.get(name)
+                inside: Mapping[str, Any] = target if is_object(target) else {}
+                target = inside.get(name)
         return target
 
     def _fits(self, schema: Any, value: Any, depth: int) -> bool:

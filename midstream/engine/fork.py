@@ -11,15 +11,9 @@ from midstream.engine.graph import Graph
 from midstream.engine.moments import Cut, Moment, cut_at
 from midstream.errors import ConfigError, GraphError
 from midstream.events.envelope import Event
+from midstream.events.fork_facts import Override, RunForked
 from midstream.events.ids import RunId, activation_of
-from midstream.events.payloads import (
-    Fact,
-    ModelSwitched,
-    Override,
-    RunContinued,
-    RunForked,
-    RunPaused,
-)
+from midstream.events.payloads import Fact, ModelSwitched, RunContinued, RunPaused
 from midstream.events.store import EventStore
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState

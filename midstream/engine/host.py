@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from midstream.adapters.base import Delta
+from midstream.engine.advice import Advisor
 from midstream.engine.budget import Budget, Guard
 from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
@@ -22,6 +23,7 @@ from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.policies import Policy
 from midstream.engine.policing import Patrol
 from midstream.engine.providers import Providers
+from midstream.engine.reflection import Reflector
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
@@ -69,6 +71,8 @@ class Host:
         model: The model of runs that name none, or empty.
         lease: Seconds after its last sign of life for which a driver keeps its runs.
         always_replay: Drop all state after each append; see `Engine`.
+        advisor: Knows what earlier runs taught, or None.
+        reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         policies: When runs go on with another model.
         budgets: What each run, or all runs with a tag, may spend.
@@ -87,6 +91,8 @@ class Host:
     model: str = ""
     lease: float = 15.0
     always_replay: bool = False
+    advisor: Advisor | None = None
+    reflector: Reflector | None = None
     park_after: float = PARK_AFTER
     policies: Sequence[Policy] = ()
     budgets: Sequence[Budget] = ()
@@ -203,6 +209,7 @@ class Host:
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
+            advisor=self.advisor,
         )
         if self.budgets:
             models.guard = Guard(self.ledger, self.budgets)
@@ -216,6 +223,7 @@ class Host:
             models=models,
             always_replay=self.always_replay,
             park_after=self.park_after,
+            reflector=self.reflector,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
@@ -339,8 +347,8 @@ class Host:
 
         Args:
             run_id: The new run.
-            cut: Where the other one is cut off; its state becomes that of the new one.
-            payloads: `run.forked`, and what is wanted of the new run.
+            cut: Where the other one is cut off; its state becomes the new one's.
+            payloads: `run.forked`, and what else is wanted.
             graph: Its code; None takes the graph that is registered under its name.
             actor: Who wants it.
 
@@ -351,14 +359,11 @@ class Host:
         state, head = cut
         drafts = [self.draft(payload, actor=actor) for payload in payloads]
         for draft in drafts:
-            place = Head(state.seq + 1, 0, b"")
-            apply(state, _placed(run_id, draft, place, 1))
+            apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), 1))
         driven = not state.over and state.status != "paused"
         code = self._code(run_id, state, graph, register=False) if driven else None
-        epoch, holder = (1, self.name) if driven else (None, None)
-        await append_patiently(
-            self.store, run_id, drafts, expected=head.seq, epoch=epoch, holder=holder
-        )
+        lease: Any = {"epoch": 1, "holder": self.name} if driven else {}
+        await append_patiently(self.store, run_id, drafts, expected=head.seq, **lease)
         if code is not None:
             self.drive(run_id, code, state, 1)
 

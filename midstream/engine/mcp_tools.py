@@ -109,7 +109,7 @@ class McpServer:
         async def described(midstream_call: ToolContext) -> Any:
             return await self._call(one, midstream_call, {})
 
-        given = {
+        given: dict[str, Any] = {
             "effect": _effect(one),
             "confirm": _confirm(one),
             **self._options.get(one.name, {}),

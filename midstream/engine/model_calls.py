@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from midstream.adapters.base import Delta
+from midstream.engine.advice import Advisor
 from midstream.engine.asking import (
     DEADLINE,
     Pricing,
@@ -44,6 +46,7 @@ class Models:
         show: Is given what is streamed: the address of the call, and a piece of the answer.
         listening: Says whether anybody listens, so that streaming is worth it.
         policing: Lets policies look before each call; None where there are none.
+        advisor: Knows what earlier runs taught, or None.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class Models:
         show: Callable[[str, Delta], None],
         listening: Callable[[], bool],
         policing: Policing | None = None,
+        advisor: Advisor | None = None,
     ) -> None:
+        self._advisor = advisor
         self.guard: Guard | None = None
         """Stands before the calls of the run, where there are budgets."""
         self.policing = policing
@@ -77,7 +82,21 @@ class Models:
         """
         lane = desk.claims.lane()
         first = desk.claims.claim(desk.state, f"llm:{question.digest()}", lane)
+        question = await self._advised(desk, question, first)
         return await self.go_on(desk, overridden(question, desk.state, first), first, lane)
+
+    async def _advised(self, desk: Desk, question: Question, first: Address) -> Question:
+        """Look up what earlier runs taught; for a call that is recorded, that was done."""
+        if self._advisor is None or desk.call(first) is not None:
+            return question
+        advice = await self._advisor.advise(
+            desk.state,
+            run_id=desk.recorder.run_id,
+            call=first,
+            messages=question.messages,
+            wanted=question.experience,
+        )
+        return replace(question, advice=advice)
 
     async def go_on(self, desk: Desk, question: Question, first: Address, lane: str) -> Reply:
         """Take the turns of a question, from those that are recorded to its last answer; see `ask`.

@@ -109,7 +109,8 @@ class Node:
             dict spread (`unpack`); not at all (`none`). None binds by name.
         args: Values for parameters, in place of what their names would say.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
-        on_failure: `fail`; `skip`: successors are told it was skipped; `Continue(value)`; or the node that control goes to.
+        on_failure: `fail`; `skip`: successors are told it was skipped; `Continue(value)`; `reflect`: planned anew, see
+            `midstream.engine.reflection`; or the node that control goes to.
         undo: The node that undoes its effects if the run fails, or empty.
         over: What it is mapped over, or None.
         code: The name of the registered function, of a node that was added to a run.
@@ -249,11 +250,6 @@ def _check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
         raise GraphError(
             f"{where}: inputs must be 'each', 'merge', 'unpack' or 'none', not {inputs!r}"
         )
-    if options.get("on_failure") == "reflect":
-        raise GraphError(
-            f"{where}: on_failure='reflect' needs a reflector, which this release does not have; "
-            "use 'fail', 'skip', Continue(value) or the name of a node"
-        )
 
 
 def _check_parameters(where: str, node: Node) -> None:
@@ -357,8 +353,8 @@ def _check_join(where: str, node: Node, needs: set[str]) -> None:
 def _failure_data(policy: str | Continue) -> JsonValue:
     if isinstance(policy, Continue):
         return {"continue": policy.value}
-    if policy in ("fail", "skip"):
-        return None if policy == "fail" else "skip"
+    if policy in ("fail", "skip", "reflect"):
+        return None if policy == "fail" else policy
     return {"goto": policy}
 
 

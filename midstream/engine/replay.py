@@ -11,13 +11,15 @@ from typing import Any
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import ScriptedAdapter
+from midstream.engine.as_recorded import RecordedAdvice, RecordedReflections
 from midstream.engine.clock import Clock
 from midstream.engine.compared import foreign
 from midstream.engine.graph import Graph
+from midstream.engine.mismatch import Diverged, EndOfTape, Mismatch
 from midstream.engine.model_calls import Models
 from midstream.engine.providers import Providers
 from midstream.engine.runner import Runner
-from midstream.engine.tape import Diverged, EndOfTape, Mismatch, Tape
+from midstream.engine.tape import Tape
 from midstream.errors import ConfigError, GraphError, ReplayError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
@@ -204,11 +206,21 @@ async def replay_run(
     shape = _other_shape(run_id, events[begin], state, graph, strict=strict)
     if shape is not None:
         return ReplayReport(run_id, strict, state.seq, 0, shape, notes)
-    replay = _Replay(run_id, graph, _Rendering(providers), strict=strict, patience=patience)
+    rendering = _Rendering(providers)
+    for model in _models(
+        events
+    ):  # now, so that loading a vendor's SDK is not taken for code that hangs
+        await rendering.ready(model)
+    replay = _Replay(run_id, graph, rendering, strict=strict, patience=patience)
     mismatch = await replay.play(state, events[begin + 1 :])
     found = None if mismatch is None else _divergence(run_id, graph, mismatch)
     last = state.seq if found is None else found.seq - 1
     return ReplayReport(run_id, strict, last, replay.compared, found, notes)
+
+
+def _models(events: Sequence[Event]) -> list[str]:
+    asked = (event.data["model"] for event in events if event.type == "model.requested")
+    return list(dict.fromkeys(asked))
 
 
 def _notes(state: RunState, graph: Graph) -> tuple[str, ...]:
@@ -259,6 +271,7 @@ class _Replay:
             pricing=lambda provider, model, usage, at: None,
             show=lambda address, piece: None,
             listening=lambda: False,
+            advisor=RecordedAdvice(events),
         )
         runner = Runner(
             MemoryStore(),
@@ -269,6 +282,7 @@ class _Replay:
             clock=clock,
             models=models,
             park_after=math.inf,
+            reflector=RecordedReflections(events),
             recorder=tape,
         )
         tape.changed = runner.others_appended

@@ -54,9 +54,9 @@ class Changes:
             view.check(change, node)
             yield change
 
-    def exists(self, name: str) -> bool:
-        """Say whether there will be such a node."""
-        return self._view.find(name) is not None
+    def added(self) -> Iterator[Node]:
+        """Return the nodes that are added."""
+        return (node for _, node in self._asked if node is not None)
 
     def find(self, name: str) -> Node | None:
         """Return a node as it will be."""
@@ -150,7 +150,7 @@ class _View:
                     f"{parameter.source!r}, and args= does not give it",
                 )
         for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
-            if isinstance(other, str) and other not in ("", "fail", "skip"):
+            if isinstance(other, str) and other not in ("", "fail", "skip", "reflect"):
                 found = self._existing(other)
                 if found.start:
                     raise TopologyError(

@@ -15,6 +15,7 @@ from midstream.engine.agent_stream import follow
 from midstream.engine.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.continuing import parked
 from midstream.engine.debugging import Debugging
+from midstream.engine.experience.feedback import add_feedback
 from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migration
 from midstream.engine.moments import Moment
 from midstream.engine.people import MISSING
@@ -31,6 +32,7 @@ from midstream.errors import (
 )
 from midstream.events.content import Message, user
 from midstream.events.envelope import Event
+from midstream.events.experience_facts import FeedbackKind, FeedbackSource
 from midstream.events.ids import node_of
 from midstream.events.payloads import (
     Fact,
@@ -432,6 +434,47 @@ class Run(Debugging):
         """
         payload = NoteAdded(id=uuid.uuid4().hex, data=plain(data, "note"))
         await self._host.append(self.id, payload, actor=_actor(by))
+
+    async def feedback(
+        self,
+        step: str | None = None,
+        *,
+        kind: FeedbackKind,
+        text: str = "",
+        score: float | None = None,
+        by: str = "",
+        source: FeedbackSource = "person",
+        id: str = "",
+    ) -> str:
+        """Say how good a step or the whole run was, at any time; a run that goes on is not disturbed.
+
+        Args:
+            step: The address of a step, as in `plan#1`; None for the whole run.
+            kind: `positive`, `negative`, `correction` or `score`.
+            text: Why; of a correction, what would have been right.
+            score: From 0 to 1.
+            by: Who says so.
+            source: `person`, or `program` for a test or a callback.
+            id: The same id twice counts once; by default, so does the same feedback of the same author.
+
+        Returns:
+            The id under which it is recorded.
+
+        Raises:
+            StepNotFoundError: There is no such step; the message names the nearest ones.
+            ConfigError: It says nothing that can be understood, or its id is taken by other feedback.
+        """
+        return await add_feedback(
+            self._host,
+            self.id,
+            step=step,
+            kind=kind,
+            text=text,
+            score=score,
+            by=by,
+            source=source,
+            id=id,
+        )
 
     async def questions(self) -> tuple[OpenQuestion, ...]:
         """Return what the run asks people and has not been told, in the order in which it was asked.

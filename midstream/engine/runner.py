@@ -31,8 +31,10 @@ from midstream.engine.graph import Graph, Node
 from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
+from midstream.engine.providers import Providers
 from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
+from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
@@ -64,6 +66,7 @@ class Runner:
         models: Asks models.
         always_replay: See `Engine`.
         park_after: See `Engine`.
+        reflector: Says why nodes failed; None for the rules alone.
         recorder: Writes its events; None makes one that does.
     """
 
@@ -79,6 +82,7 @@ class Runner:
         models: Models,
         always_replay: bool = False,
         park_after: float = PARK_AFTER,
+        reflector: Reflector | None = None,
         recorder: Recorder | None = None,
     ) -> None:
         self.graph = graph
@@ -110,9 +114,11 @@ class Runner:
             models=models,
             changed=self._changed,
             find=self._find,
+            keep=self._keep,
             closing=lambda: self._closing,
             recall=self._recall,
             rest=self._rest,
+            reflector=reflector or Reflector(Providers(), "", MAX_REPLANS),
             always_replay=always_replay,
         )
 
@@ -178,6 +184,9 @@ class Runner:
             data = self.state.topology.nodes[name].data
             made = self._made[name] = node_from(self.graph, name, data)
         return made
+
+    def _keep(self, node: Node) -> None:
+        self._made[node.name] = node
 
     async def _recall(self) -> None:
         """Read the outputs that a snapshot left out."""

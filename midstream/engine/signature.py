@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
@@ -51,6 +52,11 @@ class Parameter:
         return self.default is inspect.Parameter.empty and self.name[0] != "*"
 
 
+_READ: WeakKeyDictionary[Callable[..., Any], dict[bool, tuple[Parameter, ...]]] = (
+    WeakKeyDictionary()
+)
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """Return the name of a callable, or that of its class."""
     return str(getattr(function, "__name__", type(function).__name__))
@@ -69,6 +75,18 @@ def parameters_of(
     Raises:
         GraphError: It cannot be read, or has a parameter that cannot be bound by name.
     """
+    try:
+        return _READ[function][rest]
+    except (KeyError, TypeError):
+        read = _read_parameters(function, owner, rest=rest)
+    with suppress(TypeError):  # what cannot be referred to weakly is read each time
+        _READ.setdefault(function, {})[rest] = read
+    return read
+
+
+def _read_parameters(
+    function: Callable[..., Any], owner: str, *, rest: bool
+) -> tuple[Parameter, ...]:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:

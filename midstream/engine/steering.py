@@ -13,7 +13,6 @@ from midstream.engine.node import Node
 from midstream.engine.rewiring import Changes
 from midstream.engine.signature import name_of
 from midstream.errors import TopologyError
-from midstream.events.flow_facts import Call, EdgeDecided
 from midstream.events.payloads import Fact
 from midstream.events.values import own, plain
 from midstream.projections.flow import last_output
@@ -36,8 +35,8 @@ class Steering:
         self._graph = graph
         self._node = node
         self._find = find
-        self._goto: list[Call] = []
-        self._trigger: list[Call] = []
+        self._goto: list[Mapping[str, Any]] = []
+        self._trigger: list[Mapping[str, Any]] = []
         self._changes: Changes | None = None
         self._local: dict[str, Any] | None = None
 
@@ -96,11 +95,20 @@ class Steering:
         if self._changes:
             yield from self._changes.facts()
         for call in (*self._goto, *self._trigger):
-            self._existing(call.node)
-        if self._goto or self._trigger:
-            yield EdgeDecided(goto=tuple(self._goto), trigger=tuple(self._trigger))
+            self._existing(call["node"])
 
-    def _call(self, node: str | Callable[..., Any], args: Mapping[str, Any]) -> Call:
+    def added(self) -> Iterator[Node]:
+        """Return the nodes that are added to the run."""
+        return iter(()) if self._changes is None else self._changes.added()
+
+    def decided(self) -> dict[str, Any] | None:
+        """Return the data of the `edge.decided` that is to be recorded after the facts, or None."""
+        if not self._goto and not self._trigger:
+            return None
+        decided = {"goto": self._goto, "trigger": self._trigger}
+        return {verb: calls for verb, calls in decided.items() if calls}
+
+    def _call(self, node: str | Callable[..., Any], args: Mapping[str, Any]) -> Mapping[str, Any]:
         self._refuse_in_item("send control elsewhere")
         name = node if isinstance(node, str) else name_of(node)
         target = self._existing(name)
@@ -118,7 +126,7 @@ class Steering:
         recorded = {
             key: plain(value, f"argument {key!r} of {name!r}") for key, value in args.items()
         }
-        return Call(node=name, args=recorded)
+        return {"node": name, "args": recorded} if recorded else {"node": name}
 
     def _check_given(self, target: Node, args: Mapping[str, Any]) -> None:
         state = self._desk.state

@@ -7,15 +7,12 @@ what it saw then, whatever finishes first today.
 from __future__ import annotations
 
 import asyncio
-import traceback
-from asyncio import events as asyncio_events
-from asyncio import tasks as asyncio_tasks
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from midstream.engine.compared import OUTCOMES, as_heard, changed, foreign
+from midstream.engine.mismatch import Diverged, EndOfTape, Mismatch, place_of_code
 from midstream.engine.recorder import Recorder
 from midstream.errors import StoreError
 from midstream.events.codec import encode, encode_plain
@@ -25,39 +22,11 @@ from midstream.events.payloads import Fact
 from midstream.projections.difference import Difference
 from midstream.projections.run_state import RunState, apply
 
-_HERE = Path(__file__).parent
 _TURNS = 50
 """Turns of the event loop without anything to do that make it worth asking whether the code waits for something else."""
 
 _GRACE = 0.1
 """Seconds after which code that waits for its turn is taken to wait for nothing else."""
-
-
-class Diverged(StoreError):  # noqa: N818  # a signal inside of a replay, never seen by its callers
-    """The code does not do what the log says; it ends the driving, as any refusal of the log does."""
-
-
-class EndOfTape(StoreError):  # noqa: N818  # likewise
-    """The code goes on where the log ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """The first place where the code does not do what the log says.
-
-    Attributes:
-        event: What the log says.
-        draft: What the code would record, or None where it does nothing.
-        differences: Where the two differ.
-        file: Where the code is that does so, or empty.
-        line: There.
-    """
-
-    event: Event
-    draft: Draft | None
-    differences: tuple[Difference, ...]
-    file: str = ""
-    line: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -393,7 +362,7 @@ class Tape(Recorder):
     def _diverge(
         self, event: Event, draft: Draft | None, found: tuple[Difference, ...]
     ) -> Diverged:
-        file, line = _place() if draft is not None else ("", 0)
+        file, line = place_of_code() if draft is not None else ("", 0)
         self.mismatch = Mismatch(event, draft, found, file, line)
         error = Diverged(f"event {event.seq} is not what the code does today")
         self._end(error)
@@ -423,13 +392,3 @@ def _fits(made: _Turn, event: Event) -> bool:
         return activation_of(event.address or "") == made.address
     address = event.address or ""
     return address == made.address or address.startswith(f"{made.address}/")
-
-
-def _place() -> tuple[str, int]:
-    """Return the innermost line of the running task that is not ours."""
-    for frame in reversed(traceback.extract_stack()):
-        if frame.filename == asyncio_events.__file__:
-            break  # what is below runs the task
-        if Path(frame.filename).parent != _HERE and frame.filename != asyncio_tasks.__file__:
-            return frame.filename, frame.lineno or 0
-    return "", 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.output import as_said
 from midstream.adapters.view import Segment
+from midstream.engine.advice import memory_of
 from midstream.engine.asking import Pricing, Question
 from midstream.engine.calls import Desk, shown
 from midstream.engine.policing import Policing
@@ -199,7 +200,10 @@ class Turns:
             system, had = self.views.head(desk.state, parents[0])
             tools = None if (tools or ()) == (had or ()) else (tools or ())
         system = None if question.system == system else question.system
-        return Segment(0, question.messages, system, tools)
+        messages = question.messages
+        if question.advice is not None:
+            messages = question.advice.added_to(messages)
+        return Segment(0, messages, system, tools)
 
     async def _made_room(
         self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
@@ -268,6 +272,9 @@ class Turns:
                 purpose=turn.purpose,
                 asked=asked,
             )
+        if call is None and turn.parents is None and question.advice is not None:
+            # In one append with the request: both are recorded, or it is looked up again.
+            desk.recorder.add(question.advice.fact, memory_of(turn.address))
         desk.recorder.add(told, turn.address)
 
     async def _attempt(

@@ -17,7 +17,7 @@ from midstream.errors import (
 )
 from midstream.events.catalog import FORKED, check_first, check_origin, status_after
 from midstream.events.codec import decode
-from midstream.events.envelope import Draft, Event, chain, genesis
+from midstream.events.envelope import ENGINE, Draft, Event, chain, genesis
 from midstream.events.ids import RunId
 from midstream.events.store import (
     OPEN,
@@ -29,6 +29,7 @@ from midstream.events.store import (
     Stretch,
     Watcher,
 )
+from midstream.events.system import is_system
 
 _PAGE = 1000
 
@@ -235,6 +236,19 @@ class MemoryStore:
         last = run.events[-1]
         return Head(last.seq, last.position, last.digest)
 
+    async def newest_of(self, run_id: RunId, step: str) -> int | None:
+        """See `EventStore.newest_of`."""
+        newest_first = reversed(self._run(run_id).events)
+        return next((event.seq for event in newest_first if event.address == step), None)
+
+    async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
+        """See `EventStore.from_others`."""
+        return [
+            event
+            for event in self._run(run_id).events
+            if event.actor != ENGINE and event.stored[0] in types
+        ]
+
     async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
         """See `EventStore.lineage`."""
         run, to = self._run(run_id), None
@@ -261,6 +275,7 @@ class MemoryStore:
             (query.status is None or run.status in query.status)
             and (query.graph is None or run.graph == query.graph)
             and run.run_id.startswith(query.prefix)
+            and (is_system(query.prefix) or not is_system(run.run_id))
             and query.tags.items() <= run.tags.items()
         )
 

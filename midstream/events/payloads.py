@@ -15,6 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from midstream.events.agent_facts import AgentConcluded, AgentStarted, MemoryRead, MemoryWritten
 from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.content import Message, ResultPart, ToolSpec
+from midstream.events.experience_facts import (
+    ExperienceDistilled,
+    ExperienceErased,
+    FeedbackAdded,
+    LessonContradicted,
+    LessonCredited,
+    LessonDrafted,
+    LessonMoved,
+    LessonSupported,
+    LessonTried,
+)
 from midstream.events.fact import Fact as Fact  # exported from here, too
 from midstream.events.flow_facts import (
     EdgeAdded,
@@ -24,12 +35,14 @@ from midstream.events.flow_facts import (
     NodeAdded,
     NodeRemoved,
 )
+from midstream.events.fork_facts import RunForked
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
     QuestionExpired,
     QuestionWithdrawn,
 )
+from midstream.events.reflection_facts import PlanRevised, ReflectionMade
 from midstream.events.routing_facts import (
     BreakerClosed,
     BreakerHalfOpened,
@@ -142,65 +155,6 @@ class RunResumed(Fact):
     type: Literal["run.resumed"] = "run.resumed"
     epoch: int
     driver: str
-
-
-class Override(BaseModel):
-    """What is asked in place of what the code says, from a fork on.
-
-    Attributes:
-        step: A node, an activation or a model call; empty for every call.
-        prompt: What is said in place of the first message of a call, or None.
-        system: The instruction, or None for the code's.
-        settings: Settings that are added to those of the code, or replace them.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="constants"
-    )
-    step: str = ""
-    prompt: str | None = None
-    system: str | None = None
-    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
-
-
-class RunForked(Fact):
-    """A run begins with the events of another one, up to an event; they are shared, not copied.
-
-    The first event of its own of a run that was forked; its `seq` follows that of the last shared event, and its digest
-    follows from that event's digest.
-
-    Attributes:
-        parent: The run whose events it begins with.
-        seq: The last event that is shared.
-        digest: The digest of that event, in hex.
-        graph: The name of the graph.
-        tags: For finding it again.
-        status: Where the run stood at that event.
-        definition: The graph as data, where it is another one from here on; None where it is not.
-        graph_digest: sha256 of that definition, in hex.
-        code: The version of the code, where the graph is another one.
-        inputs: Inputs of the run that are others from here on.
-        outputs: What steps are taken to have returned from here on: by the address of an activation or call.
-        overrides: What is asked in place of what the code says.
-        reason: Why it was forked.
-        id: Of this fork; one whose answer was lost is recognised by it.
-    """
-
-    type: Literal["run.forked"] = "run.forked"
-    parent: str
-    seq: int
-    digest: str
-    graph: str
-    tags: Mapping[str, str] = Field(default_factory=dict)
-    status: Literal["running", "paused", "completed", "failed", "cancelled"] = "running"
-    definition: Mapping[str, JsonValue] | None = None
-    graph_digest: str = ""
-    code: str = ""
-    inputs: Mapping[str, JsonValue] = Field(default_factory=dict)
-    outputs: Mapping[str, JsonValue] = Field(default_factory=dict)
-    overrides: tuple[Override, ...] = ()
-    reason: str = ""
-    id: str = ""
 
 
 class RunPaused(Fact):
@@ -686,6 +640,17 @@ Payload = Annotated[
     | BreakerClosed
     | EndpointDrained
     | EndpointRestored
+    | ReflectionMade
+    | PlanRevised
+    | FeedbackAdded
+    | LessonDrafted
+    | LessonSupported
+    | LessonMoved
+    | LessonContradicted
+    | LessonCredited
+    | LessonTried
+    | ExperienceDistilled
+    | ExperienceErased
     | ContextTrimmed
     | ContextSummarised
     | MessageAdded

@@ -171,6 +171,14 @@ class SqliteStore:
         """See `EventStore.head`."""
         return await self._reader.head(run_id)
 
+    async def newest_of(self, run_id: RunId, step: str) -> int | None:
+        """See `EventStore.newest_of`."""
+        return await self._reader.newest_of(await self._reader.key(run_id), step)
+
+    async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
+        """See `EventStore.from_others`."""
+        return await self._reader.from_others(run_id, await self._reader.key(run_id), types)
+
     async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
         """See `EventStore.lineage`."""
         return [part.stretch for part in await self._reader.parts(await self._reader.key(run_id))]

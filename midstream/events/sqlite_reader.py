@@ -21,6 +21,7 @@ from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import OPEN, Head, RunInfo, RunQuery, Snapshot
+from midstream.events.system import PREFIX, is_system
 
 PAGE = 1000
 """Rows of a page."""
@@ -40,6 +41,14 @@ _LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch
     (SELECT max(seq) FROM events WHERE run = r.run), p.uid, r.base
     FROM runs r LEFT JOIN drivers d ON d.holder = r.holder LEFT JOIN runs p ON p.run = r.parent"""
 
+
+_BOUNDS = """SELECT
+    (SELECT id FROM events WHERE run = ?1 ORDER BY seq LIMIT 1),
+    (SELECT id FROM events WHERE run = ?1 ORDER BY seq DESC LIMIT 1),
+    (SELECT max(seq) FROM events WHERE run = ?1) - (SELECT min(seq) FROM events WHERE run = ?1)"""
+
+_ALONE = 3
+"""A run whose events are a third of those between its first and its last one is looked through quicker with them."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -191,6 +200,40 @@ class Reader:
         )
         return Head(*rows[0]) if rows else None
 
+    async def newest_of(self, key: int, step: str) -> int | None:
+        """See `EventStore.newest_of`.
+
+        There is no index of addresses: it would make a log larger by a sixth and appending slower, for a question that
+        is asked when a person has something to say. Reading past 100,000 events takes some 10 ms.
+        """
+        ((first, last, span),) = await self._rows(_BOUNDS, (key,))
+        sql = "SELECT seq FROM events WHERE run = ? AND address = ? ORDER BY seq DESC LIMIT 1"
+        parameters: tuple[Any, ...] = (key, step)
+        if first is not None and last - first <= _ALONE * span:
+            sql = (
+                "SELECT seq FROM events NOT INDEXED WHERE id BETWEEN ? AND ? AND run = ? AND address = ?"
+                " ORDER BY id DESC LIMIT 1"
+            )
+            parameters = (first, last, key, step)
+        rows = await self._rows(sql, parameters)
+        return int(rows[0][0]) if rows else None
+
+    async def from_others(self, run_id: RunId, key: int, types: frozenset[str]) -> list[Event]:
+        """See `EventStore.from_others`."""
+        numbers = self._kinds.numbers(types)
+        if not numbers:
+            return []  # every type of this release has a number once a store was opened to be written to
+        rows = await self._rows(
+            f"SELECT {COLUMNS} FROM events WHERE run = ? AND kind IN ({', '.join(map(str, numbers))})"
+            " AND actor IS NOT NULL ORDER BY +seq",  # not by the index of seqs, which has all events
+            (key,),
+        )
+        events, damage = await self._events(rows, {key: run_id})
+        events, earlier = await self._with_blobs(events)
+        if damage := earlier or damage:
+            raise damage
+        return events
+
     async def runs(self, query: RunQuery) -> list[RunInfo]:
         """See `EventStore.runs`."""
         where, parameters = _conditions(query)
@@ -318,6 +361,9 @@ def _conditions(query: RunQuery) -> tuple[str, list[Any]]:
     if query.graph is not None:
         where += " AND r.graph = ?"
         parameters.append(query.graph)
+    if not is_system(query.prefix):
+        where += " AND substr(r.uid, 1, ?) <> ?"
+        parameters += [len(PREFIX), PREFIX]
     if query.prefix:
         where += " AND substr(r.uid, 1, ?) = ?"
         parameters += [len(query.prefix), query.prefix]

@@ -54,7 +54,13 @@ _FORKS: Migration = (
     "ALTER TABLE runs ADD COLUMN base INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS)
+_OTHERS: Migration = (
+    # What others than the engine recorded of a run is found without its other events. The engine's have no entry here,
+    # so that they are appended as quickly as before.
+    "CREATE INDEX events_of_others ON events (run, kind) WHERE actor IS NOT NULL",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS)
 """The way from an empty file to the tables of this release; only ever add to it."""
 
 TABLES = frozenset(("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers"))

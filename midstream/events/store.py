@@ -203,6 +203,24 @@ class EventStore(Protocol):
         """Return the newest event's place and digest, or None where there is no such run."""
         ...
 
+    async def newest_of(self, run_id: RunId, step: str) -> int | None:
+        """Return the seq of the newest event of a step that the run itself recorded, or None; nothing is decoded.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        ...
+
+    async def from_others(self, run_id: RunId, types: frozenset[str]) -> Sequence[Event]:
+        """Return what others than the engine recorded of these stored types in the run, in order, blobs in place.
+
+        They are few beside the engine's, and a store finds them without looking at those.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        ...
+
     async def lineage(self, run_id: RunId) -> Sequence[Stretch]:
         """Return which run recorded which part of a run's events, the oldest part first, the run's own last.
 
@@ -212,7 +230,7 @@ class EventStore(Protocol):
         ...
 
     async def runs(self, query: RunQuery = ...) -> Sequence[RunInfo]:
-        """List runs, the newest first."""
+        """List runs, the newest first; streams of `midstream.events.system` only where the prefix asks for them."""
         ...
 
     async def blob(self, digest: str) -> bytes:

@@ -54,6 +54,8 @@ _PLAIN = (
     "going",
     "locals",
     "undo",
+    "reflections",
+    "revisions",
 )
 """Fields that are JSON as they are."""
 
@@ -161,7 +163,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
     for values in data["calls"]:
         call = Call(*values)
         state.calls[call.address] = call
-        if call.kind != "value":  # a value is found by its place
+        if call.kind not in ("value", "memory"):  # these are found by their place
             state.call_keys.setdefault(call.address.rpartition("#")[0], []).append(call.address)
     return state
 

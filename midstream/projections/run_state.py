@@ -139,6 +139,9 @@ class RunState(Flow):
         context: What is done where a conversation is too long for its model.
         cuts: By the model call from which on they hold.
         said: Messages that were added, in order.
+        reflections: How often somebody has said why a node failed.
+        revisions: What was planned anew, in order: the data of each `plan.revised`, with its activation and the attempt
+            that it came after.
     """
 
     seq: int = 0
@@ -175,6 +178,8 @@ class RunState(Flow):
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
     said: list[Said] = field(default_factory=list[Said])
+    reflections: int = 0
+    revisions: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
     @property
     def over(self) -> bool:
@@ -245,23 +250,8 @@ def _run_forked(state: RunState, event: Event) -> None:
             call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
     state.overrides = (*state.overrides, *data.get("overrides", ()))
     if data.get("definition") is not None:
-        _new_shape(state, data)
-
-
-def _new_shape(state: RunState, data: Mapping[str, Any]) -> None:
-    """Go on with another graph: what has run stays, what has not is waited for anew."""
-    state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
-    state.topology = shared_topology(state.graph_digest, data["definition"])
-    state.pending, state.ready = {}, {}
-    ended = {name for name, made in state.latest.items() if made.status in ("completed", "skipped")}
-    for name in state.topology.expected:
-        if name not in state.latest:
-            needed = [one for one in state.topology.nodes[name].waits_for if one not in ended]
-            if waits := sum(one in state.topology.expected for one in needed):
-                state.pending[name] = waits
-            else:
-                state.ready[name] = None
-    state.irregular = state.irregular or not state.topology.plain
+        state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
+        rewire.reshape(state, shared_topology(state.graph_digest, data["definition"]))
 
 
 def _run_paused(state: RunState, event: Event) -> None:
@@ -539,6 +529,15 @@ def _value_recorded(state: RunState, event: Event) -> None:
     state.calls[address] = call
 
 
+def _reflection_made(state: RunState, event: Event) -> None:
+    state.reflections += 1
+
+
+def _plan_revised(state: RunState, event: Event) -> None:
+    attempt = state.activations[event.address or ""].attempt
+    state.revisions.append({**event.data, "after": attempt, "activation": event.address})
+
+
 def _did(state: RunState, event: Event) -> None:
     """Keep what is recorded when it has happened, and needs no intent."""
     address = event.address or ""
@@ -631,6 +630,8 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "question.expired": _question_ended("failed"),
     "question.withdrawn": _question_ended("aborted"),
     "model.switched": _model_switched,
+    "reflection.made": _reflection_made,
+    "plan.revised": _plan_revised,
     "context.trimmed": _context_cut,
     "context.summarised": _context_cut,
     "message.added": _message_added,

@@ -145,6 +145,39 @@ def _run_failed(data: Mapping[str, Any]) -> str:
     )
 
 
+def _revised(data: Mapping[str, Any]) -> str:
+    changes = [f"timeout {data['timeout']:g} s"] if data.get("timeout") else []
+    changes += [f"{data['attempts']} more attempts"] if data.get("attempts") else []
+    changes += ["the run goes on without it"] if data.get("on_failure") else []
+    return f"{data['node']}: {', '.join(changes)}"
+
+
+def _feedback(data: Mapping[str, Any]) -> str:
+    score = f" {data['score']:g}" if data.get("score") is not None else ""
+    said = f"{data['kind']}{score}"
+    text = data.get("text", "")
+    return f"{said}: {text}" if text else said
+
+
+def _memory_read(data: Mapping[str, Any]) -> str:
+    offers = data.get("items", {}).get("offers")
+    if offers is None:
+        return f"{data['memory']}: {len(data.get('messages', ()))} messages"
+    told = [offer["id"] for offer in offers if not offer.get("why")]
+    held = [f"{offer['id']} ({offer['why']})" for offer in offers if offer.get("why")]
+    said = f"{data['memory']}: told {', '.join(told) or 'nothing'}"
+    return f"{said}; not told: {', '.join(held)}" if held else said
+
+
+def _drafted(data: Mapping[str, Any]) -> str:
+    return f"{data['id']}: when {data['when']}: {data['do']}"
+
+
+def _credited(data: Mapping[str, Any]) -> str:
+    told = ", ".join(data.get("told", ())) or "nothing"
+    return f"{data['run']} {data['step']}: {data['outcome']:g} with {told}"
+
+
 def _exceeded(data: Mapping[str, Any]) -> str:
     return (
         f"{data['budget']}: {data['spent']} of {data['limit']} {data.get('what', '')} spent, "
@@ -211,7 +244,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "budget.exceeded": _exceeded,
     "agent.started": lambda data: data.get("task", ""),
     "agent.concluded": lambda data: data.get("text", ""),
-    "memory.read": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
+    "memory.read": _memory_read,
     "memory.written": lambda data: f"{data['memory']}: {len(data.get('messages', ()))} messages",
     "model.switched": _switched,
     "route.decided": _route_decided,
@@ -223,6 +256,19 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "breaker.closed": lambda data: f"{data['name']}: {data.get('reason', 'answered')}",
     "endpoint.drained": lambda data: f"{data['endpoint']} {data.get('reason', '')}",
     "endpoint.restored": lambda data: data["endpoint"],
+    "reflection.made": lambda data: f"{data['failure_type']}: {data['root_cause']}",
+    "plan.revised": _revised,
+    "feedback.added": _feedback,
+    "lesson.drafted": _drafted,
+    "lesson.supported": lambda data: f"{data['id']}: {len(data['evidence'])} more",
+    "lesson.moved": lambda data: f"{data['id']} is {data['status']}: {data.get('reason', '')}",
+    "lesson.contradicted": lambda data: f"{data['id']} and {data['other']}",
+    "lesson.credited": _credited,
+    "lesson.tried": lambda data: (
+        f"{data['id']} {'helped' if data['passed'] else 'did not help'} at {data['run']} {data['step']}"
+    ),
+    "experience.distilled": lambda data: f"{data['run']} by {data['distiller']}",
+    "experience.erased": lambda data: f"{data['run']}: {data.get('reason', '')}",
     "context.trimmed": lambda data: _cut(data, f"{len(data.get('results', ()))} outputs of tools"),
     "context.summarised": lambda data: _cut(data, f"what was before {data['since']}, by a summary"),
     "message.added": _message_added,

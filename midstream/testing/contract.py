@@ -51,6 +51,7 @@ from midstream.errors import (
 )
 from midstream.events.codec import INLINE, encode, references
 from midstream.events.envelope import Draft, Event, genesis, link
+from midstream.events.fork_facts import RunForked
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import (
     NodeCompleted,
@@ -61,11 +62,11 @@ from midstream.events.payloads import (
     RunContinued,
     RunCreated,
     RunFailed,
-    RunForked,
     RunPaused,
 )
 from midstream.events.store import EventStore, Head, RunQuery, Snapshot, Stretch
 from midstream.events.subscribe import subscribe
+from midstream.events.system import opening
 from midstream.events.verify import verify
 
 _T = TypeVar("_T")
@@ -676,6 +677,45 @@ class StoreContract:
         await store.append(RUN, [created()], expected=0)
         await store.append(RUN, [encode(payload, at=2), note()], expected=1)
         assert [info.status for info in await store.runs()] == [status]
+
+    async def test_the_newest_event_of_a_step_is_found_by_its_address(
+        self, store: EventStore
+    ) -> None:
+        step = Address("plan#1")
+        told = [encode(NodeStarted(attempt=place), at=2, address=step) for place in (2, 3)]
+        await store.append(RUN, [created(), *told, note()], expected=0)
+        await store.append(OTHER, [created(), note(), *told], expected=0)
+        assert await store.newest_of(RUN, "plan#1") == 3
+        assert await store.newest_of(OTHER, "plan#1") == 4
+        assert await store.newest_of(RUN, "plan#") is None
+        with pytest.raises(RunNotFoundError):
+            await store.newest_of(NOBODY, "plan#1")
+
+    async def test_what_others_recorded_is_found_by_type(self, store: EventStore) -> None:
+        others = [
+            encode(NoteAdded(id="a", data="x" * (INLINE + 1)), at=2, actor="user:ann"),
+            encode(RunPaused(id="b"), at=2, actor="user"),
+            note("the engine's"),
+            encode(NoteAdded(id="c", data=1), at=2, actor="program"),
+        ]
+        await store.append(RUN, [created(), *others], expected=0)
+        await store.append(OTHER, [created(), others[0]], expected=0)
+        found = await store.from_others(RUN, frozenset(("note.added",)))
+        assert [(event.seq, event.data["id"]) for event in found] == [(2, "a"), (5, "c")]
+        assert found[0].data["data"] == "x" * (INLINE + 1)
+        assert await store.from_others(RUN, frozenset(("run.cancelled", "no.such"))) == []
+        with pytest.raises(RunNotFoundError):
+            await store.from_others(NOBODY, frozenset(("note.added",)))
+
+    async def test_streams_about_many_runs_are_listed_where_they_are_asked_for(
+        self, store: EventStore
+    ) -> None:
+        stream = RunId("system:x")
+        await store.append(stream, opening(stream, 1), expected=0)
+        await store.append(RUN, [created()], expected=0)
+        assert [info.run_id for info in await store.runs()] == [RUN]
+        assert [info.run_id for info in await store.runs(RunQuery(prefix="s"))] == []
+        assert [info.run_id for info in await store.runs(RunQuery(prefix="system:"))] == [stream]
 
     async def test_orphans_are_open_runs_without_a_live_driver(self, store: EventStore) -> None:
         await store.beat("alive", until=NOW + 1)

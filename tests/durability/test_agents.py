@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from midstream.errors import AnswerError, RunFailedError, RunNotFoundError
 from midstream.events.content import ToolCall, ToolResult, assistant
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
+from midstream.events.payloads import Usage
 from midstream.events.verify import verify
 from midstream.projections.run_state import RunState, fold_run
 from midstream.testing import Answer, Call, Fault, ProviderServer, Seen
@@ -182,10 +183,14 @@ ALL_SAID = "look here; dig here, and that is all there is to say"
 VENDORS = ("openai", "anthropic")
 
 
+def free(provider: str, name: str, usage: Usage, at: float) -> None:
+    return None
+
+
 @asynccontextmanager
 async def serving(
     server: ProviderServer, store: MemoryStore, vendor: str, tools: Sequence[Tool]
-) -> AsyncIterator[Engine]:
+) -> AsyncGenerator[Engine]:
     adapters: dict[str, Adapter] = {
         "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
         "anthropic": AnthropicAdapter(api_key="k", base_url=server.anthropic_url),
@@ -197,7 +202,7 @@ async def serving(
         tools=tools,
         clock=JumpingClock(),
         recover=False,
-        pricing=lambda *_: None,
+        pricing=free,
     ) as engine:
         yield engine
 

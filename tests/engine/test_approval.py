@@ -30,7 +30,8 @@ class Bank:
             self.done.append((to, amount))
             return f"{amount} to {to}"
 
-        self.tool = tool(**{"confirm": True, "effect": "unsafe", **options})(transfer)
+        chosen: dict[str, Any] = {"confirm": True, "effect": "unsafe", **options}
+        self.tool = tool(**chosen)(transfer)
 
 
 def asking(*tools: Tool, wants: Sequence[tuple[str, str]]) -> tuple[Graph, Any]:
@@ -129,7 +130,10 @@ async def test_only_the_calls_that_its_function_names_are_asked_about(
 
 
 async def test_a_function_that_fails_to_say_is_no_approval(make_engine: MakeEngine) -> None:
-    bank = Bank(confirm=lambda arguments: arguments["nothing"])
+    def unsure(arguments: Mapping[str, Any]) -> bool:
+        return bool(arguments["nothing"])
+
+    bank = Bank(confirm=unsure)
     graph, options = asking(bank.tool, wants=[TO_ALICE])
     engine = await make_engine(**options)
     assert "could not be told: 'nothing'" in await (await engine.start(graph))

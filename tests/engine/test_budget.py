@@ -177,7 +177,7 @@ async def test_a_customer_has_a_budget_over_all_runs_and_engines_and_a_window(
 ) -> None:
     clock = HandClock()
     budget = Budget("daily", model_calls=3, tag="customer", window=86400)
-    options = {"clock": clock, "budgets": [budget], "recover": False, **OPTIONS}
+    options: dict[str, Any] = {"clock": clock, "budgets": [budget], "recover": False, **OPTIONS}
     first, second = await make_engine(**options), await make_engine(**options)
 
     async def spend(engine: Engine, customer: str, times: int) -> Any:

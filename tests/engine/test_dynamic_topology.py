@@ -193,7 +193,6 @@ async def test_edges_may_be_added_and_nodes_and_edges_removed_before_they_are_ne
             lambda ctx: ctx.add_node("x", "double", on_failure="last", args={"number": 1}),
             "start=False",
         ),
-        (lambda ctx: ctx.add_node("x", "double", on_failure="reflect"), "needs a reflector"),
         (
             lambda ctx: ctx.add_node("x", "double", on_failure="no", args={"number": 1}),
             "graph 'workshop' has no node 'no'",

@@ -93,7 +93,6 @@ async def test_a_policy_comes_after_the_last_attempt() -> None:
     [
         ({"on_failure": "nowhere"}, "on_failure='nowhere', but that node does not exist"),
         ({"on_failure": "other"}, "on_failure='other', but that node runs by itself"),
-        ({"on_failure": "reflect"}, "on_failure='reflect' needs a reflector"),
         ({"compensate": "nowhere"}, "compensate='nowhere', but that node does not exist"),
         ({"idle_timeout": 0}, "idle_timeout must be more than 0"),
         ({"total_timeout": -1}, "total_timeout must be more than 0"),

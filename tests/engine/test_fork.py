@@ -15,9 +15,9 @@ from midstream.errors import ConfigError, GraphError, RunExistsError
 from midstream.events.codec import encode
 from midstream.events.content import Message
 from midstream.events.envelope import Draft, Event
+from midstream.events.fork_facts import RunForked
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
-from midstream.events.payloads import RunForked
 from midstream.events.store import Snapshot
 from midstream.projections.run_snapshot import NAME, dump
 from midstream.projections.run_state import RunState, fold_run

@@ -236,7 +236,7 @@ async def test_the_code_must_be_known(make_engine: MakeEngine) -> None:
     async with Engine(store, models={"s:m": answer}, clock=JumpingClock()) as engine:
         await recorded(engine)
     async with Engine(store, models={}) as engine:
-        with pytest.raises(GraphError, match="known here: none"):
+        with pytest.raises(GraphError, match="needs the code of graph 'walk'; known here: "):
             await engine.run("r").replay()
         with pytest.raises(GraphError, match="not 'eventful'"):
             await engine.run("r").replay(graph=eventful())
