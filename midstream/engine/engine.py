@@ -338,7 +338,7 @@ class Engine(AgentEngine):
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
         chosen = _chosen(run_id)
         host.register(graph)
-        host.police(chosen, policies)
+        host.patrol.police(chosen, policies)
         draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(

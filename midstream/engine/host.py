@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -21,13 +21,12 @@ from midstream.engine.model_calls import Models, Pricing
 from midstream.engine.moments import Cut
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.policies import Policy
-from midstream.engine.policing import Policing, check_policies, needs_spending
+from midstream.engine.policing import Patrol
 from midstream.engine.providers import Providers
 from midstream.engine.reflection import Reflector
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
-from midstream.engine.tag_spending import TagSpending
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -114,8 +113,9 @@ class Host:
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
-        self._own_policies: dict[RunId, tuple[Policy, ...]] = {}
-        self._spending: TagSpending | None = None
+        self.patrol = Patrol(
+            self.policies, self.store, self.providers, self.pricing, self.clock, self._flying
+        )
         self._unwatch: Callable[[], None] = lambda: None
 
     @cached_property
@@ -170,6 +170,11 @@ class Host:
         if providers:
             await self.providers.close()
 
+    def _flying(self, model: str) -> int:
+        """Return how many calls of a model are in flight here."""
+        flights = [f for live in self.live.values() for f in live.runner.models.flights.values()]
+        return sum(flight.model == model for flight in flights)
+
     def register(self, graph: Graph) -> None:
         """Let runs of this graph be resumed here.
 
@@ -196,41 +201,11 @@ class Host:
         step = None if address is None else Address(address)
         return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
 
-    def police(self, run_id: RunId, policies: Iterable[Policy]) -> None:
-        """Let these policies look at a run too, for as long as this process drives it.
-
-        Raises:
-            ConfigError: One of them is no policy.
-        """
-        own = tuple(policies)
-        check_policies((*own, *self.policies))
-        if own:
-            self._own_policies[run_id] = own
-
-    def _policing(self, run_id: RunId) -> Policing:
-        policies = (*self._own_policies.get(run_id, ()), *self.policies)
-        if self._spending is None and needs_spending(policies):
-            self._spending = TagSpending(self.store)
-        spending = self._spending if needs_spending(policies) else None
-        return Policing(
-            policies,
-            self.providers,
-            self.pricing,
-            self.clock,
-            flying=self._flying,
-            spending=spending,
-        )
-
-    def _flying(self, model: str) -> int:
-        """Return how many calls of a model are in flight here."""
-        flights = [f for live in self.live.values() for f in live.runner.models.flights.values()]
-        return sum(flight.model == model for flight in flights)
-
     def drive(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process."""
         models = Models(
             self.providers,
-            policing=self._policing(run_id),
+            policing=self.patrol.of(run_id),
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
@@ -267,7 +242,7 @@ class Host:
         finally:
             self.live.pop(run_id, None)
             if runner.state.over:
-                self._own_policies.pop(run_id, None)
+                self.patrol.forget(run_id)
         if runner.state.over:
             self.forget(run_id)
         if parked is not None:

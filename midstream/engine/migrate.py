@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 from midstream.adapters.view import View
-from midstream.engine.model_calls import Pricing
+from midstream.engine.asking import Pricing
 from midstream.engine.providers import Providers
 from midstream.errors import ConfigError
 from midstream.events.payloads import Change, Usage

@@ -37,7 +37,7 @@ class World:
     """
 
     can: Callable[[str], Capabilities] = lambda _: Capabilities()
-    price: Callable[[str, Usage], Decimal | None] = lambda *_: None
+    price: Callable[[str, Usage], Decimal | None] = lambda model, usage: None
     load: Callable[[str], int] = lambda _: 0
     well: Callable[[str], bool] = lambda _: True
     spent: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
@@ -179,8 +179,8 @@ class Decision:
 def decide(
     policies: Sequence[Policy],
     situation: Situation,
-    acceptable: Callable[[Terms, Proposal], bool] = lambda *_: True,
-    broken: Callable[[Terms, Exception], None] = lambda *_: None,
+    acceptable: Callable[[Terms, Proposal], bool] = lambda terms, proposal: True,
+    broken: Callable[[Terms, Exception], None] = lambda terms, error: None,
 ) -> Decision | None:
     """Return the first acceptable proposal, the highest priority first; pure where `acceptable` is.
 

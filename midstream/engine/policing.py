@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -28,8 +28,9 @@ from midstream.engine.recorder import Recorder
 from midstream.engine.tag_spending import TagSpending
 from midstream.errors import ConfigError
 from midstream.events.budget_facts import BudgetExceeded
-from midstream.events.ids import Address
+from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Change, ModelSwitched, Usage
+from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState
 
 _CHARACTERS_PER_TOKEN = 4
@@ -195,6 +196,59 @@ class Policing:
             },
         )
         recorder.add(switched, actor=actor)
+
+
+class Patrol:
+    """The policies of a host, for all runs and for single ones.
+
+    Args:
+        policies: For all runs.
+        store: Where the runs are.
+        providers: See `Policing`.
+        pricing: See `Policing`.
+        clock: See `Policing`.
+        flying: See `Policing`.
+    """
+
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        store: EventStore,
+        providers: Providers,
+        pricing: Pricing,
+        clock: Clock,
+        flying: Callable[[str], int],
+    ) -> None:
+        self._policies = tuple(policies)
+        self._store = store
+        self._shared = (providers, pricing, clock)
+        self._flying = flying
+        self._own: dict[RunId, tuple[Policy, ...]] = {}
+        self._spending: TagSpending | None = None
+
+    def police(self, run_id: RunId, policies: Iterable[Policy]) -> None:
+        """Let these policies look at a run too, for as long as this process drives it.
+
+        Raises:
+            ConfigError: One of them, or of those for all runs, is no policy.
+        """
+        own = tuple(policies)
+        check_policies((*own, *self._policies))
+        if own:
+            self._own[run_id] = own
+
+    def of(self, run_id: RunId) -> Policing:
+        """Return what looks at a run."""
+        policies = (*self._own.get(run_id, ()), *self._policies)
+        needed = needs_spending(policies)
+        if needed and self._spending is None:
+            self._spending = TagSpending(self._store)
+        spending = self._spending if needed else None
+        return Policing(policies, *self._shared, flying=self._flying, spending=spending)
+
+    def forget(self, run_id: RunId) -> None:
+        """Forget the policies of a run that has ended."""
+        self._own.pop(run_id, None)
 
 
 def _warn(terms: Terms, error: Exception) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse, StreamingAdapter
 from midstream.engine.calls import shown
 from midstream.errors import CallTimeoutError, ConnectionFailedError, MalformedAnswerError
-
-if TYPE_CHECKING:
-    from midstream.engine.routed import Chosen
-    from midstream.engine.turn import Prepared
 
 
 @dataclass(slots=True)
@@ -73,7 +69,11 @@ class Sender:
                 shown(error), provider=adapter.provider, model=request.model
             ) from error
 
-    async def routed(self, chosen: Chosen, prepared: Prepared, address: str) -> ModelResponse:
+    async def routed(
+        self,
+        send: Callable[[Callable[[Delta], None] | None], Awaitable[ModelResponse]],
+        address: str,
+    ) -> ModelResponse:
         """Send once to whom a router chose, within its times; see `send`."""
 
         def show(piece: Delta) -> None:
@@ -82,8 +82,7 @@ class Sender:
                 flight.pieces.append(piece.text)
             self._show(address, piece)
 
-        shown = show if self._listening() else None
-        return await chosen.send(prepared.adapter, prepared.request, shown)
+        return await send(show if self._listening() else None)
 
     async def _streamed(
         self, pieces: AsyncIterator[Delta | ModelResponse], address: str

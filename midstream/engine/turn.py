@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Adapter, ModelRequest
 from midstream.adapters.estimate import tokens
 from midstream.adapters.view import Segment, View
 from midstream.engine.asking import Pricing, Question
 from midstream.engine.calls import Desk
+from midstream.engine.sending import Flight
 from midstream.engine.spending import Amounts
 from midstream.errors import AdapterError
 from midstream.events.content import Message
 from midstream.events.ids import Address, node_of
-from midstream.events.payloads import Usage
+from midstream.events.payloads import ModelAborted, Usage
 from midstream.projections.conversation import parents_of
 from midstream.projections.run_state import Call
+
+if TYPE_CHECKING:
+    from midstream.engine.routed import Chosen
 
 ROUTER = "router"
 """Who records whom a call was given to."""
@@ -89,6 +94,28 @@ def handoff_for(desk: Desk, question: Question, parents: Sequence[str]) -> str:
             return wanted
         address = before[0]
     return ""
+
+
+def record_choice(desk: Desk, turn: Turn, prepared: Prepared, chosen: Chosen) -> None:
+    """Record who was chosen and why, and the migration where that is another provider than before."""
+    desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
+    call = desk.call(turn.address)
+    before = call or (desk.call(prepared.parents[0]) if prepared.parents else None)
+    if before is None:
+        return
+    model: str = before.request["model"]
+    if model.partition(":")[0] != chosen.leg.candidate.endpoint.provider:
+        changes = (*prepared.view.changes, *prepared.request.changes)
+        switched = chosen.switched(turn.address, model, changes)
+        desk.recorder.add(switched, turn.address, actor=FAILOVER)
+
+
+def record_abandoned(desk: Desk, flight: Flight, chosen: Chosen | None) -> None:
+    """Record that a call was abandoned because of a migration."""
+    text = "".join(flight.pieces)
+    desk.recorder.add(ModelAborted(reason="migrated", text=text), flight.address)
+    if chosen is not None:
+        chosen.abandon()
 
 
 def named(call: Call) -> str:

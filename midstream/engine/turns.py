@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import Delta, ModelResponse
@@ -18,8 +19,6 @@ from midstream.engine.providers import Providers
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
 from midstream.engine.turn import (
-    FAILOVER,
-    ROUTER,
     Prepared,
     Turn,
     affordable,
@@ -27,6 +26,8 @@ from midstream.engine.turn import (
     failure,
     handoff_for,
     named,
+    record_abandoned,
+    record_choice,
 )
 from midstream.engine.views import Views
 from midstream.errors import (
@@ -243,7 +244,7 @@ class Turns:
         model = as_routed(desk, turn, name) if chosen is None else chosen.model
         asked = name if model != name or (call and call.request.get("asked")) else ""
         if chosen is not None:
-            self._record_choice(desk, turn, prepared, chosen)
+            record_choice(desk, turn, prepared, chosen)
         changes = (*prepared.view.changes, *prepared.request.changes)
         if call is not None:
             known = call.request.get("handoff", "")
@@ -275,19 +276,6 @@ class Turns:
             # In one append with the request: both are recorded, or it is looked up again.
             desk.recorder.add(question.advice.fact, memory_of(turn.address))
         desk.recorder.add(told, turn.address)
-
-    def _record_choice(self, desk: Desk, turn: Turn, prepared: Prepared, chosen: Chosen) -> None:
-        """Record who was chosen and why, and the migration where that is another provider than before."""
-        desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
-        call = desk.call(turn.address)
-        before = call or (desk.call(prepared.parents[0]) if prepared.parents else None)
-        if before is None:
-            return
-        model: str = before.request["model"]
-        if model.partition(":")[0] != chosen.leg.candidate.endpoint.provider:
-            changes = (*prepared.view.changes, *prepared.request.changes)
-            switched = chosen.switched(turn.address, model, changes)
-            desk.recorder.add(switched, turn.address, actor=FAILOVER)
 
     async def _attempt(
         self,
@@ -324,7 +312,7 @@ class Turns:
         finally:
             del self.flights[call.address]
         if flight.abandoned:
-            self._abandoned(desk, flight, chosen)
+            record_abandoned(desk, flight, chosen)
 
     def _heard(self, desk: Desk, call: Call, prepared: Prepared) -> None:
         """Take an outcome that came from elsewhere."""
@@ -336,17 +324,11 @@ class Turns:
         self, question: Question, call: Call, prepared: Prepared, chosen: Chosen | None
     ) -> Coroutine[Any, Any, ModelResponse]:
         if chosen is not None:
-            return self._sender.routed(chosen, prepared, call.address)
+            send = partial(chosen.send, prepared.adapter, prepared.request)
+            return self._sender.routed(send, call.address)
         return self._sender.send(
             prepared.adapter, prepared.request, question.deadline, call.address
         )
-
-    @staticmethod
-    def _abandoned(desk: Desk, flight: Flight, chosen: Chosen | None) -> None:
-        text = "".join(flight.pieces)
-        desk.recorder.add(ModelAborted(reason="migrated", text=text), flight.address)
-        if chosen is not None:
-            chosen.abandon()
 
     def _ended(
         self,

@@ -269,7 +269,7 @@ async def test_the_higher_priority_is_heard_first_and_may_overrule() -> None:
 
 
 async def test_a_policy_that_raises_is_passed_over() -> None:
-    assert (await moved([Broken(), Preference((MINI,))]))[0] == [MINI] * 3  # type: ignore[list-item]  # a class attribute
+    assert (await moved([Broken(), Preference((MINI,))]))[0] == [MINI] * 3
 
 
 async def test_policies_of_one_run_concern_no_other() -> None:

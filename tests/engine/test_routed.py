@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,10 @@ async def stage(
     config: Any = CONFIG,
     store: EventStore | None = None,
     **options: Any,
-) -> AsyncIterator[tuple[Engine, ProviderServer]]:
+) -> AsyncGenerator[tuple[Engine, ProviderServer]]:
     """An engine whose providers are a strict server on this machine."""
     with ProviderServer(script) as server:
-        adapters = {
+        adapters: dict[str, OpenAIAdapter | AnthropicAdapter] = {
             "openai": OpenAIAdapter(base_url=server.openai_url, api_key="k"),
             "anthropic": AnthropicAdapter(base_url=server.anthropic_url, api_key="k"),
         }
@@ -75,7 +75,7 @@ def working(seen: Seen) -> Answer:
     """Ask for both cities, then add what came back."""
     results = seen.results
     if seen.tool_names and not results:
-        return Answer(calls=[Call("population", {"city": city}) for city in ("Oslo", "Rome")])
+        return Answer(calls=tuple(Call("population", {"city": city}) for city in ("Oslo", "Rome")))
     return Answer(f"{seen.dialect}: {len(results)} results")
 
 
@@ -197,7 +197,7 @@ async def test_runs_share_one_router_which_stays_its_owners() -> None:
         async with Router(config, store=store, adapters={"openai": adapter}) as router:
             for _ in range(2):
                 async with Engine(store, config=router, model="endpoint:a") as engine:
-                    await asyncio.gather(*[await engine.start(trip) for _ in range(3)])  # type: ignore[arg-type]  # runs are awaitable
+                    await asyncio.gather(*[await engine.start(trip) for _ in range(3)])
             assert router.stats()["endpoint:a"].ok == 18
             assert (await router.call("endpoint:a", "hi")).text.startswith("openai")
             assert [info.run_id for info in await engine_runs(store)] == []
@@ -237,7 +237,7 @@ def test_a_nodes_configuration_names_its_model_in_a_fixed_order() -> None:
         "polling_pool": "p",
         "llm_client": "openai:m",
     }
-    found = []
+    found: list[str] = []
     for key in (*config, ""):
         found.append(model_of(config))
         config.pop(key, None)

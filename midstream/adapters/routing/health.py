@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from midstream.adapters.base import Adapter
+from midstream.adapters.routing.ledger import Ledger
 from midstream.adapters.routing.route import Checking, Endpoint
 from midstream.adapters.routing.state import BreakerStatus, RoutingState
 from midstream.errors import AdapterError, MidstreamError
 
-if TYPE_CHECKING:
-    from midstream.adapters.routing.router import Router
+
+class Router(Protocol):
+    """What looking after endpoints needs of a router."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known."""
+        ...
+
+    async def call(
+        self,
+        target: str,
+        prompt: str,
+        *,
+        priority: str | int = ...,
+        deadline: float = ...,
+        **settings: Any,
+    ) -> Any:
+        """Ask."""
+        ...
+
+    def adapter(self, endpoint: Endpoint) -> Adapter:
+        """Return who speaks to an endpoint."""
+        ...
+
+    async def reset(self, endpoint: str) -> None:
+        """Close its breaker."""
+        ...
+
 
 PROMPT = "Say: ok"
 _TOKENS = 16
@@ -102,10 +131,10 @@ async def look_after(router: Router, checking: Checking) -> None:
 
 
 async def _look(router: Router, checking: Checking, endpoint: Endpoint) -> None:
-    health = next((one for one in router.health() if one.endpoint == endpoint.name), None)
-    if health is None or health.status == "closed" or health.drained:
-        return
     now = router.ledger.at() / 1_000_000
+    health = of_endpoint(router.ledger.state, endpoint, now)
+    if health.status == "closed" or health.drained:
+        return
     if health.until is not None and health.until > now:
         return
     if checking.check is None:

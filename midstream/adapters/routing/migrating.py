@@ -238,7 +238,7 @@ def _echelons(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models(echelon: Any) -> list[Any]:
-    found: Any = echelon if isinstance(echelon, Mapping) else {}
+    found: dict[str, Any] = dict(echelon) if isinstance(echelon, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]  # what a file says
     return list(found.get("models") or found.get("endpoints") or ())
 
 

@@ -43,9 +43,9 @@ class Raw:
         Raises:
             ConfigError: Something on the way is no mapping.
         """
-        place = self.data
+        place: dict[str, Any] = self.data
         for step in at[:-1]:
-            inner = place.setdefault(str(step), {})
+            inner: Any = place.setdefault(str(step), {})
             if not isinstance(inner, dict):
                 raise ConfigError(f"{origin}: {shown(at)}: {step!r} is not a section")
             place = inner  # pyright: ignore[reportUnknownVariableType]  # what a file says

@@ -30,6 +30,7 @@ from midstream.adapters.routing.walk import TOTAL, Price, Walk
 from midstream.adapters.view import Segment, View
 from midstream.errors import ConfigError
 from midstream.events.content import Message, ToolSpec
+from midstream.events.payloads import Usage
 from midstream.events.store import EventStore
 
 OUTPUT = 1024
@@ -83,7 +84,7 @@ class Router(Oversight):
         self._line = Line(self._clock, self._ledger.at)
         self._ledger.changed = self._line.look
         self._asking = Asking(self._connections, self._ledger)
-        self._price: Price = price or (lambda *_: None)
+        self._price: Price = price or _no_price
         self._watch = watch
         self._tasks: list[asyncio.Task[None]] = []
         self._stamp: object = None
@@ -373,6 +374,10 @@ class Router(Oversight):
             with suppress(ConfigError):  # it is in `reload_error`
                 await self.reload()
                 return  # the new configuration has its own watch
+
+
+def _no_price(provider: str, model: str, usage: Usage, at: float) -> None:
+    return None
 
 
 def _config(given: RoutingConfig | Loaded | Mapping[str, Any]) -> RoutingConfig:

@@ -97,8 +97,9 @@ async def _streamed(
             first = notes.first_token is None
             limit = times.first_token if first else times.idle
             what = "no first token" if first else "nothing further"
+            within = asyncio.timeout(limit)
             try:
-                async with asyncio.timeout(limit) as within:
+                async with within:
                     piece = await anext(pieces)
             except TimeoutError as error:
                 if not within.expired():

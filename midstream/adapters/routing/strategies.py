@@ -133,7 +133,7 @@ class Weighted:
             chosen = max(range(len(members)), key=accounts.__getitem__)
             accounts[chosen] -= sum(weights)
         by_account = sorted(range(len(members)), key=lambda place: -accounts[place])
-        return [members[place].name for place in (chosen, *by_account) if place is not None]
+        return [members[place].name for place in (chosen, *by_account)]
 
 
 class Fastest:

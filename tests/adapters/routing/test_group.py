@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from midstream.testing import Answer, Fault, ProviderServer, Seen
 
 
 @asynccontextmanager
-async def router(script: Any, **sections: Any) -> AsyncIterator[tuple[Router, ProviderServer]]:
+async def router(script: Any, **sections: Any) -> AsyncGenerator[tuple[Router, ProviderServer]]:
     """A router over two vendors, with keys and places as a user configures them."""
     with ProviderServer(script) as server:
         config = {
@@ -114,7 +114,8 @@ async def test_limits_that_a_provider_tells_in_headers_are_obeyed() -> None:
     class Plain(Telling):
         stream = None
 
-    async with Router({}, adapters={"x": Plain()}) as made:  # type: ignore[dict-item]  # enough of an adapter
+    plain: Any = Plain()  # enough of an adapter
+    async with Router({}, adapters={"x": plain}) as made:
         await made.call("x:m", "hi")
         with pytest.raises(NoEndpointError, match="says that 0 requests are left"):
             await made.call("x:m", "hi", deadline=1)

@@ -99,7 +99,7 @@ class LimiterMachine(World):
     def begin(self, concurrency: int, rpm: int, tpm: int) -> None:
         self.limits = (concurrency, rpm, tpm)
         self.configured({"concurrency": concurrency, "rpm": rpm, "tpm": tpm}, {})
-        self.calls: list[tuple[float, int]] = []
+        self.calls = list[tuple[float, int]]()
         self.up: set[str] = set()
 
     @rule(seconds=st.floats(0, 40))
@@ -112,7 +112,7 @@ class LimiterMachine(World):
         if choice.candidate is None:
             assert choice.wake is None or choice.wake > self.now - 0.001
             assert choice.wake is not None or tokens > self.limits[2]
-            return multiple()
+            return multiple()  # pyright: ignore[reportUnknownVariableType]  # hypothesis's
         self.calls.append((self.now, tokens))
         id_ = self.taken(choice, tokens)
         self.up.add(id_)
@@ -135,7 +135,8 @@ class LimiterMachine(World):
         choice = self.choice(1)
         if choice.candidate is None:
             assert choice.wake is not None
-            now, self.now = self.now, choice.wake + 0.001
+            now: float = self.now  # pyright: ignore[reportUnknownMemberType]  # hypothesis's base has no types
+            self.now = choice.wake + 0.001
             later = self.choice(1)
             self.now = now
             assert later.candidate is not None or (later.wake or 0) > choice.wake
@@ -187,7 +188,7 @@ class BreakerMachine(World):
         if before == "closed" and self.state.habit("a").not_before <= now:
             assert choice.candidate is not None
         if choice.candidate is None:
-            return multiple()
+            return multiple()  # pyright: ignore[reportUnknownVariableType]  # hypothesis's
         if choice.probe:
             new = before == "open" or bool(choice.half_opens)
             if new and before == "half_open":
