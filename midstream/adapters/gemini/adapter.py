@@ -1,7 +1,7 @@
 """Google's Gemini as an `Adapter`: the one place of its I/O.
 
 Bodies go out and come in as JSON through the SDK's own transport, not through its types: they would drop the parts and fields
-that they do not know, which a conversation has to give back. See docs/decisions/0023.
+that they do not know, which a conversation has to give back. See docs/decisions/0020.
 """
 
 from __future__ import annotations
