@@ -50,7 +50,7 @@ def _fits(open_calls: Sequence[ToolCall], message: Message) -> bool:
         return not open_calls
     ids = [part.id if isinstance(part, ToolResult) else None for part in message.parts]
     wanted = [call.id for call in open_calls]
-    return ids == wanted and len(set(ids)) == len(ids)
+    return bool(ids) and ids == wanted and len(set(ids)) == len(ids)
 
 
 def close_open(open_calls: Sequence[ToolCall]) -> tuple[tuple[Message, ...], tuple[Change, ...]]:

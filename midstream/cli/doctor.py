@@ -18,7 +18,6 @@ from midstream.cli.output import printable, put, put_json
 from midstream.cli.settings import SETTINGS, command
 from midstream.errors import StoreError
 from midstream.events.store import EventStore, RunQuery
-from midstream.events.system import runs_of
 
 Grade = Literal["ok", "note", "bad"]
 
@@ -125,7 +124,7 @@ async def _store() -> list[Finding]:
 
 
 async def _opened(store: EventStore) -> Finding:
-    runs = await runs_of(store, RunQuery())
+    runs = await store.runs(RunQuery())
     return Finding("store", "ok", f"{SETTINGS.get().db}: opens, {len(runs)} runs")
 
 

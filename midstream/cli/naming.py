@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from midstream.errors import ConfigError, RunNotFoundError
 from midstream.events.store import EventStore, RunInfo, RunQuery
-from midstream.events.system import runs_of
 
 _SHOWN = 4
 
@@ -41,7 +40,7 @@ async def _by_place(store: EventStore, wanted: str) -> RunInfo:
     query = queries.get(wanted)
     if query is None:
         raise ConfigError(f"{wanted!r} means no run; write an id, {' or '.join(queries)}")
-    found = await runs_of(store, query)
+    found = await store.runs(query)
     if not found:
         raise RunNotFoundError(wanted, "the store holds none")
     return found[0]

@@ -16,7 +16,6 @@ from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE
 from midstream.errors import ConfigError
 from midstream.events.store import RunInfo, RunQuery, Status
-from midstream.events.system import runs_of
 
 
 async def list_runs(status: str, graph: str, tags: Sequence[str], limit: int) -> int:
@@ -38,7 +37,7 @@ async def list_runs(status: str, graph: str, tags: Sequence[str], limit: int) ->
         limit=limit,
     )
     async with reading() as store:
-        found = await runs_of(store, query)
+        found = await store.runs(query)
     if SETTINGS.get().as_json:
         for info in found:
             put_json({name: getattr(info, name) for name in RunInfo.__dataclass_fields__})

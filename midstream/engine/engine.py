@@ -50,7 +50,6 @@ from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
-from midstream.events.system import runs_of
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
@@ -491,7 +490,7 @@ class Engine(AgentEngine):
             tags=tags or {},
             limit=limit,
         )
-        return await runs_of(self._here().store, query)
+        return await self._here().store.runs(query)
 
     async def questions(self) -> tuple[OpenQuestion, ...]:
         """Return every question that waits for an answer, in all runs that have not ended."""

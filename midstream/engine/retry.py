@@ -19,6 +19,7 @@ TRANSIENT = frozenset(
         "connection",
         "timeout",
         "malformed_answer",
+        "no_endpoint",
     )
 )
 """The kinds of errors that another try may cure: those of `TransientError`, and `timeout`."""

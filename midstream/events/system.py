@@ -6,16 +6,12 @@ takes it over, and lists of runs leave it out.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
 from midstream.events.payloads import RunCompleted, RunCreated
-from midstream.events.store import EventStore, RunInfo, RunQuery
 
 PREFIX = "system:"
-_SPARE = 16  # more than there are such streams
 
 ROUTING = RunId("system:routing")
 """Where routing keeps what it knows of endpoints."""
@@ -35,10 +31,3 @@ def opening(run_id: RunId, at: int) -> tuple[Draft, ...]:
     """
     created = RunCreated(graph=run_id, definition={}, graph_digest="", id=run_id)
     return (encode(created, at=at), encode(RunCompleted(), at=at))
-
-
-async def runs_of(store: EventStore, query: RunQuery) -> tuple[RunInfo, ...]:
-    """List runs as `EventStore.runs` does, without the streams that are about many of them."""
-    wider = query if query.limit is None else replace(query, limit=query.limit + _SPARE)
-    found = [info for info in await store.runs(wider) if not is_system(info.run_id)]
-    return tuple(found[: query.limit])

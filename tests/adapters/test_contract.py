@@ -64,6 +64,18 @@ def without_halves(segments: tuple[Segment, ...]) -> bool:
 
 
 @pytest.mark.parametrize(("adapter", "dialect", "model"), MODELS, ids=IDS)
+def test_results_of_nothing_are_nothing_after_a_call_that_was_interrupted(
+    adapter: Adapter, dialect: Dialect, model: str
+) -> None:
+    call = Message(role="assistant", parts=(ToolCall(id="call_1", name="f"),))
+    first = Segment(1, (call, Message(role="system", parts=())))
+    view = told(adapter, model, (first, Segment(2, (Message(role="tool", parts=()),))))
+    assert view.tape.list() == told(adapter, model, (first,)).tape.list()
+    if not isinstance(adapter, ScriptedAdapter):
+        assert violations(dialect, adapter.request(view, {}).body) == []
+
+
+@pytest.mark.parametrize(("adapter", "dialect", "model"), MODELS, ids=IDS)
 @LIGHT
 @given(data=st.data())
 def test_a_view_begins_with_what_it_was(

@@ -64,7 +64,7 @@ def requests(draw: st.DrawFn, name: str) -> dict[str, Any]:
     for message in body[TURNS.get(name, "messages")]:
         message |= {} if name == "anthropic" else draw(UNKNOWN)
         content = message.get("parts" if name == "gemini" else "content")
-        if isinstance(content, list) and draw(st.booleans()):
+        if isinstance(content, list) and content and draw(st.booleans()):
             content[0] |= draw(UNKNOWN)
     for tool in body.get("tools", ()):
         tool |= draw(UNKNOWN)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 
@@ -13,6 +12,7 @@ from midstream.adapters.base import rendered
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.events.content import Segment
+from midstream.events.json_text import read_json
 from tests.adapters import conversations as talk
 
 ADAPTERS: dict[str, Any] = {
@@ -30,8 +30,8 @@ def test_the_bytes_of_a_request_are_its_body(model: str) -> None:
     def law(segments: list[Segment]) -> None:
         view = rendered(adapter, adapter.begin(model), segments)
         request = adapter.request(view, {"max_tokens": 99})
-        assert orjson.loads(b"".join(request.chunks())) == request.body
-        more = orjson.loads(b"".join(request.chunks(stream=True)))
+        assert read_json(b"".join(request.chunks())) == request.body
+        more = read_json(b"".join(request.chunks(stream=True)))
         assert more == {**request.body, "stream": True}
 
     law()

@@ -15,8 +15,8 @@ async def search(query: str) -> str:
 @graph.node(timeout="long")  # wrong: call-overload
 async def slow(ctx: Context) -> None:
     await ctx.llm("hi", tools=["search"])  # wrong: list-item
-    await ctx.llm(3)  # wrong: arg-type
-    await ctx.llm("hi", temperature=object())  # wrong: arg-type
+    await ctx.llm(3)  # wrong: call-overload
+    await ctx.llm("hi", temperature=object())  # wrong: call-overload
     await ctx.do(search, effect="maybe")  # wrong: arg-type
     await ctx.sleep("long")  # wrong: arg-type
     text: str = await ctx.llm("hi")  # wrong: assignment
