@@ -75,7 +75,8 @@ class Tape(Recorder):
         self.now = events[0].at / 1e6 if events else 0.0
         self._events = as_heard(events)
         self.foreseen = _foreseen(self._events)
-        self.routed: dict[str, Mapping[str, Any]] = {}
+        self._routes: dict[str, Mapping[str, Any]] = {}
+        self.routed = self._routes
         self._strict = strict
         self._patience = patience
         self._viewed = viewed
@@ -251,7 +252,7 @@ class Tape(Recorder):
         self._events.remove(event)
         self.now = event.at / 1e6
         if event.type == "route.decided":
-            self.routed[event.address or ""] = event.data
+            self._routes[event.address or ""] = event.data
         apply(self.state, event)
 
     def _answer(self, event: Event) -> bool:

@@ -41,7 +41,7 @@ class World(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = START
+        self.now: float = START
         self.state = RoutingState()
         self.events: list[Event] = []
         self.route: Route
