@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import midstream
@@ -67,7 +68,10 @@ def test_recorded_runs_are_a_regression_suite(tmp_path: Path) -> None:
     (tmp_path / "test_greeting.py").write_text(TEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
     assert python(tmp_path, "record.py").returncode == 0
-    pytest = ("-m", "pytest", "-q", "-p", "midstream.testing.replay_plugin")
+    # The installed package brings its plugin along; a checkout names it.
+    installed = entry_points(group="pytest11", name="midstream")
+    named = () if installed else ("-p", "midstream.testing.replay_plugin")
+    pytest = ("-m", "pytest", "-q", *named)
     done = python(tmp_path, *pytest)
     assert "3 passed" in done.stdout, done.stdout + done.stderr
     (tmp_path / "greeting.py").write_text(GRAPH.replace("hello", "hallo"))
