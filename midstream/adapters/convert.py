@@ -119,7 +119,8 @@ def written(found: Recorded, go: Dialect, model: str | None) -> Converted:
         or (read.model if vendor(found.come.provider) == vendor(go.provider) else "")
         or go.model
     )
-    view, changes = _told(go, View(asked), found.segments)
+    view = go.render_all(View(asked), found.segments)
+    changes = list(view.changes)
     if home and not found.answered and (model or read.model) == read.model:
         named = asked if read.model else found.request.get("model")
         body = {"model": named, **go.conversation(view), **read.rest}
@@ -164,14 +165,6 @@ def _parsed(text: str) -> Any:
         return read_json(text)
     except json.JSONDecodeError as error:
         raise ConversionError(f"the answer is not JSON ({error}): {text[:80]!r}") from error
-
-
-def _told(go: Dialect, view: View, segments: tuple[Segment, ...]) -> tuple[View, list[Change]]:
-    changes: list[Change] = []
-    for segment in segments:
-        view = go.render(view, segment)
-        changes += view.changes
-    return view, changes
 
 
 def _rest(read: Imported, *, home: bool, carried: str) -> tuple[dict[str, Any], list[Change]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol
@@ -57,6 +57,10 @@ class Dialect(Protocol):
 
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
+        ...
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """Render segments one after the other; `changes` has those of all of them."""
         ...
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from midstream.adapters.anthropic.body import requested
 from midstream.adapters.anthropic.parse import Assembly, parse
 from midstream.adapters.anthropic.read import read
-from midstream.adapters.anthropic.render import render
+from midstream.adapters.anthropic.render import render, render_all
 from midstream.adapters.base import ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.dialect import Dialect
@@ -30,6 +30,10 @@ class Messages:
     def render(self, view: View, segment: Segment) -> View:
         """See `Dialect.render`."""
         return render(view, segment, self.provider, anthropic_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `Dialect.render_all`."""
+        return render_all(view, segments, self.provider, anthropic_family(view.model))
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:
         """See `Dialect.requested`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from midstream.adapters.base import ModelRequest, ModelResponse, Settings
@@ -14,6 +15,7 @@ from midstream.adapters.gemini.read import read
 from midstream.adapters.gemini.render import render
 from midstream.adapters.imported import Imported
 from midstream.adapters.view import Segment, View
+from midstream.events.payloads import Change
 
 
 class Gemini:
@@ -30,6 +32,14 @@ class Gemini:
     def render(self, view: View, segment: Segment) -> View:
         """See `Dialect.render`."""
         return render(view, segment, self.provider, gemini_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `Dialect.render_all`."""
+        changes: list[Change] = []
+        for segment in segments:
+            view = self.render(view, segment)
+            changes += view.changes
+        return replace(view, changes=tuple(changes))
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:
         """See `Dialect.requested`."""

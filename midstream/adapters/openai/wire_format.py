@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from midstream.adapters.base import ModelRequest, ModelResponse, Settings
@@ -12,7 +12,7 @@ from midstream.adapters.imported import Imported
 from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
 from midstream.adapters.openai.read import read
-from midstream.adapters.openai.render import render
+from midstream.adapters.openai.render import render, render_all
 from midstream.adapters.view import Segment, View
 
 
@@ -30,6 +30,10 @@ class ChatCompletions:
     def render(self, view: View, segment: Segment) -> View:
         """See `Dialect.render`."""
         return render(view, segment, self.provider, openai_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `Dialect.render_all`."""
+        return render_all(view, segments, self.provider, openai_family(view.model))
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:
         """See `Dialect.requested`."""
