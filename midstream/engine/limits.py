@@ -14,12 +14,10 @@ class Limits:
     Attributes:
         activations: So many activations, skipped ones and those of a map's items included.
         seconds: So much time since the run was created, on the wall, pauses and crashes included.
-        depth: So many runs inside each other, by `Context.subrun`.
     """
 
     activations: int | None = None
     seconds: float | None = None
-    depth: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.data().items():
@@ -28,5 +26,5 @@ class Limits:
 
     def data(self) -> dict[str, float]:
         """Return the limits as data, without those that are None."""
-        limits = {"activations": self.activations, "seconds": self.seconds, "depth": self.depth}
+        limits = {"activations": self.activations, "seconds": self.seconds}
         return {name: value for name, value in limits.items() if value is not None}

@@ -85,7 +85,7 @@ class LimitReached(Fact):
     """The run came up against one of its limits: what runs is ended, and the run fails.
 
     Attributes:
-        limit: Its name: `activations`, `seconds` or `depth`.
+        limit: Its name: `activations` or `seconds`.
         message: What was reached, and what may be done.
     """
 

@@ -131,7 +131,7 @@ class RunCreated(Fact):
         tags: For finding it again.
         parent: The run that started this one, or None.
         id: Of this start; a start whose answer was lost is recognised by it.
-        limits: What the run may not exceed: `activations`, `seconds`, `depth`.
+        limits: What the run may not exceed: `activations`, `seconds`.
         context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
     """
 

@@ -357,7 +357,7 @@ async def test_a_run_that_takes_too_long_ends_with_its_tasks_also_after_a_resume
     assert skipped == dict.fromkeys(("wait#1", "idle#1"), "the run is at its limit")
 
 
-@pytest.mark.parametrize("wrong", [{"activations": 0}, {"seconds": -1}, {"depth": 0}], ids=str)
+@pytest.mark.parametrize("wrong", [{"activations": 0}, {"seconds": -1}], ids=str)
 def test_a_limit_of_nothing_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="must be more than 0"):
         Limits(**wrong)
