@@ -122,6 +122,8 @@ def _begin(state: RunState) -> Iterator[Command]:
         yield Skip(node, next_address(state, node), reason)
     for node in state.ready:
         yield _schedule(state, node)
+        if node in state.topology.joins:
+            return  # it gives up what it no longer waits for, which may be what would come next here
     for node, calls in state.called.items():
         inputs = _any_inputs(state, node)
         for number, call in enumerate(calls):

@@ -314,6 +314,14 @@ def _restored_at(events: list[Event], cut: int) -> None:
         assert list(state.pending) == list(whole.pending)
 
 
+CALLED_AND_GIVEN_UP = (
+    Plan(turns=(Turn(trigger=(0,)), Turn(trigger=(1,)))),
+    Plan(),
+    Plan(needs=((0, False),)),
+    Plan(needs=((0, True), (1, True)), join=1),
+)
+"""A node is called by what makes the join ready that gives it up."""
+
 LAW = settings(
     max_examples=150,
     deadline=None,
@@ -325,6 +333,7 @@ LAW = settings(
 @LAW
 @given(plans(), steps, st.booleans(), st.integers(0, 5).map(lambda n: n == 5))
 @example((Plan(turns=(Turn(goto=(0,)),)),), (99, 0, 99), False, False)
+@example(CALLED_AND_GIVEN_UP, (), False, False)
 def test_control_goes_where_the_slow_reader_says(
     plans: tuple[Plan, ...], steps: tuple[int, ...], forgetful: bool, cancel: bool
 ) -> None:
