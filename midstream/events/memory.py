@@ -16,9 +16,10 @@ from midstream.errors import (
     StoreError,
 )
 from midstream.events.catalog import FORKED, check_first, check_origin, status_after
-from midstream.events.codec import decode
+from midstream.events.codec import decode, references
 from midstream.events.envelope import ENGINE, Draft, Event, chain, genesis
 from midstream.events.ids import RunId
+from midstream.events.keeping import SWEPT, Tombstone, check_removable
 from midstream.events.store import (
     OPEN,
     Head,
@@ -29,7 +30,7 @@ from midstream.events.store import (
     Stretch,
     Watcher,
 )
-from midstream.events.system import is_system
+from midstream.events.system import KEEPING, is_system, opening
 
 _PAGE = 1000
 
@@ -77,7 +78,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._runs: dict[RunId, _Run] = {}
-        self._log: list[Event] = []
+        self._log: list[Event | None] = []  # by position; None where its run was removed
+        self._removed: dict[RunId, Tombstone] = {}
         self._blobs: dict[str, bytes] = {}
         self._alive: dict[str, float] = {}
         self._watchers: list[Watcher] = []
@@ -171,6 +173,8 @@ class MemoryStore:
 
     def _begun(self, run_id: RunId, drafts: Sequence[Draft], expected: int) -> _Run:
         """Return the run that these drafts begin."""
+        if run_id in self._removed:
+            raise self._removed[run_id].error()
         forked = bool(drafts) and drafts[0].type == FORKED
         if not drafts or (expected != 0 and not forked):
             raise RunNotFoundError(run_id)
@@ -215,14 +219,16 @@ class MemoryStore:
         while after < run.seq and (to is None or after < to):
             after += 1
             yield run.event(after)
+            self._run(run_id)  # it may have been removed meanwhile
 
     async def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None
     ) -> AsyncIterator[Sequence[Event]]:
         """See `EventStore.scan`."""
         while after < len(self._log):
-            page = self._log[after : after + _PAGE]
-            after += len(page)
+            rows = self._log[after : after + _PAGE]
+            after += len(rows)
+            page = [row for row in rows if row is not None]
             if types is not None:
                 page = [event for event in page if event.stored[0] in types]
             # Bodies as they are stored: blobs are references here, as in every store.
@@ -331,6 +337,45 @@ class MemoryStore:
         """See `EventStore.load_snapshot`."""
         return self._run(run_id).snapshots.get(name)
 
+    async def remove(
+        self, run_ids: Sequence[RunId], *, at: int, actor: str, reason: str = ""
+    ) -> Sequence[Tombstone]:
+        """See `Removing.remove`."""
+        if self._closed:
+            raise StoreError("the store is closed; open it again")
+        found: list[Tombstone] = []
+        for run_id in run_ids:
+            run = self._run(run_id)
+            forks = [one.run_id for one in self._runs.values() if one.parent is run]
+            check_removable(run_id, run.status, forks, run_ids)
+            told = (run.graph, run.status, run.seq, run.digest, at, actor, reason)
+            found.append(Tombstone(run_id, *told))
+        if not found:
+            return ()
+        begin = () if KEEPING in self._runs else opening(KEEPING, at)
+        expected = 0 if begin else self._runs[KEEPING].seq
+        drafts = [*begin, *(one.draft() for one in found)]
+        for one in found:
+            self._removed[one.run_id] = one
+            for event in self._runs.pop(one.run_id).events:
+                self._log[event.position - 1] = None
+        self._append(KEEPING, drafts, expected, None, None)
+        return found
+
+    async def sweep(self, *, limit: int = SWEPT) -> int:
+        """See `Removing.sweep`."""
+        needed = {
+            name for event in self._log if event is not None for name in references(event.body)
+        }
+        gone = [name for name in self._blobs if name not in needed]
+        for name in gone:
+            del self._blobs[name]
+        return len(gone)
+
+    async def removed(self, run_id: RunId) -> Tombstone | None:
+        """See `Removing.removed`."""
+        return self._removed.get(run_id)
+
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """See `EventStore.watch`."""
         self._watchers.append(watcher)
@@ -349,4 +394,6 @@ class MemoryStore:
         try:
             return self._runs[run_id]
         except KeyError:
+            if run_id in self._removed:
+                raise self._removed[run_id].error() from None
             raise RunNotFoundError(run_id) from None
