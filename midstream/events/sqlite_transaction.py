@@ -230,11 +230,12 @@ class _Judging:
     def _gone(self, missing: Sequence[RunId]) -> dict[RunId, Tombstone]:
         """Return which of the runs that are not there have been."""
         found: dict[RunId, Tombstone] = {}
-        for run_id in missing:
-            sql = "SELECT removed FROM runs WHERE uid = ? AND removed IS NOT NULL"
-            found.update(
-                (run_id, tombstone_of(run_id, one)) for (one,) in self._rows(sql, (run_id,))
-            )
+        for start in range(0, len(missing), ROWS):
+            chunk = missing[start : start + ROWS]
+            count = filled(len(chunk))
+            sql = f"SELECT uid, removed FROM runs WHERE removed IS NOT NULL AND uid IN ({', '.join('?' * count)})"
+            rows = self._rows(sql, (*chunk, *[None] * (count - len(chunk))))
+            found.update((RunId(uid), tombstone_of(uid, removed)) for uid, removed in rows)
         return found
 
     def _number_kinds(self, commands: Sequence[Command]) -> None:

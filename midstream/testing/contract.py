@@ -1152,7 +1152,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert run not in self.ended
         else:
             assert run in self.ended
-            self.gone[run] = self.log.pop(run) and None
+            del self.log[run]
+            self.gone[run] = None
         self.do(self.store.sweep(limit=limit))
 
     @invariant()

@@ -78,8 +78,9 @@ class RemovingContract:
         assert head is not None
         await store.save_snapshot(RUN, "state", Snapshot(1, head.digest, b"x"))
         (stone,) = await removing(store).remove([RUN], at=AT, actor="user:ann", reason="too old")
-        told = ("trip", "completed", head.seq, head.digest, AT, "user:ann", "too old")
-        assert stone == Tombstone(RUN, *told)
+        assert stone == Tombstone(
+            RUN, "trip", "completed", head.seq, head.digest, AT, "user:ann", "too old"
+        )
         for _ in range(2):
             assert await store.head(RUN) is None
             assert [info.run_id for info in await store.runs()] == [OTHER]
