@@ -45,6 +45,7 @@ MidstreamError
     AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
     WrongAnswerError         it is not what was asked for                         .misfits
   QuestionExpiredError       nobody answered in time, and there is no default     .question
+  TemplateError              a template speaks of what is not there               .line
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -590,6 +591,18 @@ class QuestionExpiredError(MidstreamError):
     def __init__(self, message: str, *, question: str) -> None:
         super().__init__(message)
         self.question = question
+
+
+class TemplateError(MidstreamError):
+    """A template cannot be rendered: it speaks of what is not there, or does what the sandbox forbids.
+
+    Attributes:
+        line: Of the template, from 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class NodeError(MidstreamError):

@@ -32,6 +32,7 @@ HEAVY = (
     "pytest",
     "hypothesis",
     "yaml",
+    "jinja2",
     "pydantic_settings",
 )
 
