@@ -4,6 +4,7 @@ MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
     TopologyError            a running graph cannot be changed like this, or control not go there .node
   ConfigError                an option or a setting is wrong
+    QueryError               a query for runs cannot be read                      .query .position
   ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
   StoreError                 the log could not be read or written
@@ -85,6 +86,22 @@ class TopologyError(GraphError):
 
 class ConfigError(MidstreamError):
     """An option or a setting is wrong; the message names it and what is accepted."""
+
+
+class QueryError(ConfigError):
+    """A query for runs cannot be read; the message names the place and the remedy.
+
+    Attributes:
+        query: The whole query.
+        position: Where it cannot be read, from 0.
+    """
+
+    def __init__(self, query: str, position: int, problem: str) -> None:
+        here = query[position : position + 20]
+        place = f"character {position + 1}, {here!r}" if here else "its end"
+        super().__init__(f"query {query!r}, {place}: {problem}")
+        self.query = query
+        self.position = position
 
 
 class ConversionError(MidstreamError):

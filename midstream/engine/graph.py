@@ -31,7 +31,6 @@ from midstream.engine.node import Node, NodeOptions, Over, make_node, node_data
 from midstream.engine.ready_verbs import ReadyVerbs
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.engine.templates import ItemExpression, is_template
-from midstream.engine.tools import Tool
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
@@ -65,8 +64,7 @@ class Graph(ReadyVerbs):
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent], init=False)
 
     def __post_init__(self) -> None:
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._named: dict[str, Callable[..., Any] | None] = {}
+        super().__init__()
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
@@ -160,65 +158,6 @@ class Graph(ReadyVerbs):
         if not is_template(key):
             return self.function_named(key)
         return ItemExpression(key, f"graph {self.name!r}: node {node!r}: key")
-
-    def register(self, function: Function, *, name: str | None = None) -> Function:
-        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
-
-        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
-
-        Raises:
-            GraphError: The name is that of another function.
-        """
-        chosen = name_of(function) if name is None else name
-        known = self._functions.get(chosen)
-        if known is not None and known is not function and not _same_tool(known, function):
-            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
-        self._functions[chosen] = function
-        return function
-
-    def function(self, function: Function) -> Function:
-        """Register the decorated function under its own name; see `register`."""
-        return self.register(function)
-
-    def function_named(self, name: str) -> Callable[..., Any]:
-        """Return a registered function.
-
-        Raises:
-            GraphError: There is none, or several nodes have functions of this name.
-        """
-        found = self._functions.get(name)
-        if found is None and name in self.nodes:
-            found = self.nodes[name].function
-        if found is None:
-            found = self._named.get(name)
-        if found is None:
-            why = "several nodes have functions" if name in self._named else "there is no function"
-            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
-            raise GraphError(
-                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
-                f"{self.name}.register(function, name=…) wherever the graph is built"
-            )
-        return found
-
-    def name_of_function(self, function: Callable[..., Any]) -> str:
-        """Return the name under which a function is registered.
-
-        Raises:
-            GraphError: It is not.
-        """
-        name = name_of(function)
-        for known, code in self._functions.items():
-            if code is function:
-                return known
-        if self._named.get(name) is function:
-            return name
-        node = next((node.name for node in self.nodes.values() if node.function is function), None)
-        if node is None:
-            raise GraphError(
-                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
-                "wherever the graph is built, so that another process finds it too"
-            )
-        return node
 
     def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
         undo = options.get("compensate")
@@ -380,9 +319,3 @@ class Graph(ReadyVerbs):
         raise GraphError(
             f"graph {self.name!r}: {found}; it takes {takes}, its nodes are {', '.join(self.nodes)}"
         )
-
-
-def _same_tool(one: Any, other: Any) -> bool:
-    """Say whether both are tools of the same function, as where a function was made a tool twice."""
-    tools = isinstance(one, Tool) and isinstance(other, Tool)
-    return tools and one.function is other.function and one.schema == other.schema

@@ -21,6 +21,7 @@ from midstream.engine.signature import (
     name_of,
     parameters_of,
 )
+from midstream.engine.tool_node import as_function
 from midstream.errors import GraphError
 from midstream.events.values import plain
 
@@ -108,7 +109,8 @@ class Node:
         join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
         inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`); one list or
             dict spread (`unpack`); not at all (`none`). None binds by name.
-        args: Values for parameters, in place of what their names would say.
+        args: Values for parameters, in place of what their names would say. The option `take` says by which other name a
+            parameter takes a node or an input.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
         on_failure: `fail`; `skip`: successors are told it was skipped; `Continue(value)`; `reflect`: planned anew, see
             `midstream.engine.reflection`; or the node that control goes to.
@@ -192,7 +194,7 @@ def make_node(
     given = dict(options)
     given["model"] = model_named(where, given)
     inputs = given.pop("inputs", None)
-    code = function.placed(where) if isinstance(function, DataFunction) else function
+    code = function.placed(where) if isinstance(function, DataFunction) else as_function(function)
     parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
     parameters = taking(where, parameters, given.pop("take", {}))
     args = {

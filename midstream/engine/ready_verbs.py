@@ -13,6 +13,7 @@ from midstream.engine.context_policy import ContextOption
 from midstream.engine.node import Node, NodeOptions
 from midstream.engine.people import MISSING
 from midstream.engine.ready_node import Ready
+from midstream.engine.registry import Registry
 from midstream.engine.tools import Tool, make_tool
 from midstream.errors import GraphError
 
@@ -20,24 +21,19 @@ AnyTool = Tool | Callable[..., Any]
 """A tool, or a function that becomes one."""
 
 
-class ReadyVerbs:
+class ReadyVerbs(Registry):
     """Ready-made nodes for a graph; see `Graph`.
 
     Prompts, tasks, questions and arguments are Jinja2 templates over inputs and the outputs of nodes. A template that
     names a node waits for it; one that is exactly one expression, `{{ research.facts }}`, gives the value and not its text.
     """
 
-    name: str
     agents: dict[str, Agent]
 
     def add_node(
         self, name: str | None, function: Callable[..., Any] | str, **options: Unpack[NodeOptions]
     ) -> Node:
         """See `Graph.add_node`."""
-        raise NotImplementedError
-
-    def register(self, function: Any, *, name: str | None = None) -> Any:
-        """See `Graph.register`."""
         raise NotImplementedError
 
     def llm(

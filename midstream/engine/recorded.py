@@ -8,7 +8,7 @@ from typing import Any
 
 from midstream.engine.asked import asked
 from midstream.engine.graph import Graph
-from midstream.engine.node import Node, failure_policy, make_node
+from midstream.engine.node import ITEMS, Node, failure_policy, make_node
 from midstream.engine.ready import ready_from
 from midstream.engine.retry import NEVER, Retry
 
@@ -34,6 +34,7 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "join": data.get("join", "all"),
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
+        "take": {name: node for name, node in data.get("values", {}).items() if name[0] != ITEMS},
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
