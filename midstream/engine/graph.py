@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar, Unpack, overload
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.agent import Agent
+from midstream.engine.asked import asked
 from midstream.engine.checking import (
     check_beginning,
     check_cycles,
@@ -23,17 +25,12 @@ from midstream.engine.checking import (
     check_types,
 )
 from midstream.engine.context_policy import ContextOption
+from midstream.engine.data_function import DataFunction
 from midstream.engine.limits import Limits
-from midstream.engine.node import (
-    Asked,
-    Node,
-    NodeOptions,
-    Over,
-    asked,
-    make_node,
-    node_data,
-)
+from midstream.engine.node import Node, NodeOptions, Over, make_node, node_data
+from midstream.engine.ready_verbs import ReadyVerbs
 from midstream.engine.signature import From, Parameter, name_of
+from midstream.engine.templates import ItemExpression, is_template
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
@@ -45,7 +42,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(eq=False)
-class Graph:
+class Graph(ReadyVerbs):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -53,6 +50,10 @@ class Graph:
         version: Of the code, recorded with each run.
         context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
+
+    Attributes:
+        nodes: By name.
+        agents: Those that nodes name, by name; a node that is added in a run may name them, too.
     """
 
     name: str
@@ -60,10 +61,10 @@ class Graph:
     context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
+    agents: dict[str, Agent] = field(default_factory=dict[str, Agent], init=False)
 
     def __post_init__(self) -> None:
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._named: dict[str, Callable[..., Any] | None] = {}
+        super().__init__()
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
@@ -115,7 +116,7 @@ class Graph:
         function: Callable[..., Any] | str,
         *,
         over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
-        key: Callable[[Any], Any] | None = None,
+        key: Callable[[Any], Any] | str | None = None,
         concurrency: int | None = None,
         order: Literal["results", "completed"] = "results",
         **options: Unpack[NodeOptions],
@@ -125,9 +126,11 @@ class Graph:
         Args:
             name: Its name; None takes the function's.
             function: What is done with an item, which its first parameter takes; the others are bound by name.
-            over: The node or input that holds the items, or a function that gives them, also one by one as an async
-                generator. A run that is resumed asks it again, so it must then give items with the same keys.
-            key: Names an item, uniquely; None takes its place. An item is found again by its key.
+            over: The node or input that holds the items, a template that is one, or a function that gives them, also one
+                by one as an async generator. A run that is resumed asks it again, so it must then give items with the
+                same keys.
+            key: Names an item, uniquely: a function, a template of `item`, or a registered name; None takes its place. An
+                item is found again by its key.
             concurrency: At most so many items are under way at a time.
             order: Of the results: as the items, or as they completed.
             **options: See `Node`; `retry`, `timeout` and `on_failure` are of each item.
@@ -142,69 +145,19 @@ class Graph:
         code = self.function_named(function) if isinstance(function, str) else function
         named = name_of(code) if name is None else name
         where = f"graph {self.name!r}: node {named!r}: over"
-        items = None if isinstance(over, str) else asked(where, over)
-        source = over if isinstance(over, str) else ""
-        given: dict[str, Any] = {**options, "over": Over(source, items, key, concurrency, order)}
-        return self._add(named, code, given)
+        by_name = isinstance(over, str) and not is_template(over)
+        items = None if by_name else asked(where, over)
+        source = str(over) if by_name else ""
+        naming = self._key_named(named, key) if isinstance(key, str) else key
+        made = Over(source, items, naming, concurrency, order, key if isinstance(key, str) else "")
+        given: dict[str, Any] = {**options, "over": made}
+        each = code.for_items() if isinstance(code, DataFunction) else code
+        return self._add(named, each, given)
 
-    def register(self, function: Function, *, name: str | None = None) -> Function:
-        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
-
-        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
-
-        Raises:
-            GraphError: The name is that of another function.
-        """
-        chosen = name_of(function) if name is None else name
-        known = self._functions.get(chosen)
-        if known is not None and known is not function:
-            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
-        self._functions[chosen] = function
-        return function
-
-    def function(self, function: Function) -> Function:
-        """Register the decorated function under its own name; see `register`."""
-        return self.register(function)
-
-    def function_named(self, name: str) -> Callable[..., Any]:
-        """Return a registered function.
-
-        Raises:
-            GraphError: There is none, or several nodes have functions of this name.
-        """
-        found = self._functions.get(name)
-        if found is None and name in self.nodes:
-            found = self.nodes[name].function
-        if found is None:
-            found = self._named.get(name)
-        if found is None:
-            why = "several nodes have functions" if name in self._named else "there is no function"
-            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
-            raise GraphError(
-                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
-                f"{self.name}.register(function, name=…) wherever the graph is built"
-            )
-        return found
-
-    def name_of_function(self, function: Callable[..., Any]) -> str:
-        """Return the name under which a function is registered.
-
-        Raises:
-            GraphError: It is not.
-        """
-        name = name_of(function)
-        for known, code in self._functions.items():
-            if code is function:
-                return known
-        if self._named.get(name) is function:
-            return name
-        node = next((node.name for node in self.nodes.values() if node.function is function), None)
-        if node is None:
-            raise GraphError(
-                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
-                "wherever the graph is built, so that another process finds it too"
-            )
-        return node
+    def _key_named(self, node: str, key: str) -> Callable[[Any], Any]:
+        if not is_template(key):
+            return self.function_named(key)
+        return ItemExpression(key, f"graph {self.name!r}: node {node!r}: key")
 
     def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
         undo = options.get("compensate")
@@ -212,8 +165,7 @@ class Graph:
             options["compensate"] = f"{name}.undo"
         when = options.get("when")
         if isinstance(when, str):
-            read = asked(f"node {name!r}: when", self.function_named(when))
-            options["when"] = Asked(read.function, read.parameters, when)
+            options["when"] = asked(f"node {name!r}: when", when, self.function_named)
         made = make_node(f"graph {self.name!r}", name, function, options)
         if name in self.nodes:
             raise GraphError(
@@ -221,7 +173,8 @@ class Graph:
             )
         self.nodes[name] = made
         own = name_of(function)
-        self._named[own] = function if self._named.get(own, function) is function else None
+        if not isinstance(function, DataFunction):
+            self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
             self._add(f"{name}.undo", undo, {"start": False})
         self._changed()

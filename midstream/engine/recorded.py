@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from midstream.engine.asked import asked
 from midstream.engine.graph import Graph
-from midstream.engine.node import Asked, Node, asked, failure_policy, make_node
+from midstream.engine.node import ITEMS, Node, failure_policy, make_node
+from midstream.engine.ready import ready_from
 from midstream.engine.retry import NEVER, Retry
 
 
@@ -32,13 +34,17 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "join": data.get("join", "all"),
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
+        "take": {name: node for name, node in data.get("values", {}).items() if name[0] != ITEMS},
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
     }
     if when:
-        read = asked(f"node {name!r}: when", graph.function_named(when))
-        options["when"] = Asked(read.function, read.parameters, when)
+        options["when"] = asked(f"node {name!r}: when", when, graph.function_named)
+    if "ready" in data:
+        where = f"graph {graph.name!r}: node {name!r}"
+        done = ready_from(data["ready"], graph.function_named, graph.agents, where=where)
+        return make_node(f"graph {graph.name!r}", name, done, options)
     code = data["function"]
     made = make_node(f"graph {graph.name!r}", name, graph.function_named(code), options)
     return replace(made, code=code)
