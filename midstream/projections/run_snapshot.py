@@ -22,7 +22,7 @@ from midstream.projections.topology import Topology, data_of, shared_topology, t
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 2
+VERSION = 3
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -56,6 +56,8 @@ _PLAIN = (
     "undo",
     "reflections",
     "revisions",
+    "forked_at",
+    "rehearsal",
 )
 """Fields that are JSON as they are."""
 
