@@ -18,6 +18,9 @@ from midstream.events.store import EventStore
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState
 
+TRIED = "midstream.tries"
+"""The tag of a fork that answers a what-if: the run that is tried."""
+
 _INPUTS = "inputs."
 _INTENTS = frozenset(("model.requested", "tool.requested", "value.recorded", "timer.set"))
 _ENDS = frozenset(("node.completed", "node.failed"))
@@ -107,7 +110,7 @@ async def plan_fork(
         seq=cut.head.seq,
         digest=cut.head.digest.hex(),
         graph=state.graph,
-        tags={**state.tags, **changes.tags},
+        tags={**_inherited(state.tags), **changes.tags},
         status="running" if state.status == "paused" else state.status,
         inputs=inputs,
         outputs=outputs,
@@ -118,6 +121,11 @@ async def plan_fork(
         **_shape(run_id, state, changes.graph),
     )
     return Fork(cut, (forked, *_wishes(state, changes)))
+
+
+def _inherited(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a fork has from its parent; what goes on from a try is none."""
+    return {name: value for name, value in tags.items() if name != TRIED}
 
 
 def _wishes(state: RunState, changes: Changes) -> list[Fact]:

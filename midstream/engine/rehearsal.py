@@ -204,7 +204,7 @@ class Answers:
         return place is not None
 
     def _again(self, recorder: Writer, event: Event) -> None:
-        recorder.add(event.payload, event.address, actor=event.actor)  # type: ignore[arg-type]  # a wish
+        recorder.add(event.payload, event.address, actor=event.actor)
 
     def give(self, recorder: Writer, address: str) -> bool:
         """Record what the log says came of a call, if it does not happen and the log knows; say whether it was."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import JsonValue
+
 from midstream.engine.advice import Advice
 from midstream.engine.as_recorded import RecordedAdvice, RecordedReflections
 from midstream.engine.providers import Providers
@@ -94,10 +96,11 @@ class TriedAdvice:
         plan = self._plan
         if not plan.told or not is_live(call, plan.live):
             return found
-        items = {"call": call, "offers": [{"id": plan.lesson, "score": 1.0}]}
+        offers: list[JsonValue] = [{"id": plan.lesson, "score": 1.0}]
         if found is None:
+            items: dict[str, JsonValue] = {"call": call, "offers": offers}
             return Advice(MemoryRead(memory=LESSONS, query="", items=items), plan.told)
-        items = {**found.fact.items, "offers": [*_offers(found.fact), *items["offers"]]}
+        items = {**found.fact.items, "offers": [*_offers(found.fact), *offers]}
         fact = found.fact.model_copy(update={"items": items})
         text = f"{found.text}\n{plan.told}" if found.text else plan.told
         return replace(found, fact=fact, text=text)

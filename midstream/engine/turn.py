@@ -80,7 +80,7 @@ def is_other(desk: Desk, address: Address, told: ModelRequested) -> bool:
     return known and answers is not None and not answers.same(desk.state, address, told)
 
 
-async def answered(desk: Desk, address: Address) -> bool:
+async def answered(desk: Desk, address: str) -> bool:
     """Say whether a log answers in place of the model; else it may be asked."""
     recorder = desk.recorder
     if recorder.paced:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from midstream.engine.costing import check_models, model_at, priced
-from midstream.engine.fork import Changes
+from midstream.engine.fork import TRIED, Changes
 from midstream.engine.forking import make_fork, ready
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host
@@ -29,9 +29,6 @@ from midstream.events.payloads import RunCancelRequested, Usage
 from midstream.events.subscribe import subscribe
 from midstream.projections.answered import ANSWERED, Answered
 from midstream.projections.fold import fold
-
-TRIED = "midstream.tries"
-"""The tag of a fork that answers a what-if: the run that is tried."""
 
 AT_ONCE = 4
 """Tries that are driven at the same time."""

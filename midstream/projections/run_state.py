@@ -239,6 +239,7 @@ def _run_resumed(state: RunState, event: Event) -> None:
 def _run_forked(state: RunState, event: Event) -> None:
     data = event.data
     state.forked_at = event.seq
+    state.tags = data.get("tags", state.tags)
     state.rehearsal = data if data.get("rehearsal") else None
     state.epoch = event.epoch or 0
     state.cancelling = None  # what was wanted of the parent is not wanted of the fork
