@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Generator
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -28,6 +29,10 @@ Mode = Literal["plain", "ambiguous", "always_replay"]
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# A shell ignores this signal in what it runs in the background, and children inherit that; tests that send it need it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Opening:

@@ -1,4 +1,4 @@
-"""The commands that look back: `trace`, `fork`, `replay`, `diff`, `export`; see `app`."""
+"""The commands that look back: `trace`, `fork`, `replay`, `diff`; see `app`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from midstream.cli.exits import carry_out
-from midstream.cli.options import By, Quiet, Reason, RunArgument, Tags
+from midstream.cli.options import By, MaybeRuns, Quiet, Reason, RunArgument, RunAtArgument, Tags
 
 At = Annotated[
     str,
@@ -83,7 +83,7 @@ def fork(
 
 
 def replay(
-    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    run: MaybeRuns = None,
     everything: Annotated[bool, typer.Option("--all", help="All runs of these graphs.")] = False,
     graph: Many = None,
     since: Annotated[
@@ -104,33 +104,14 @@ def replay(
 
 
 def diff(
-    left: Annotated[str, typer.Argument(metavar="RUN[@N]")],
-    right: Annotated[str, typer.Argument(metavar="RUN[@N]")],
+    left: RunAtArgument,
+    right: RunAtArgument,
     stat: Annotated[bool, typer.Option("--stat", help="Only where, why and what it cost.")] = False,
 ) -> None:
     """Say where two runs part, why, and what that made differ; exit 1 where they differ."""
     from midstream.cli import debugging
 
     carry_out(debugging.diff(left, right, stat=stat))
-
-
-export_app = typer.Typer(
-    help="Write runs in a form that others read.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@export_app.command()
-def jsonl(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...")],
-    out: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="[stdout]")] = "",
-) -> None:
-    """Write runs as lines of JSON, from which `midstream import` makes the same runs."""
-    from midstream.cli import exporting
-
-    carry_out(exporting.export(run, out=out))
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

@@ -12,7 +12,9 @@ from midstream.cli.exits import BAD, IN_PART, OK
 from midstream.cli.naming import find_run
 from midstream.cli.opening import reading
 from midstream.cli.output import put, put_json, say
+from midstream.cli.progress import progress
 from midstream.cli.settings import SETTINGS, command
+from midstream.cli.writing import write
 from midstream.errors import ConfigError
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore, Head
@@ -33,9 +35,11 @@ async def check(wanted: Sequence[str], *, anchor: str, save_anchor: str) -> int:
             chosen = [(await find_run(store, name)).run_id for name in wanted]
         else:
             chosen = [info.run_id for info in reversed(await store.runs())]
-        verdicts = {
-            run_id: await verify(store, run_id, anchor=kept.get(run_id)) for run_id in chosen
-        }
+        verdicts: dict[RunId, Verdict] = {}
+        with progress("verifying", len(chosen)) as advance:
+            for run_id in chosen:
+                verdicts[run_id] = await verify(store, run_id, anchor=kept.get(run_id))
+                advance(1)
         if not wanted:
             verdicts |= await _missing(store, kept)
     for verdict in verdicts.values():
@@ -93,13 +97,7 @@ def _conclude(verdicts: Mapping[RunId, Verdict], *, anchored: bool) -> int:
 
 
 def _save(file: str, verdicts: Mapping[RunId, Verdict]) -> None:
-    body = orjson.dumps(anchors(verdicts), option=orjson.OPT_INDENT_2)
-    try:
-        Path(file).write_bytes(body + b"\n")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write {file!r}: {error.strerror}; choose another file"
-        ) from error
+    write(file, (orjson.dumps(anchors(verdicts), option=orjson.OPT_INDENT_2), b"\n"))
     say(f"heads written to {file}; keep it where whoever changes the store cannot change it")
 
 

@@ -15,6 +15,7 @@ from midstream.adapters.batch import converted_lines, reported
 from midstream.adapters.convert import convert
 from midstream.cli.exits import OK
 from midstream.cli.output import say
+from midstream.cli.writing import replacing
 from midstream.errors import ConfigError, ConversionError
 from midstream.events.json_text import read_json
 
@@ -96,11 +97,7 @@ def _writing(name: str) -> Generator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    try:
-        file = Path(name).open("wb")  # noqa: SIM115  # as above
-    except OSError as error:
-        raise ConfigError(f"cannot write {name!r}: {error.strerror}") from error
-    with file:
+    with replacing(Path(name)) as beside, beside.open("wb") as file:
         yield file
 
 

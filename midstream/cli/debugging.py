@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,8 @@ from midstream.cli.given import graph_of, inputs_of, tags_of
 from midstream.cli.moments import moment_of, seconds_ago, split_moment
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine, reading
-from midstream.cli.output import data_console, printable, put, put_json, say, talk_console
+from midstream.cli.output import data_console, printable, put, put_json, say
+from midstream.cli.progress import progress
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.show import MARKS
 from midstream.cli.spans import span
@@ -161,7 +160,7 @@ async def replay(
     async with reading() as store:
         infos = await _chosen(store, wanted, everything=everything, graphs=graphs, since=since)
         reports: list[ReplayReport] = []
-        with _progress(len(infos)) as advance:
+        with progress("replaying", len(infos)) as advance:
             for info in infos:
                 providers = Providers()
                 report = await replay_run(
@@ -169,7 +168,7 @@ async def replay(
                 )
                 await providers.close()
                 reports.append(report)
-                advance()
+                advance(1)
     for report in reports:
         if SETTINGS.get().as_json:
             put_json(_report_row(report))
@@ -204,29 +203,6 @@ async def _chosen(
                 f"try `{command('replay', info.run_id, '--graph', hint)}` where that module can be imported"
             )
     return [info for info in infos if info.created_at >= oldest]
-
-
-class _Bar:
-    """A progress bar on stderr, where that is a terminal and there is something to wait for."""
-
-    def __init__(self, total: int) -> None:
-        from rich.progress import Progress
-
-        self._progress = Progress(console=talk_console(), transient=True)
-        self._task = self._progress.add_task("replaying", total=total)
-
-    def __enter__(self) -> Any:
-        self._progress.start()
-        return lambda: self._progress.advance(self._task)
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-
-def _progress(total: int) -> AbstractContextManager[Any]:
-    if total < 2 or not sys.stderr.isatty():
-        return nullcontext(lambda: None)
-    return _Bar(total)
 
 
 def _report_row(report: ReplayReport) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Annotated, Any, cast, get_args
 import typer
 
 from midstream.cli.exits import OK, carry_out
+from midstream.cli.options import MaybeRun, group
 
-app = typer.Typer(
-    help="What runs have taught: lessons, what they rest on, and what they have been worth.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
+app = group(
+    "experience",
+    "What runs have taught: lessons, what they rest on, and what they have been worth.",
 )
 
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose; the tag `tenant` of runs.")]
@@ -67,9 +67,7 @@ def add(
 
 @app.command()
 def distil(
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="All that were judged, if none.")
-    ] = "",
+    run: MaybeRun = "",
     model: Annotated[
         str,
         typer.Option(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from midstream.cli.exits import OK
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine, reading
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS
+from midstream.cli.writing import write
 from midstream.errors import ConfigError
 from midstream.events.jsonl import FORMAT, export_lines, import_runs, read_lines
 
@@ -26,20 +25,10 @@ async def export(wanted: Sequence[str], *, out: str) -> int:
     async with reading() as store:
         runs = [(await find_run(store, name)).run_id for name in wanted]
         lines = [line async for line in export_lines(store, runs)]
-    if not out:
-        sys.stdout.buffer.write(b"".join(lines))
-        sys.stdout.buffer.flush()
-        return OK
-    _write(out, b"".join(lines))
-    say(f"{len(lines)} lines written to {out}")
+    write(out, lines)
+    if out:
+        say(f"{len(lines)} lines written to {out}")
     return OK
-
-
-def _write(out: str, body: bytes) -> None:
-    try:
-        Path(out).write_bytes(body)
-    except OSError as error:
-        raise ConfigError(f"cannot write {out!r}: {error.strerror}; choose another file") from error
 
 
 def is_log(body: bytes) -> bool:

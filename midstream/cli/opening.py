@@ -25,7 +25,7 @@ async def reading() -> AsyncGenerator[SqliteStore, None]:
     """
     from midstream.events.sqlite import SqliteStore
 
-    _must_exist()
+    must_exist()
     store = await SqliteStore.open(SETTINGS.get().db, read_only=True)
     try:
         yield store
@@ -48,7 +48,7 @@ async def engine(
         StoreOpenError: There is no store, or it is not one of ours.
     """
     if not new:
-        _must_exist()
+        must_exist()
     config = configuration() if graphs else None  # who drives nothing asks nobody
     async with Engine.open(
         SETTINGS.get().db, graphs=graphs, recover=False, lease=lease, config=config
@@ -72,7 +72,12 @@ def _project() -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _must_exist() -> None:
+def must_exist() -> Path:
+    """Return the store's file.
+
+    Raises:
+        StoreOpenError: There is no such file.
+    """
     path = SETTINGS.get().db
     if not path.exists():
         raise StoreOpenError(
@@ -80,3 +85,4 @@ def _must_exist() -> None:
             "there is no such file",
             "name the store with --db FILE or MIDSTREAM_DB, or make one with `midstream demo`",
         )
+    return path

@@ -7,15 +7,11 @@ from typing import Annotated
 import typer
 
 from midstream.cli.exits import carry_out
+from midstream.cli.options import RunArgument, group
 
-
-def _group(name: str, help_: str) -> typer.Typer:
-    return typer.Typer(name=name, help=help_, rich_markup_mode=None, no_args_is_help=True)
-
-
-models = _group("models", "Endpoints: how they are, and taking one out.")
-config = _group("config", "Configurations of groups, pools and endpoints.")
-policy = _group("policy", "Migration policies.")
+models = group("models", "Endpoints: how they are, and taking one out.")
+config = group("config", "Configurations of groups, pools and endpoints.")
+policy = group("policy", "Migration policies.")
 GROUPS = (models, config, policy)
 """All of them."""
 
@@ -88,7 +84,7 @@ def migrate_config(
 
 @policy.command("test")
 def test_policy(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or @last.")],
+    run: RunArgument,
     file: Annotated[str, typer.Option("--policy", metavar="FILE", help="YAML with `policies`.")],
 ) -> None:
     """Show what policies would have done on a recorded run; nobody is asked."""

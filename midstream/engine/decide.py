@@ -122,6 +122,8 @@ def _begin(state: RunState) -> Iterator[Command]:
         yield Skip(node, next_address(state, node), reason)
     for node in state.ready:
         yield _schedule(state, node)
+        if node in state.topology.joins:
+            return  # it gives up what it no longer waits for, which may be what would come next here
     for node, calls in state.called.items():
         inputs = _any_inputs(state, node)
         for number, call in enumerate(calls):
@@ -138,9 +140,12 @@ def _schedule(state: RunState, node: str) -> Schedule:
 
 
 def _inputs(state: RunState, node: str) -> Mapping[str, str]:
-    """Return where a node's values come from, of those that are there."""
+    """Return where a node's values come from, of those that are there; a join takes none that is to come anew."""
     found: dict[str, str] = {}
-    for parameter, source in state.topology.nodes[node].values.items():
+    shape = state.topology.nodes[node]
+    for parameter, source in shape.values.items():
+        if shape.join and to_come(state, source):
+            continue
         made = _newest_output(state, source)
         if made is not None:
             found[parameter] = made.address

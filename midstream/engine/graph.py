@@ -33,6 +33,7 @@ from midstream.engine.node import (
     make_node,
     node_data,
 )
+from midstream.engine.registry import Registry
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
@@ -45,7 +46,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(eq=False)
-class Graph:
+class Graph(Registry):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -62,8 +63,7 @@ class Graph:
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
     def __post_init__(self) -> None:
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._named: dict[str, Callable[..., Any] | None] = {}
+        super().__init__()
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
@@ -146,65 +146,6 @@ class Graph:
         source = over if isinstance(over, str) else ""
         given: dict[str, Any] = {**options, "over": Over(source, items, key, concurrency, order)}
         return self._add(named, code, given)
-
-    def register(self, function: Function, *, name: str | None = None) -> Function:
-        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
-
-        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
-
-        Raises:
-            GraphError: The name is that of another function.
-        """
-        chosen = name_of(function) if name is None else name
-        known = self._functions.get(chosen)
-        if known is not None and known is not function:
-            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
-        self._functions[chosen] = function
-        return function
-
-    def function(self, function: Function) -> Function:
-        """Register the decorated function under its own name; see `register`."""
-        return self.register(function)
-
-    def function_named(self, name: str) -> Callable[..., Any]:
-        """Return a registered function.
-
-        Raises:
-            GraphError: There is none, or several nodes have functions of this name.
-        """
-        found = self._functions.get(name)
-        if found is None and name in self.nodes:
-            found = self.nodes[name].function
-        if found is None:
-            found = self._named.get(name)
-        if found is None:
-            why = "several nodes have functions" if name in self._named else "there is no function"
-            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
-            raise GraphError(
-                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
-                f"{self.name}.register(function, name=…) wherever the graph is built"
-            )
-        return found
-
-    def name_of_function(self, function: Callable[..., Any]) -> str:
-        """Return the name under which a function is registered.
-
-        Raises:
-            GraphError: It is not.
-        """
-        name = name_of(function)
-        for known, code in self._functions.items():
-            if code is function:
-                return known
-        if self._named.get(name) is function:
-            return name
-        node = next((node.name for node in self.nodes.values() if node.function is function), None)
-        if node is None:
-            raise GraphError(
-                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
-                "wherever the graph is built, so that another process finds it too"
-            )
-        return node
 
     def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
         undo = options.get("compensate")

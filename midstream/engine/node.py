@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict
 
 from pydantic import JsonValue, ValidationError
@@ -17,6 +17,7 @@ from midstream.engine.signature import (
     name_of,
     parameters_of,
 )
+from midstream.engine.tool_node import as_function
 from midstream.errors import GraphError
 from midstream.events.ids import NODE_NAME
 from midstream.events.values import plain
@@ -82,6 +83,7 @@ class NodeOptions(TypedDict, total=False):
     distribute: bool
     on_failure: str | Continue
     compensate: str | Callable[..., Any] | None
+    take: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Node:
         join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
         inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`); one list or
             dict spread (`unpack`); not at all (`none`). None binds by name.
-        args: Values for parameters, in place of what their names would say.
+        args: Values for parameters, in place of what their names would say. The option `take` says by which other name a
+            parameter takes a node or an input.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
         on_failure: `fail`; `skip`: successors are told it was skipped; `Continue(value)`; `reflect`: planned anew, see
             `midstream.engine.reflection`; or the node that control goes to.
@@ -190,7 +193,9 @@ def make_node(
     _check_options(where, name, options)
     given = dict(options)
     inputs = given.pop("inputs", None)
-    parameters = parameters_of(function, where, rest=inputs in ("each", "unpack"))
+    code = as_function(function)
+    parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
+    parameters = _taking(where, parameters, given.pop("take", {}))
     args = {
         key: plain(value, f"{where}: argument {key!r}")
         for key, value in given.pop("args", {}).items()
@@ -201,10 +206,10 @@ def make_node(
     after = given.pop("after", ())
     made = Node(
         name,
-        function,
+        code,
         parameters,
         tuple(one if isinstance(one, str) else name_of(one) for one in after),
-        is_async=is_async(function),
+        is_async=is_async(code),
         wants_context=any(not parameter.source for parameter in parameters),
         inputs=inputs,
         args=args,
@@ -215,6 +220,22 @@ def make_node(
     )
     _check_parameters(where, made)
     return made
+
+
+def _taking(
+    where: str, parameters: tuple[Parameter, ...], take: Mapping[str, str]
+) -> tuple[Parameter, ...]:
+    """Return the parameters with the nodes that they take by another name."""
+    known = [parameter.name for parameter in parameters if parameter.source]
+    for name in take:
+        if name not in known:
+            raise GraphError(
+                f"{where} has no parameter {name!r} for take to fill; it takes {', '.join(known) or 'none'}"
+            )
+    return tuple(
+        replace(one, source=take[one.name], named=True) if one.name in take else one
+        for one in parameters
+    )
 
 
 def asked(where: str, function: Callable[..., Any] | Asked) -> Asked:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from midstream.engine.graph import Graph
-from midstream.engine.node import Asked, Node, asked, failure_policy, make_node
+from midstream.engine.node import ITEMS, Asked, Node, asked, failure_policy, make_node
 from midstream.engine.retry import NEVER, Retry
 
 
@@ -32,6 +32,7 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "join": data.get("join", "all"),
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
+        "take": {name: node for name, node in data.get("values", {}).items() if name[0] != ITEMS},
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),

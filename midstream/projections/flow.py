@@ -76,7 +76,7 @@ class Flow:
         losers: Activations that nobody waits for any more, and why.
         latest: Each node's newest activation.
         crowded: Nodes of which several activations are under way, or were, and how many still are.
-        met: For each waiting node that need not wait for all, how many have completed.
+        met: For each waiting node that need not wait for all, those that have completed and are not to come anew.
         bypassed: For each waiting node, those it waits for that sent control elsewhere.
         irregular: Something was skipped or called: what a node waited for may be missing.
     """
@@ -91,7 +91,7 @@ class Flow:
     losers: dict[str, str] = field(default_factory=dict[str, str])
     latest: dict[str, Activation] = field(default_factory=dict[str, Activation])
     crowded: dict[str, int] = field(default_factory=dict[str, int])
-    met: dict[str, int] = field(default_factory=dict[str, int])
+    met: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
     bypassed: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
     irregular: bool = False
 
@@ -226,8 +226,9 @@ def expect(flow: Flow, first: str) -> None:
     while stack:
         node = stack.pop()
         for successor in successors[node]:
-            if successor in flow.bypassed:
-                flow.bypassed[successor].pop(node, None)
+            for record in (flow.bypassed, flow.met):
+                if successor in record:
+                    record[successor].pop(node, None)
             if successor in pending:
                 pending[successor] += 1
                 continue
@@ -250,8 +251,12 @@ def expect(flow: Flow, first: str) -> None:
 
 def _count(flow: Flow, shape: NodeShape) -> None:
     """Count what a join has already; one more has to come, or nothing would be new."""
-    has = sum(_has_value(flow, name) and not to_come(flow, name) for name in shape.waits_for)
-    flow.met[shape.name] = min(shape.join - 1, has)
+    flow.met[shape.name] = dict.fromkeys(counting(flow, shape)[: shape.join - 1])
+
+
+def counting(flow: Flow, shape: NodeShape) -> list[str]:
+    """Return those a node waits for that have completed and are not to come anew."""
+    return [name for name in shape.waits_for if _has_value(flow, name) and not to_come(flow, name)]
 
 
 def _has_value(flow: Flow, node: str) -> bool:
@@ -275,16 +280,22 @@ def _arrived(flow: Flow, node: str, source: str) -> None:
     left = flow.pending[node] - 1
     enough = flow.topology.joins.get(node)
     if enough and _has_value(flow, source) and source not in flow.bypassed.get(node, ()):
-        flow.met[node] = flow.met.get(node, 0) + 1
-        if flow.met[node] >= enough:
+        met = flow.met.setdefault(node, {})
+        met[source] = None
+        if len(met) >= enough:
             fire(flow, node, "")
             return
     if left:
         flow.pending[node] = left
     elif enough:
-        fire(flow, node, f"only {flow.met.get(node, 0)} of {enough} it needs have completed")
+        fire(flow, node, too_few(flow, node, enough))
     else:
         fire(flow, node, missing(flow, flow.topology.nodes[node]) if flow.irregular else "")
+
+
+def too_few(flow: Flow, node: str, enough: int) -> str:
+    """Return why a join cannot run, though nothing it waits for is still to come."""
+    return f"only {len(flow.met.get(node, ()))} of {enough} it needs have completed"
 
 
 def fire(flow: Flow, node: str, reason: str) -> None:

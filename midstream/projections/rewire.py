@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from midstream.projections.flow import Flow, expect, fire, missing, to_come
+from midstream.projections.flow import Flow, counting, expect, fire, missing, to_come, too_few
 from midstream.projections.topology import NodeShape, Topology
 
 
@@ -25,7 +25,7 @@ def remove_node(flow: Flow, name: str) -> None:
     for record in (flow.pending, flow.ready, flow.doomed, flow.met, flow.bypassed):
         record.pop(name, None)
     for follower in _own(flow).remove(name):
-        _waits_for_less(flow, follower, came=came)
+        _waits_for_less(flow, follower, name, came=came)
 
 
 def add_edge(flow: Flow, source: str, target: str, to: str) -> None:
@@ -46,12 +46,13 @@ def add_edge(flow: Flow, source: str, target: str, to: str) -> None:
 def remove_edge(flow: Flow, source: str, target: str) -> None:
     """Have a node that has not begun no longer wait for another one."""
     _own(flow).disconnect(source, target)
-    _waits_for_less(flow, target, came=to_come(flow, source))
+    _waits_for_less(flow, target, source, came=to_come(flow, source))
 
 
-def _waits_for_less(flow: Flow, node: str, *, came: bool) -> None:
+def _waits_for_less(flow: Flow, node: str, source: str, *, came: bool) -> None:
     shape = flow.topology.nodes[node]
     left = flow.pending.get(node)
+    flow.met.get(node, {}).pop(source, None)
     if left is None:
         if shape.start and not shape.waits_for and node not in flow.latest:
             was_to_come = to_come(flow, node)
@@ -60,7 +61,8 @@ def _waits_for_less(flow: Flow, node: str, *, came: bool) -> None:
             if not was_to_come:
                 expect(flow, node)
     elif came and left == 1:
-        fire(flow, node, missing(flow, shape))
+        reason = too_few(flow, node, shape.join) if shape.join else missing(flow, shape)
+        fire(flow, node, reason)
     elif came:
         flow.pending[node] = left - 1
 
@@ -69,14 +71,11 @@ def _consider(flow: Flow, shape: NodeShape) -> None:
     """Have a new node wait, run, or pass its turn; one that waits for nodes to be called waits until they are."""
     count = sum(to_come(flow, name) for name in shape.waits_for)
     if shape.join:
-        done = sum(
-            name in flow.latest and flow.latest[name].status == "completed"
-            for name in shape.waits_for
-        )
-        if done >= shape.join:
+        done = counting(flow, shape)
+        if len(done) >= shape.join:
             flow.ready[shape.name] = None
             return
-        flow.met[shape.name] = done
+        flow.met[shape.name] = dict.fromkeys(done)
     if count:
         flow.pending[shape.name] = count
     elif not shape.waits_for or any(name in flow.latest for name in shape.waits_for):

@@ -15,6 +15,8 @@ from midstream.cli.app import globals_first
 from .conftest import Command
 
 COMMANDS = (
+    "db",
+    "export",
     "demo",
     "start",
     "runs",

@@ -99,6 +99,7 @@ class Reference:
                 p: self.places[s].made[-1]
                 for p, s in place.values.items()
                 if self.places[s].made and self._done(self.places[s].made[-1])
+                if not (place.join and self.places[s].to_come)
             }
             if dict(event.data.get("inputs", {})) != wanted:
                 raise WrongError(f"{address} takes {event.data.get('inputs')}, not {wanted}")

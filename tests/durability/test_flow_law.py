@@ -314,6 +314,29 @@ def _restored_at(events: list[Event], cut: int) -> None:
         assert list(state.pending) == list(whole.pending)
 
 
+CALLED_AND_GIVEN_UP = (
+    Plan(turns=(Turn(trigger=(0,)), Turn(trigger=(1,)))),
+    Plan(),
+    Plan(needs=((0, False),)),
+    Plan(needs=((0, True), (1, True)), join=1),
+)
+"""A node is called by what makes the join ready that gives it up."""
+
+COMES_ANEW_BEFORE_A_JOIN = (
+    Plan(),
+    Plan(turns=(Turn(trigger=(0,)),)),
+    Plan(needs=((0, True), (1, True)), join=2),
+)
+"""A node that counted for a join is called before the join has enough."""
+
+AGAIN_BESIDE_A_JOIN = (
+    Plan(),
+    Plan(needs=((0, False),)),
+    Plan(needs=((0, True), (1, True)), join=1),
+    Plan(needs=((1, False),), turns=(Turn(trigger=(0,)),)),
+)
+"""In the second round a join has enough while the other node it waits for begins anew."""
+
 LAW = settings(
     max_examples=150,
     deadline=None,
@@ -325,6 +348,9 @@ LAW = settings(
 @LAW
 @given(plans(), steps, st.booleans(), st.integers(0, 5).map(lambda n: n == 5))
 @example((Plan(turns=(Turn(goto=(0,)),)),), (99, 0, 99), False, False)
+@example(CALLED_AND_GIVEN_UP, (), False, False)
+@example(COMES_ANEW_BEFORE_A_JOIN, (), False, False)
+@example(AGAIN_BESIDE_A_JOIN, (), False, False)
 def test_control_goes_where_the_slow_reader_says(
     plans: tuple[Plan, ...], steps: tuple[int, ...], forgetful: bool, cancel: bool
 ) -> None:

@@ -1,0 +1,76 @@
+"""The commands that look at runs: `runs`, `show`, `tail`, `verify`; see `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+
+from midstream.cli.exits import carry_out
+from midstream.cli.options import MaybeRuns, RunArgument, Tags
+
+
+def runs(
+    status: Annotated[
+        str, typer.Option("--status", "-s", help="running, paused, completed, failed, cancelled.")
+    ] = "",
+    graph: Annotated[str, typer.Option("--graph", help="Only of this graph.")] = "",
+    tag: Tags = None,
+    limit: Annotated[int, typer.Option("-n", min=1, help="At most so many.")] = 20,
+) -> None:
+    """List runs, the newest first."""
+    from midstream.cli.runs import list_runs
+
+    carry_out(list_runs(status, graph, tag or (), limit))
+
+
+def show(
+    run: RunArgument = "@last",
+    at: Annotated[
+        str, typer.Option("--at", metavar="N|STEP", help="As it stood then; also RUN@N.")
+    ] = "",
+    state: Annotated[
+        bool, typer.Option("--state", help="Inputs, what each step returned, and calls.")
+    ] = False,
+) -> None:
+    """Show one run on one screen: where it stands, what it waits for, and what to do next."""
+    from midstream.cli import show as showing
+
+    carry_out(showing.show(run, at=at, whole=state))
+
+
+def tail(
+    run: RunArgument = "@last",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what comes.")] = False,
+    after: Annotated[int, typer.Option("--after", min=0, help="Events after this one.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="The whole data of each event.")] = False,
+) -> None:
+    """Write the events of a run, one line each; Ctrl-C leaves the run alone."""
+    from midstream.cli import tail as tailing
+
+    carry_out(tailing.tail(run, follow=follow, after=after, full=full))
+
+
+def verify(
+    run: MaybeRuns = None,
+    anchor: Annotated[
+        str, typer.Option("--anchor", metavar="FILE", help="Heads that were kept elsewhere.")
+    ] = "",
+    save_anchor: Annotated[
+        str, typer.Option("--save-anchor", metavar="FILE", help="Write the heads of sound runs.")
+    ] = "",
+) -> None:
+    """Check that every event is what was written; without an anchor, the end is not checked (exit 3)."""
+    from midstream.cli.checking import check
+
+    carry_out(check(run or (), anchor=anchor, save_anchor=save_anchor))
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "runs": runs,
+    "show": show,
+    "tail": tail,
+    "verify": verify,
+}
+"""By name."""

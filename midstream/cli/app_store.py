@@ -1,0 +1,50 @@
+"""The commands of `midstream db`: looking after the file; see `app`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from midstream.cli.exits import carry_out
+from midstream.cli.options import group
+
+db = group("db", "Look after the store: how large it is, a copy of it, its free space.")
+
+
+@db.command()
+def stats(
+    by_type: Annotated[
+        bool, typer.Option("--by-type", help="By type of event, too; reads the whole file.")
+    ] = False,
+) -> None:
+    """Say what the store holds, and how large it is."""
+    from midstream.cli import upkeep
+
+    carry_out(upkeep.stats(by_type=by_type))
+
+
+@db.command()
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Check the copy's pages, not each event.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Copy the store while runs go on, check the copy, and only then give it its name."""
+    from midstream.cli import upkeep
+
+    carry_out(upkeep.backup(file, quick=quick, force=force))
+
+
+@db.command()
+def vacuum(
+    live: Annotated[
+        bool, typer.Option("--live", help="Also while runs are driven; their appends wait for it.")
+    ] = False,
+) -> None:
+    """Give the file's free pages back to the disk; what is in it stays the same."""
+    from midstream.cli import upkeep
+
+    carry_out(upkeep.vacuum(live=live))

@@ -1,0 +1,94 @@
+"""The functions and tools that a graph knows by name, so that nodes can be made of them in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from midstream.engine.node import Node
+from midstream.engine.signature import name_of
+from midstream.engine.tool_node import as_function, code_of
+from midstream.engine.validating import VALIDATE, validation_of
+from midstream.errors import GraphError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Registry:
+    """What a graph's nodes can be made of by name; see `Graph`."""
+
+    name: str
+    nodes: dict[str, Node]
+
+    def __init__(self) -> None:
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._named: dict[str, Callable[..., Any] | None] = {}
+
+    def register(self, function: Function, *, name: str | None = None) -> Function:
+        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
+
+        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
+        A tool becomes a node that calls it as `Context.tool` does, recorded and with its retries.
+
+        Raises:
+            GraphError: The name is that of another function.
+        """
+        chosen = name_of(function) if name is None else name
+        known = self._functions.get(chosen)
+        if known is not None and known is not function:
+            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
+        self._functions[chosen] = function
+        return function
+
+    def function(self, function: Function) -> Function:
+        """Register the decorated function under its own name; see `register`."""
+        return self.register(function)
+
+    def function_named(self, name: str) -> Callable[..., Any]:
+        """Return a registered function.
+
+        Raises:
+            GraphError: There is none, or several nodes have functions of this name.
+        """
+        found = self._functions.get(name)
+        if found is None and name in self.nodes:
+            found = self.nodes[name].function
+        if found is None:
+            found = self._named.get(name)
+        if found is None and name.startswith(VALIDATE):
+            return validation_of(as_function(self.function_named(name.removeprefix(VALIDATE))))
+        if found is None:
+            why = "several nodes have functions" if name in self._named else "there is no function"
+            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
+            raise GraphError(
+                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
+                f"{self.name}.register(function, name=…) wherever the graph is built"
+            )
+        return found
+
+    def name_of_function(self, function: Callable[..., Any]) -> str:
+        """Return the name under which a function is registered.
+
+        Raises:
+            GraphError: It is not.
+        """
+        name = name_of(function)
+        for known, code in self._functions.items():
+            if code is function:
+                return known
+        if self._named.get(name) is function:
+            return name
+        node = next(
+            (node.name for node in self.nodes.values() if code_of(node.function) is function), None
+        )
+        if node is None:
+            raise GraphError(
+                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
+                "wherever the graph is built, so that another process finds it too"
+            )
+        return node
+
+    def known_functions(self) -> tuple[str, ...]:
+        """Return the names under which there is a function, in order."""
+        shared = {name for name, code in self._named.items() if code is None}
+        return tuple(sorted({*self._functions, *self._named, *self.nodes} - shared))
