@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -216,7 +216,7 @@ def _estimate(host: Host, calls: Mapping[str, Answered], cut: int, wanted: Wante
 
 
 @asynccontextmanager
-async def _stage(host: Host, run_id: RunId, *, keep: bool) -> AsyncIterator[Host]:
+async def _stage(host: Host, run_id: RunId, *, keep: bool) -> AsyncGenerator[Host, None]:
     """Give the host that drives the tries: the one of the run, or one with a copy of it in memory."""
     if keep:
         yield host
