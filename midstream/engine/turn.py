@@ -64,6 +64,21 @@ class Prepared:
     handoff: str
 
 
+@dataclass(slots=True)
+class Attempt:
+    """The attempt that is waited for: who is asked may change while it is under way.
+
+    Attributes:
+        call: Its record.
+        prepared: What is sent.
+        chosen: Who was chosen, where the code names a group.
+    """
+
+    call: Call
+    prepared: Prepared
+    chosen: Chosen | None
+
+
 async def affordable(desk: Desk, turn: Turn, prepared: Prepared, pricing: Pricing) -> bool:
     """Say whether the budgets of the run allow a call; if not, something has changed."""
     about = tokens(prepared.view)
@@ -176,7 +191,8 @@ def record_intent(
 
 def record_choice(desk: Desk, turn: Turn, prepared: Prepared, chosen: Chosen) -> None:
     """Record who was chosen and why, and the migration where that is another provider than before."""
-    desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
+    if not chosen.beside_another:  # that was recorded before it was sent
+        desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
     call = desk.call(turn.address)
     before = call or (desk.call(prepared.parents[0]) if prepared.parents else None)
     if before is None:

@@ -18,6 +18,7 @@ from midstream.engine.providers import Providers
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
 from midstream.engine.turn import (
+    Attempt,
     Prepared,
     Turn,
     affordable,
@@ -47,6 +48,7 @@ from midstream.projections.conversation import asked, parents_for, parents_of
 from midstream.projections.run_state import Call
 
 if TYPE_CHECKING:
+    from midstream.engine.hedging import Hedging
     from midstream.engine.routed import Chosen, Routing
 
 
@@ -81,6 +83,11 @@ class Turns:
             from midstream.engine.routed import Routing  # only where something is configured
 
             self._routing = Routing(providers.router)
+        self._hedging: Hedging | None = None
+        if self._routing is not None:
+            from midstream.engine.hedging import Hedging
+
+            self._hedging = Hedging(self._prepared, self._record, self._failed)
         self._room = Room(self.views, providers, self._summary)
 
     async def take(self, desk: Desk, question: Question, turn: Turn) -> Call:
@@ -152,7 +159,7 @@ class Turns:
                 chosen.abandon()
             return
         made = prepared or self._prepared(desk, question, turn, None)
-        await self._attempt(desk, question, call, made, chosen)
+        await self._attempt(desk, question, turn, Attempt(call, made, chosen))
 
     def _model(self, desk: Desk, question: Question) -> str:
         thread = question.thread or ""
@@ -241,20 +248,14 @@ class Turns:
             desk, question, Turn(address, lane, (), question.messages, "summary")
         )
 
-    async def _attempt(
-        self,
-        desk: Desk,
-        question: Question,
-        call: Call,
-        prepared: Prepared,
-        chosen: Chosen | None,
-    ) -> None:
+    async def _attempt(self, desk: Desk, question: Question, turn: Turn, attempt: Attempt) -> None:
         """Send the request and record what comes of it."""
+        call = attempt.call
         if await answered(desk, call.address):
-            self._heard(desk, call, prepared)
+            self._heard(desk, call, attempt.prepared)
             return
         began = time.perf_counter()
-        task = asyncio.ensure_future(self._sending(question, call, prepared, chosen))
+        task = asyncio.ensure_future(self._sending(desk, question, turn, attempt))
         model = named(call)
         flight = Flight(
             call.address, question.model, question.thread or "", model, task, desk.state.seq, []
@@ -269,14 +270,14 @@ class Turns:
                 raise
         except AdapterError as error:
             if not flight.abandoned:
-                self._failed(desk, question, call, error, chosen)
+                self._failed(desk, question, attempt, error)
         else:
             if not flight.abandoned:
-                self._ended(desk, question, prepared, call, response, began, chosen)
+                self._ended(desk, question, attempt, response, began)
         finally:
             del self.flights[call.address]
         if flight.abandoned:
-            record_abandoned(desk, flight, chosen)
+            record_abandoned(desk, flight, attempt.chosen)
 
     def _heard(self, desk: Desk, call: Call, prepared: Prepared) -> None:
         """Take an outcome that came from elsewhere."""
@@ -285,34 +286,35 @@ class Turns:
             self.views.answer(desk.state, adapter, name, call.address, prepared.view)
 
     def _sending(
-        self, question: Question, call: Call, prepared: Prepared, chosen: Chosen | None
+        self, desk: Desk, question: Question, turn: Turn, attempt: Attempt
     ) -> Coroutine[Any, Any, ModelResponse]:
-        if chosen is not None:
-            send = partial(chosen.send, prepared.adapter, prepared.request)
-            return self._sender.routed(send, call.address)
-        return self._sender.send(
-            prepared.adapter, prepared.request, question.deadline, call.address
-        )
+        prepared, chosen, address = attempt.prepared, attempt.chosen, attempt.call.address
+        if chosen is None:
+            return self._sender.send(prepared.adapter, prepared.request, question.deadline, address)
+        if chosen.hedged and self._hedging is not None:
+            race = partial(self._hedging.race, desk, question, turn, attempt)
+            return self._sender.routed(race, address)
+        send = partial(chosen.send, prepared.adapter, prepared.request)
+        return self._sender.routed(send, address)
 
     def _ended(
         self,
         desk: Desk,
         question: Question,
-        prepared: Prepared,
-        call: Call,
+        attempt: Attempt,
         response: ModelResponse,
         began: float,
-        chosen: Chosen | None,
     ) -> None:
         """Record an answer, or that it counts as a failure by the rules of a group."""
-        if chosen is not None:
-            error = chosen.answered(response)
+        if attempt.chosen is not None:
+            error = attempt.chosen.answered(response)
             if error is not None:
-                self._failed(desk, question, call, error, chosen)
+                self._failed(desk, question, attempt, error)
                 return
-            chosen.done()
+            attempt.chosen.done()
+        prepared = attempt.prepared
         said = as_said(response, prepared.request.output_tool)
-        self._responded(desk, prepared, call, said, time.perf_counter() - began)
+        self._responded(desk, prepared, attempt.call, said, time.perf_counter() - began)
 
     def _responded(
         self, desk: Desk, prepared: Prepared, call: Call, response: ModelResponse, seconds: float
@@ -338,13 +340,9 @@ class Turns:
         self.views.answer(desk.state, adapter, name, call.address, prepared.view)
 
     def _failed(
-        self,
-        desk: Desk,
-        question: Question,
-        call: Call,
-        error: AdapterError,
-        chosen: Chosen | None,
+        self, desk: Desk, question: Question, attempt: Attempt, error: AdapterError
     ) -> None:
+        call, chosen = attempt.call, attempt.chosen
         retry_after = error.retry_after if isinstance(error, TransientError) else None
         now = desk.clock.now()
         retry_at = question.retry.due(
