@@ -248,6 +248,18 @@ class Turns:
             desk, question, Turn(address, lane, (), question.messages, "summary")
         )
 
+    def _record(
+        self,
+        desk: Desk,
+        question: Question,
+        turn: Turn,
+        prepared: Prepared,
+        chosen: Chosen | None,
+    ) -> None:
+        """Record the intent of a further request beside one that is on its way."""
+        told = intent(desk, question, turn, prepared, chosen, self._model(desk, question))
+        record_intent(desk, question, turn, prepared, chosen, told)
+
     async def _attempt(self, desk: Desk, question: Question, turn: Turn, attempt: Attempt) -> None:
         """Send the request and record what comes of it."""
         call = attempt.call
