@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 from midstream.errors import (
     ConcurrencyError,
@@ -17,16 +16,16 @@ from midstream.errors import (
 )
 from midstream.events.catalog import FORKED, check_first, check_origin, status_after
 from midstream.events.codec import decode, references
-from midstream.events.envelope import ENGINE, Draft, Event, chain, genesis
+from midstream.events.envelope import ENGINE, Draft, Event, chain
 from midstream.events.ids import RunId
 from midstream.events.keeping import SWEPT, Tombstone, check_removable
+from midstream.events.memory_run import MemoryRun
 from midstream.events.store import (
     OPEN,
     Head,
     RunInfo,
     RunQuery,
     Snapshot,
-    Status,
     Stretch,
     Watcher,
 )
@@ -35,49 +34,11 @@ from midstream.events.system import KEEPING, is_system, opening
 _PAGE = 1000
 
 
-@dataclass(slots=True)
-class _Run:
-    run_id: RunId
-    graph: str
-    tags: dict[str, str]
-    created_at: int
-    status: Status = "running"
-    events: list[Event] = field(default_factory=list[Event])
-    epoch: int = 0
-    holder: str | None = None
-    snapshots: dict[str, Snapshot] = field(default_factory=dict[str, Snapshot])
-    parent: _Run | None = None
-    base: int = 0
-    """The last event that is its parent's; its own follow."""
-
-    @property
-    def seq(self) -> int:
-        return self.base + len(self.events)
-
-    @property
-    def digest(self) -> bytes:
-        """Of the newest event."""
-        if self.events:
-            return self.events[-1].digest
-        return genesis(self.run_id) if self.parent is None else self.parent.event(self.base).digest
-
-    def owner(self, seq: int) -> _Run:
-        """Return the run that recorded an event of this one."""
-        run = self
-        while run.parent is not None and seq <= run.base:
-            run = run.parent
-        return run
-
-    def event(self, seq: int) -> Event:
-        owner = self.owner(seq)
-        return owner.events[seq - owner.base - 1]
-
-
 class MemoryStore:
     """Events in lists; what is appended is there when `append` returns, and gone with the process."""
 
     def __init__(self) -> None:
-        self._runs: dict[RunId, _Run] = {}
+        self._runs: dict[RunId, MemoryRun] = {}
         self._log: list[Event | None] = []  # by position; None where its run was removed
         self._removed: dict[RunId, Tombstone] = {}
         self._blobs: dict[str, bytes] = {}
@@ -155,7 +116,7 @@ class MemoryStore:
         expected: int,
         epoch: int | None,
         holder: str | None,
-    ) -> _Run:
+    ) -> MemoryRun:
         run = self._runs.get(run_id)
         if run is None:
             run = self._begun(run_id, drafts, expected)
@@ -171,7 +132,7 @@ class MemoryStore:
             raise ConcurrencyError(run_id, ahead, run.seq)
         return run
 
-    def _begun(self, run_id: RunId, drafts: Sequence[Draft], expected: int) -> _Run:
+    def _begun(self, run_id: RunId, drafts: Sequence[Draft], expected: int) -> MemoryRun:
         """Return the run that these drafts begin."""
         if run_id in self._removed:
             raise self._removed[run_id].error()
@@ -179,7 +140,7 @@ class MemoryStore:
         if not drafts or (expected != 0 and not forked):
             raise RunNotFoundError(run_id)
         data = drafts[0].data
-        run = _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+        run = MemoryRun(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
         if forked:
             parent = self._runs.get(data["parent"])
             there = parent is not None and expected <= parent.seq
@@ -272,7 +233,7 @@ class MemoryStore:
         ]
         return found[: query.limit]
 
-    def _matches(self, run: _Run, query: RunQuery) -> bool:
+    def _matches(self, run: MemoryRun, query: RunQuery) -> bool:
         if query.orphaned_at is not None:
             alive = run.holder is not None and self._alive.get(run.holder, 0.0) > query.orphaned_at
             if alive or run.status not in OPEN:
@@ -287,7 +248,7 @@ class MemoryStore:
             and query.tags.items() <= run.tags.items()
         )
 
-    def _info(self, run: _Run) -> RunInfo:
+    def _info(self, run: MemoryRun) -> RunInfo:
         until = self._alive.get(run.holder, 0.0) if run.holder is not None else 0.0
         return RunInfo(
             run.run_id,
@@ -392,7 +353,7 @@ class MemoryStore:
         """See `EventStore.close`."""
         self._closed = True
 
-    def _run(self, run_id: RunId) -> _Run:
+    def _run(self, run_id: RunId) -> MemoryRun:
         try:
             return self._runs[run_id]
         except KeyError:
