@@ -12,15 +12,17 @@ from typing import Any
 import aiosqlite
 
 from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
-from midstream.events.codec import MARK, decode, references
+from midstream.events.codec import MARK, SEALED, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
 from midstream.events.pause import no_collecting
 from midstream.events.sqlite_keeping import tombstone_of
+from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_listing import LIST, conditions, info_of
 from midstream.events.sqlite_open import translated
+from midstream.events.sqlite_opening import Opening
 from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
 from midstream.events.store import Head, RunInfo, RunQuery, Snapshot
 
@@ -59,10 +61,14 @@ class Reader:
         connection: It cannot write.
         kinds: The numbers of types; learns those that other processes add.
         path: The file, for errors.
+        keys: What opens content that is sealed.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, kinds: Kinds, path: Path) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, kinds: Kinds, path: Path, keys: Keys
+    ) -> None:
         self._connection = connection
+        self._opening = Opening(connection, keys, self._kept)
         self._kinds = kinds
         self._path = path
         self._names: dict[int, RunId] = {}
@@ -114,6 +120,14 @@ class Reader:
                 for event in page:
                     yield event
 
+    async def stored(self, run_id: RunId, after: int) -> AsyncIterator[Event]:
+        """Iterate over the events of a run as they are stored: blobs as references, what is sealed without its data."""
+        key = await self.key(run_id)
+        async with aclosing(self._pages(run_id, key, after, _MAX, stored=True)) as pages:
+            async for page in pages:
+                for event in page:
+                    yield event
+
     async def select(
         self, run_id: RunId, to: int | None, without: frozenset[str], within: Sequence[str] | None
     ) -> AsyncIterator[Sequence[Event]]:
@@ -142,6 +156,8 @@ class Reader:
         where: str = "",
         parameters: Sequence[Any] = (),
         shared: Sequence[Part] | None = None,
+        *,
+        stored: bool = False,
     ) -> AsyncGenerator[list[Event], None]:
         """Iterate over pages; `shared` are the parts that other runs recorded, None looks only where they seem to lack."""
         sql = f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} {_HERE} ORDER BY seq LIMIT {PAGE}"
@@ -162,8 +178,11 @@ class Reader:
                         await self._still_there(part.run_id)
                 for start in range(0, len(rows), _SLICE):
                     sliced = rows[start : start + _SLICE]
-                    events, damage = await self._events(sliced, {part.key: part.run_id})
-                    events, earlier = await self._with_blobs(events)
+                    names = {part.key: part.run_id}
+                    events, damage = await self._events(sliced, names, opened=not stored)
+                    earlier = None
+                    if not stored:
+                        events, earlier = await self._with_blobs(events)
                     yield events
                     damage = earlier or damage
                     if damage is not None:
@@ -201,7 +220,7 @@ class Reader:
                 f" ORDER BY id LIMIT {PAGE}",
                 (after,),
             )
-            events, damage = await self._events(rows, self._names)
+            events, damage = await self._events(rows, self._names, with_blobs=False)
             if events:
                 yield events
             if damage is not None:
@@ -293,7 +312,9 @@ class Reader:
             raise RunNotFoundError(run_id)
         key, *kept = rows[0]
         self._learn(run_id, key)
-        return None if kept[0] is None else Snapshot(*kept)
+        if kept[0] is None:
+            return None
+        return await self._opening.snapshot(run_id, Snapshot(*kept))
 
     async def grown(self, after: int) -> tuple[dict[RunId, int], int]:
         """Return the newest seq of each run that has events after this position, and the last position."""
@@ -306,7 +327,11 @@ class Reader:
 
     async def _with_blobs(self, events: list[Event]) -> tuple[list[Event], CorruptLogError | None]:
         """Put blobs in place, up to the first one that is damaged."""
-        marked = {event.seq: references(event.body) for event in events if MARK in event.body}
+        marked = {
+            event.seq: references(event.body)
+            for event in events
+            if MARK in event.body and not event.body.startswith(SEALED)
+        }
         if not marked:
             return events, None
         kept = await self._kept(list({digest for digests in marked.values() for digest in digests}))
@@ -331,15 +356,24 @@ class Reader:
         return found
 
     async def _events(
-        self, rows: Sequence[Sequence[Any]], names: dict[int, RunId]
+        self,
+        rows: Sequence[Sequence[Any]],
+        names: dict[int, RunId],
+        *,
+        with_blobs: bool = True,
+        opened: bool = True,
     ) -> tuple[list[Event], CorruptLogError | None]:
+        sealed: list[int] = []
         with no_collecting():
-            events, damage = events_of(rows, names, self._kinds)
+            events, damage = events_of(rows, names, self._kinds, sealed)
         if damage is not None:
             # Perhaps it is only a type or a run that was not met before.
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
             await self._name({row[0] for row in rows})
-            events, damage = events_of(rows, names, self._kinds)
+            sealed.clear()
+            events, damage = events_of(rows, names, self._kinds, sealed)
+        if sealed and opened:
+            await self._opening.events(events, sealed, with_blobs=with_blobs)
         return events, damage
 
     async def _name(self, keys: set[int]) -> None:
