@@ -107,8 +107,8 @@ async def fork(
             at=moment_of(at) or place,
             set=inputs_of(given, ""),
             model=model,
-            prompts=_texts(prompts, "--prompt"),
-            systems=_texts(systems, "--system"),
+            prompts=texts(prompts, "--prompt"),
+            systems=texts(systems, "--system"),
             settings=inputs_of(settings, ""),
             graph=code,
             paused=paused or code is None,
@@ -137,7 +137,12 @@ async def fork(
         return await finish(made, {SOURCE: graph}, quiet=quiet)
 
 
-def _texts(pairs: Sequence[str], option: str) -> dict[str, str]:
+def texts(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """Return what is said by step, from `STEP=TEXT`.
+
+    Raises:
+        ConfigError: One names no step.
+    """
     found: dict[str, str] = {}
     for pair in pairs:
         step, sign, text = pair.partition("=")

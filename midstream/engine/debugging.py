@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Self, overload
 
-from midstream.engine.costing import Caching, CostReport, cost_report
+from midstream.engine.costing import Caching, CostReport, cost_report, with_list
 from midstream.engine.fork import Changes
 from midstream.engine.forking import make_fork, ready
 from midstream.engine.graph import Graph
@@ -145,9 +145,8 @@ class Debugging:
         """
         to = await moment_seq(self._host.store, self.id, at)
         found = await fold_async(ANSWERED, self._host.store.read(self.id, to=to))
-        return cost_report(
-            self.id, found.calls, self._host.pricing, models=models or {}, on=on, cache=cache
-        )
+        pricing = with_list(self._host.pricing)
+        return cost_report(self.id, found.calls, pricing, models=models or {}, on=on, cache=cache)
 
     async def estimate(
         self,
