@@ -26,11 +26,17 @@ Models = Annotated[
 ]
 
 
-def trace(run: RunArgument = "@last", at: At = "") -> None:
+def trace(
+    run: RunArgument = "@last",
+    at: At = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every step, however many are beside each other.")
+    ] = False,
+) -> None:
     """Show the steps of a run as a tree: what each did, how long it took, what it cost."""
-    from midstream.cli import debugging
+    from midstream.cli import looking_back
 
-    carry_out(debugging.trace(run, at=at))
+    carry_out(looking_back.trace(run, at=at, whole=everything))
 
 
 def fork(
@@ -174,9 +180,9 @@ def diff(
     stat: Annotated[bool, typer.Option("--stat", help="Only where, why and what it cost.")] = False,
 ) -> None:
     """Say where two runs part, why, and what that made differ; exit 1 where they differ."""
-    from midstream.cli import debugging
+    from midstream.cli import looking_back
 
-    carry_out(debugging.diff(left, right, stat=stat))
+    carry_out(looking_back.diff(left, right, stat=stat))
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

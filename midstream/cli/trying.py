@@ -23,9 +23,10 @@ from midstream.engine.moments import moment_seq
 from midstream.engine.tries import Estimate
 from midstream.engine.what_if import Changed
 from midstream.errors import ConfigError, GraphError
+from midstream.events.paging import pages
 from midstream.events.payloads import Cost, Usage
 from midstream.projections.answered import ANSWERED
-from midstream.projections.fold import fold_async
+from midstream.projections.fold import fold_pages
 
 
 async def replay_live(
@@ -139,7 +140,7 @@ async def cost(wanted: str, *, models: Sequence[str], cache: str, date: str, at:
     async with reading() as store:
         info = await find_run(store, run)
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
-        found = await fold_async(ANSWERED, store.read(info.run_id, to=to))
+        found = await fold_pages(ANSWERED, pages(store, info.run_id, to=to))
     report = cost_report(info.run_id, found.calls, _list_price, models=others, on=on, cache=caching)
     if SETTINGS.get().as_json:
         put_json(report.data())

@@ -249,8 +249,7 @@ def _run_forked(state: RunState, event: Event) -> None:
     for address, output in data.get("outputs", {}).items():
         if address in state.activations:
             state.activations[address].output = output
-        else:
-            call = state.calls[address]
+        elif (call := state.calls.get(address)) is not None:  # a fold of nodes alone has no calls
             call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
     state.overrides = (*state.overrides, *data.get("overrides", ()))
     if data.get("definition") is not None:

@@ -75,3 +75,13 @@ async def plan(ctx: Context) -> str:
 @trip.node
 async def publish(plan: str, ctx: Context) -> str:
     return (await ctx.llm(f"publish {plan}", model="openai:gpt-4o", thread=None)).text
+
+
+busy = Graph("busy")
+
+
+@busy.node(name="work")
+async def many(ctx: Context) -> int:
+    for _ in range(50):
+        await ctx.now()
+    return 50
