@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, JsonValue
 
+from midstream.adapters.wire import is_object
 from midstream.engine.agent import Agent
 from midstream.engine.documents.names import Names
 from midstream.engine.documents.spec import AnyNode, GraphSpec
@@ -162,12 +163,13 @@ def _node(
     if stage.retry_policy is not None:
         options["retry"] = stage.retry_policy.made()
     if stage.continue_on_failure:
-        options["on_failure"] = ContinueSpec(value=None)
+        options["on_failure"] = ContinueSpec.model_validate({"continue": None})
     found = _action(where, stage, names, actions)
     if isinstance(found, str):
         if not isinstance(names.agents.get(stage.agent), Agent):
+            known = ", ".join(sorted(names.agents)) or "none"
             raise GraphError(
-                f"{where}: action {stage.action!r} is a task, but {stage.agent!r} is no Agent; pass "
+                f"{where}: action {stage.action!r} is a task, but {stage.agent!r} is no Agent; agents are {known}. Pass "
                 f"agents={{{stage.agent!r}: Agent(…)}}"
             )
         return AgentNode(task=found, agent_type=stage.agent, **options)
@@ -189,10 +191,11 @@ def _action(where: str, stage: StageSpec, names: Names, actions: Mapping[str, Ac
             f"actions={{'{agent}.{action}': …}}"
         )
     whom: Any = names.agents.get(agent)
-    if isinstance(whom, Mapping):
-        found: Any = whom.get(action)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # the caller's
-    else:
-        found = None if action.startswith("_") else getattr(whom, action, None)
+    found: Any = None
+    if is_object(whom):
+        found = whom.get(action)
+    elif not action.startswith("_"):
+        found = getattr(whom, action, None)
     if callable(found) or isinstance(found, str):
         return found  # type: ignore[return-value]  # just asked
     known = ", ".join(sorted(actions)) or "none"

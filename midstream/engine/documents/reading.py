@@ -67,9 +67,11 @@ def validated(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that is not known tells why another one is missing.
+        found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        first = found[0]
         told = f"{document.place(first['loc'])}: {_problem(first, model)}"
-        more = len(error.errors()) - 1
+        more = len(found) - 1
         raise GraphError(f"{told}{f' (and {more} more)' if more else ''}") from error
 
 

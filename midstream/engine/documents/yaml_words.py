@@ -9,6 +9,9 @@ import yaml
 
 from midstream.adapters.routing.yaml_reading import OneKeyLoader
 
+_BREAKS = "\r\x85\u2028\u2029"
+"""What a reader of YAML would take for the end of a line, and normalise."""
+
 _BOOL = "tag:yaml.org,2002:bool"
 
 
@@ -31,6 +34,8 @@ WordLoader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
 
 def _text(dumper: Any, text: str) -> Any:
     style = "|" if "\n" in text else None
+    if any(char in text for char in _BREAKS):
+        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
