@@ -187,8 +187,11 @@ class Attempts:
         """Record an activation's end with all that it wants, in one append."""
         if node.distributes:
             self._check_shares(node, output)
+        back = self._back(node, address, output)
         if steering is None:
             data = {} if output is None else {"output": output}
+            if back is not None:
+                self._recorder.add_plain("edge.decided", back, address)
             self._recorder.add_plain("node.completed", data, address)
             return
         local = steering.kept()
@@ -196,13 +199,19 @@ class Attempts:
             self._recorder.add(fact, address)
         for added in steering.added():
             self._keep(added)
-        decided = steering.decided()
+        decided = steering.decided() or back
         if decided is not None:
             self._recorder.add_plain("edge.decided", decided, address)
         done: dict[str, Any] = {} if output is None else {"output": output}
         if local is not None:
             done["local"] = local
         self._recorder.add_plain("node.completed", done, address)
+
+    def _back(self, node: Node, address: Address, output: Any) -> dict[str, Any] | None:
+        """Return where control goes back to, or None: there is no loop, it is done, or its beginning was removed."""
+        if node.loop is None or self._find(node.loop.to) is None:
+            return None
+        return node.loop.decided(address, output)
 
     def _check_shares(self, node: Node, output: Any) -> None:
         wanted = len(self._state.topology.successors[node.name])

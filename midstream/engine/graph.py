@@ -33,7 +33,7 @@ from midstream.engine.node import (
     make_node,
     node_data,
 )
-from midstream.engine.registry import Registry
+from midstream.engine.planner import Planner
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
@@ -46,7 +46,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(eq=False)
-class Graph(Registry):
+class Graph(Planner):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -54,12 +54,14 @@ class Graph(Registry):
         version: Of the code, recorded with each run.
         context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
+        on_failure: What is done when a node fails that says nothing of its own: `fail`, or `reflect`; see `Node`.
     """
 
     name: str
     version: str = ""
     context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
+    on_failure: Literal["fail", "reflect"] = "fail"
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +69,11 @@ class Graph(Registry):
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
+            )
+        if self.on_failure not in ("fail", "reflect"):
+            raise GraphError(
+                f"graph {self.name!r}: on_failure must be 'fail' or 'reflect', not {self.on_failure!r}; other ways are "
+                "options of its nodes"
             )
 
     @overload
@@ -148,6 +155,7 @@ class Graph(Registry):
         return self._add(named, code, given)
 
     def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
+        options.setdefault("on_failure", self.on_failure)
         undo = options.get("compensate")
         if callable(undo):
             options["compensate"] = f"{name}.undo"
@@ -164,7 +172,7 @@ class Graph(Registry):
         own = name_of(function)
         self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
-            self._add(f"{name}.undo", undo, {"start": False})
+            self._add(f"{name}.undo", undo, {"start": False, "on_failure": "fail"})
         self._changed()
         return made
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from pydantic import JsonValue, ValidationError
 
+from midstream.engine.loop import Loop
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import (
     Parameter,
@@ -22,7 +23,7 @@ from midstream.errors import GraphError
 from midstream.events.ids import NODE_NAME
 from midstream.events.values import plain
 
-Inputs = Literal["each", "merge", "unpack", "none"]
+Inputs = Literal["each", "merge", "named", "unpack", "none"]
 """How the outputs a node waits for become its arguments, where that is not by name."""
 
 ITEMS = "*"
@@ -107,8 +108,8 @@ class Node:
         start: It runs by itself; otherwise only when something goes to it.
         when: Says from its parameters whether the node runs, once nothing it waits for is still to come.
         join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
-        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`); one list or
-            dict spread (`unpack`); not at all (`none`). None binds by name.
+        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`), or as one dict
+            by node (`named`); one list or dict spread (`unpack`); not at all (`none`). None binds by name.
         args: Values for parameters, in place of what their names would say. The option `take` says by which other name a
             parameter takes a node or an input.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
@@ -117,6 +118,7 @@ class Node:
         undo: The node that undoes its effects if the run fails, or empty.
         over: What it is mapped over, or None.
         code: The name of the registered function, of a node that was added to a run.
+        loop: Where control goes back to, of a node that a plan has added.
         simple: All its parameters are bound by name.
     """
 
@@ -143,6 +145,7 @@ class Node:
     undo: str = ""
     over: Over | None = None
     code: str = ""
+    loop: Loop | None = None
     simple: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
@@ -267,10 +270,9 @@ def _check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
     if join not in ("all", "any") and (type(join) is not int or join < 1):
         raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
     inputs = options.get("inputs")
-    if inputs not in (None, "each", "merge", "unpack", "none"):
-        raise GraphError(
-            f"{where}: inputs must be 'each', 'merge', 'unpack' or 'none', not {inputs!r}"
-        )
+    if inputs is not None and inputs not in get_args(Inputs):
+        known = ", ".join(map(repr, get_args(Inputs)))
+        raise GraphError(f"{where}: inputs must be one of {known}, not {inputs!r}")
 
 
 def _check_parameters(where: str, node: Node) -> None:
@@ -346,6 +348,7 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         "undo": node.undo,
         "on_failure": _failure_data(node.on_failure),
         "function": node.code,
+        "loop": node.loop.data() if node.loop is not None else None,
     }
     if node.over is not None:
         options["over"] = node.over.source or True

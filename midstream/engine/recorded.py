@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from midstream.engine.graph import Graph
+from midstream.engine.loop import loop_from
 from midstream.engine.node import ITEMS, Asked, Node, asked, failure_policy, make_node
 from midstream.engine.retry import NEVER, Retry
 
@@ -37,6 +38,9 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
     }
+    loop = data.get("loop")
+    if loop:
+        options["loop"] = loop_from(loop, graph.function_named)
     if when:
         read = asked(f"node {name!r}: when", graph.function_named(when))
         options["when"] = Asked(read.function, read.parameters, when)
