@@ -5,6 +5,7 @@ MidstreamError
     TopologyError            a running graph cannot be changed like this, or control not go there .node
       PlanError              a plan for a running graph was refused                .node .reasons
   ConfigError                an option or a setting is wrong
+    QueryError               a query for runs cannot be read                      .query .position
   ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
   StoreError                 the log could not be read or written
@@ -46,6 +47,7 @@ MidstreamError
     AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
     WrongAnswerError         it is not what was asked for                         .misfits
   QuestionExpiredError       nobody answered in time, and there is no default     .question
+  TemplateError              a template speaks of what is not there               .line
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -98,6 +100,22 @@ class PlanError(TopologyError):
 
 class ConfigError(MidstreamError):
     """An option or a setting is wrong; the message names it and what is accepted."""
+
+
+class QueryError(ConfigError):
+    """A query for runs cannot be read; the message names the place and the remedy.
+
+    Attributes:
+        query: The whole query.
+        position: Where it cannot be read, from 0.
+    """
+
+    def __init__(self, query: str, position: int, problem: str) -> None:
+        here = query[position : position + 20]
+        place = f"character {position + 1}, {here!r}" if here else "its end"
+        super().__init__(f"query {query!r}, {place}: {problem}")
+        self.query = query
+        self.position = position
 
 
 class ConversionError(MidstreamError):
@@ -604,6 +622,18 @@ class QuestionExpiredError(MidstreamError):
     def __init__(self, message: str, *, question: str) -> None:
         super().__init__(message)
         self.question = question
+
+
+class TemplateError(MidstreamError):
+    """A template cannot be rendered: it speaks of what is not there, or does what the sandbox forbids.
+
+    Attributes:
+        line: Of the template, from 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class NodeError(MidstreamError):

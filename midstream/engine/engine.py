@@ -26,6 +26,7 @@ from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
 from midstream.engine.experience.library import Experience
 from midstream.engine.experience.ranking import AdviceLimits
+from midstream.engine.finding import find_runs, query_of
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
 from midstream.engine.limits import Limits
@@ -52,6 +53,7 @@ from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
+from midstream.projections.query import Query
 
 if TYPE_CHECKING:
     from midstream.adapters.routing import Router
@@ -467,30 +469,29 @@ class Engine(AgentEngine):
 
     async def runs(
         self,
+        query: str | Query = "",
         *,
         status: str | None = None,
         graph: str | None = None,
         tags: Mapping[str, str] | None = None,
         limit: int | None = None,
     ) -> Sequence[RunInfo]:
-        """List runs, the newest first.
+        """List runs, the newest first, or as the query sorts them.
 
         Args:
+            query: As in `status:failed cost:>0.10 since:7d`; see `docs/cli.md`. What the list does not tell is read.
             status: `running`, `paused`, `completed`, `failed` or `cancelled`.
             graph: The graph's name.
             tags: All of these.
             limit: At most so many.
+
+        Raises:
+            QueryError: The query cannot be read.
         """
-        known = {"running", "paused", "completed", "failed", "cancelled"}
-        if status is not None and status not in known:
-            raise ConfigError(f"status {status!r} is none of {', '.join(sorted(known))}")
-        query = RunQuery(
-            status=None if status is None else frozenset((status,)),  # type: ignore[arg-type]  # just checked
-            graph=graph,
-            tags=tags or {},
-            limit=limit,
-        )
-        return await self._here().store.runs(query)
+        asked = query_of(query, status=status, graph=graph, tags=tags, limit=limit)
+        host = self._here()
+        found = await find_runs(host.store, asked, now=host.clock.now())
+        return [one.info for one in found]
 
     async def questions(self) -> tuple[OpenQuestion, ...]:
         """Return every question that waits for an answer, in all runs that have not ended."""

@@ -276,6 +276,8 @@ class MemoryStore:
             and (query.graph is None or run.graph == query.graph)
             and run.run_id.startswith(query.prefix)
             and (is_system(query.prefix) or not is_system(run.run_id))
+            and (query.since is None or run.created_at >= query.since)
+            and (query.until is None or run.created_at < query.until)
             and query.tags.items() <= run.tags.items()
         )
 

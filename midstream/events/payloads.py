@@ -374,7 +374,8 @@ class ModelAborted(Fact):
     """A model call was abandoned; its late answer is not recorded.
 
     Attributes:
-        reason: `migrated`, `cancelled` or `failed` (the node that asked has failed).
+        reason: `migrated`, `cancelled`, `failed` (the node that asked has failed) or `hedged` (somebody else who was asked
+            too came first, and is the next attempt).
         text: What had been streamed until then.
     """
 

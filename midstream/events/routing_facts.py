@@ -62,6 +62,7 @@ class RouteDecided(Fact):
         attempt: Which one of this request, from 1.
         waited: Seconds until there was room.
         refused: Who came before it and was not taken.
+        hedge: It races the call that is under way, which is late; durable before it is sent.
     """
 
     type: Literal["route.decided"] = "route.decided"
@@ -74,6 +75,7 @@ class RouteDecided(Fact):
     attempt: int = 1
     waited: float = 0.0
     refused: tuple[Refused, ...] = ()
+    hedge: bool = False
 
 
 class RouteReserved(Fact):

@@ -367,6 +367,12 @@ def _conditions(query: RunQuery) -> tuple[str, list[Any]]:
     if query.prefix:
         where += " AND substr(r.uid, 1, ?) = ?"
         parameters += [len(query.prefix), query.prefix]
+    if query.since is not None:
+        where += " AND r.created_at >= ?"
+        parameters.append(query.since)
+    if query.until is not None:
+        where += " AND r.created_at < ?"
+        parameters.append(query.until)
     if query.orphaned_at is not None:
         marks = ", ".join("?" * len(OPEN))
         where += f" AND r.status IN ({marks}) AND (r.holder IS NULL OR coalesce(d.until, 0.0) <= ?)"

@@ -639,6 +639,7 @@ class StoreContract:
         assert {info.seq for info in infos} == {2}
         assert [info.run_id for info in await store.runs(RunQuery(limit=2))] == ["r4", "r3"]
         assert not await store.runs(RunQuery(limit=0))
+        assert [info.created_at for info in await store.runs(RunQuery(since=2, until=4))] == [3, 2]
 
     async def test_the_list_is_narrowed_by_each_condition(self, store: EventStore) -> None:
         await store.append(RunId("a1"), [created("x", owner="alice", team="red")], expected=0)

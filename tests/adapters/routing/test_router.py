@@ -490,6 +490,22 @@ def test_a_second_endpoint_is_asked_where_the_first_token_is_late() -> None:
     assert play(scene, hedged(), fakes).attempts == 1
 
 
+def test_what_is_streamed_in_a_race_is_of_whoever_comes_first() -> None:
+    async def scene(router: Router, fakes: dict[str, FakeEndpoint]) -> list[Any]:
+        await router.call("group:g", "hi")
+        began = asyncio.get_running_loop().time()
+        fakes["a"].trouble = fakes["b"].trouble = lambda now: 50.0 if now < began + 0.5 else None
+        pieces = [piece async for piece in router.stream("group:g", "hi")]
+        assert asyncio.get_running_loop().time() - began < 5
+        assert router.state.hedges == 1
+        return pieces
+
+    fakes = {"a": FakeEndpoint(), "b": FakeEndpoint()}
+    pieces = play(scene, hedged(), fakes)
+    assert [piece.text for piece in pieces] == ["fi", "ne", "fine"]
+    assert not any(piece.restart for piece in pieces[:-1])
+
+
 def test_hedging_is_off_unless_asked_for_and_keeps_to_its_share() -> None:
     async def scene(router: Router, fakes: dict[str, FakeEndpoint]) -> int:
         for _ in range(10):
