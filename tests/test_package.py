@@ -33,6 +33,7 @@ HEAVY = (
     "hypothesis",
     "yaml",
     "pydantic_settings",
+    "opentelemetry",
 )
 
 LONGEST = 400
