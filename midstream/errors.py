@@ -12,6 +12,8 @@ MidstreamError
     LeaseLostError           this driver no longer holds the run                  .run_id .epoch .actual
     LeaseHeldError           another driver holds the run and is alive            .run_id .holder .until
     RunNotFoundError         there is no such run                                 .run_id
+      RunRemovedError        it was there, and was removed                        .tombstone
+    RunNeededError           the run cannot be removed                            .run_id .forks
     RunExistsError           the id is taken by a run of another graph or input   .run_id
     StoreOpenError           the file is not one that this release can use        .path
     StoreBusyError           the file stayed locked for longer than the timeout   .path
@@ -46,6 +48,7 @@ MidstreamError
     AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
     WrongAnswerError         it is not what was asked for                         .misfits
   QuestionExpiredError       nobody answered in time, and there is no default     .question
+  TemplateError              a template speaks of what is not there               .line
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -61,6 +64,7 @@ never does: it ends the attempt to drive the run, and another driver may go on f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 
 class MidstreamError(Exception):
@@ -186,6 +190,40 @@ class RunNotFoundError(StoreError):
     def __init__(self, run_id: str, hint: str = "list what is there with `midstream runs`") -> None:
         super().__init__(f"there is no run {run_id!r} in this store; {hint}")
         self.run_id = run_id
+
+
+class RunRemovedError(RunNotFoundError):
+    """The run was removed from the store; its id is not given to another run.
+
+    Attributes:
+        at: When, in microseconds since 1970.
+        reason: Why.
+    """
+
+    def __init__(self, run_id: str, at: int, reason: str) -> None:
+        when = datetime.fromtimestamp(at / 1_000_000, UTC).isoformat(" ", "seconds")
+        StoreError.__init__(
+            self,
+            f"run {run_id!r} was removed on {when}{f' ({reason})' if reason else ''}; what remains is where it stood: "
+            "`midstream db removed`. Its id is not given to another run: choose another one",
+        )
+        self.run_id = run_id
+        self.at = at
+        self.reason = reason
+
+
+class RunNeededError(StoreError):
+    """The run cannot be removed; nothing was.
+
+    Attributes:
+        run_id: The run.
+        forks: Runs that share its events and are not to be removed with it.
+    """
+
+    def __init__(self, run_id: str, found: str, remedy: str, forks: Sequence[str] = ()) -> None:
+        super().__init__(f"run {run_id!r} cannot be removed: {found}; {remedy}")
+        self.run_id = run_id
+        self.forks = tuple(forks)
 
 
 class RunExistsError(StoreError):
@@ -607,6 +645,18 @@ class QuestionExpiredError(MidstreamError):
     def __init__(self, message: str, *, question: str) -> None:
         super().__init__(message)
         self.question = question
+
+
+class TemplateError(MidstreamError):
+    """A template cannot be rendered: it speaks of what is not there, or does what the sandbox forbids.
+
+    Attributes:
+        line: Of the template, from 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class NodeError(MidstreamError):

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from midstream.engine.node import ITEMS, Asked, Node
+from midstream.engine.asked import Asked
+from midstream.engine.node import ITEMS, Node
 from midstream.engine.signature import Parameter, adapter_of
 from midstream.errors import NodeError
 from midstream.events.ids import map_of

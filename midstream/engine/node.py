@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from pydantic import JsonValue, ValidationError
 
+from midstream.engine.asked import Asked, asked
+from midstream.engine.data_function import DataFunction
+from midstream.engine.model_names import model_named
+from midstream.engine.node_options import check_options, taking
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import (
     Parameter,
@@ -19,7 +23,6 @@ from midstream.engine.signature import (
 )
 from midstream.engine.tool_node import as_function
 from midstream.errors import GraphError
-from midstream.events.ids import NODE_NAME
 from midstream.events.values import plain
 
 Inputs = Literal["each", "merge", "unpack", "none"]
@@ -37,15 +40,6 @@ class Continue:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A function beside a node's own, with its parameters: its `when`, or the `over` of a map."""
-
-    function: Callable[..., Any]
-    parameters: tuple[Parameter, ...]
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Over:
     """What the activations of a map are made of.
 
@@ -55,6 +49,7 @@ class Over:
         key: Names an item; None takes its place, from 0.
         concurrency: At most so many items are under way; None for all.
         order: Of the results: as the items, or as they completed.
+        key_name: The template or the registered name of `key`; empty where it is only a function.
     """
 
     source: str
@@ -62,6 +57,7 @@ class Over:
     key: Callable[[Any], Any] | None
     concurrency: int | None
     order: Literal["results", "completed"]
+    key_name: str = ""
 
 
 class NodeOptions(TypedDict, total=False):
@@ -84,6 +80,10 @@ class NodeOptions(TypedDict, total=False):
     on_failure: str | Continue
     compensate: str | Callable[..., Any] | None
     take: Mapping[str, str]
+    llm_wrapper: str
+    task_group: str
+    polling_pool: str
+    llm_client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +190,13 @@ def make_node(
         GraphError: An option is wrong, or a parameter cannot be bound.
     """
     where = f"{owner}: node {name!r}"
-    _check_options(where, name, options)
+    check_options(where, name, options)
     given = dict(options)
+    given["model"] = model_named(where, given)
     inputs = given.pop("inputs", None)
-    code = as_function(function)
+    code = function.placed(where) if isinstance(function, DataFunction) else as_function(function)
     parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
-    parameters = _taking(where, parameters, given.pop("take", {}))
+    parameters = taking(where, parameters, given.pop("take", {}))
     args = {
         key: plain(value, f"{where}: argument {key!r}")
         for key, value in given.pop("args", {}).items()
@@ -220,57 +221,6 @@ def make_node(
     )
     _check_parameters(where, made)
     return made
-
-
-def _taking(
-    where: str, parameters: tuple[Parameter, ...], take: Mapping[str, str]
-) -> tuple[Parameter, ...]:
-    """Return the parameters with the nodes that they take by another name."""
-    known = [parameter.name for parameter in parameters if parameter.source]
-    for name in take:
-        if name not in known:
-            raise GraphError(
-                f"{where} has no parameter {name!r} for take to fill; it takes {', '.join(known) or 'none'}"
-            )
-    return tuple(
-        replace(one, source=take[one.name], named=True) if one.name in take else one
-        for one in parameters
-    )
-
-
-def asked(where: str, function: Callable[..., Any] | Asked) -> Asked:
-    """Return a function that is asked for something about a node.
-
-    Raises:
-        GraphError: It is async, or a parameter cannot be bound by name.
-    """
-    if isinstance(function, Asked):
-        return function
-    if where.endswith("when") and is_async(function):
-        raise GraphError(f"{where} must be a plain function: what it says is recorded, not awaited")
-    return Asked(function, parameters_of(function, where))
-
-
-def _check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
-    if not NODE_NAME.fullmatch(name):
-        raise GraphError(
-            f"{where.rpartition(': ')[0]}: node name {name!r} must begin with a letter and hold letters, digits, '.', "
-            "'-', '_'; pass name=… where the function has none"
-        )
-    for option in ("timeout", "idle_timeout", "total_timeout"):
-        seconds = options.get(option)
-        if seconds is not None and seconds <= 0:
-            raise GraphError(
-                f"node {name!r}: {option} must be more than 0 seconds, not {seconds!r}"
-            )
-    join = options.get("join", "all")
-    if join not in ("all", "any") and (type(join) is not int or join < 1):
-        raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
-    inputs = options.get("inputs")
-    if inputs not in (None, "each", "merge", "unpack", "none"):
-        raise GraphError(
-            f"{where}: inputs must be 'each', 'merge', 'unpack' or 'none', not {inputs!r}"
-        )
 
 
 def _check_parameters(where: str, node: Node) -> None:
@@ -346,9 +296,12 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         "undo": node.undo,
         "on_failure": _failure_data(node.on_failure),
         "function": node.code,
+        "ready": node.function.data() if isinstance(node.function, DataFunction) else None,
     }
     if node.over is not None:
-        options["over"] = node.over.source or True
+        named = node.over.items.name if node.over.items is not None else ""
+        options["over"] = node.over.source or named or True
+        options["key"] = node.over.key_name
         options["order"] = node.over.order if node.over.order != "results" else ""
         options["concurrency"] = node.over.concurrency
     return {name: value for name, value in options.items() if value}

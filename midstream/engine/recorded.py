@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from midstream.engine.asked import asked
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Asked, Node, asked, failure_policy, make_node
+from midstream.engine.node import ITEMS, Node, failure_policy, make_node
+from midstream.engine.ready import ready_from
 from midstream.engine.retry import NEVER, Retry
 
 
@@ -38,8 +40,11 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "compensate": data.get("undo"),
     }
     if when:
-        read = asked(f"node {name!r}: when", graph.function_named(when))
-        options["when"] = Asked(read.function, read.parameters, when)
+        options["when"] = asked(f"node {name!r}: when", when, graph.function_named)
+    if "ready" in data:
+        where = f"graph {graph.name!r}: node {name!r}"
+        done = ready_from(data["ready"], graph.function_named, graph.agents, where=where)
+        return make_node(f"graph {graph.name!r}", name, done, options)
     code = data["function"]
     made = make_node(f"graph {graph.name!r}", name, graph.function_named(code), options)
     return replace(made, code=code)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from midstream.engine.node import Node
 from midstream.engine.signature import name_of
 from midstream.engine.tool_node import as_function, code_of
+from midstream.engine.tools import Tool
 from midstream.engine.validating import VALIDATE, validation_of
 from midstream.errors import GraphError
 
@@ -35,7 +36,7 @@ class Registry:
         """
         chosen = name_of(function) if name is None else name
         known = self._functions.get(chosen)
-        if known is not None and known is not function:
+        if known is not None and known is not function and not _same_tool(known, function):
             raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
         self._functions[chosen] = function
         return function
@@ -92,3 +93,9 @@ class Registry:
         """Return the names under which there is a function, in order."""
         shared = {name for name, code in self._named.items() if code is None}
         return tuple(sorted({*self._functions, *self._named, *self.nodes} - shared))
+
+
+def _same_tool(one: Any, other: Any) -> bool:
+    """Say whether both are tools of the same function, as where a function was made a tool twice."""
+    tools = isinstance(one, Tool) and isinstance(other, Tool)
+    return tools and one.function is other.function and one.schema == other.schema

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from midstream.engine.asked import asked
 from midstream.engine.checking import check_types
+from midstream.engine.data_function import DataFunction
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Node, asked, make_node, node_data
-from midstream.engine.node import Asked as AskedFunction
-from midstream.errors import TopologyError
+from midstream.engine.node import ITEMS, Node, make_node, node_data
+from midstream.engine.ready import ready_from
+from midstream.errors import GraphError, TopologyError
 from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
 from midstream.events.payloads import Fact
 from midstream.projections.flow import is_live, to_come
@@ -62,23 +64,36 @@ class Changes:
         """Return a node as it will be."""
         return self._view.find(name)
 
-    def add_node(self, name: str, function: str, options: Mapping[str, Any]) -> None:
+    def add_node(self, name: str, function: str | DataFunction, options: Mapping[str, Any]) -> None:
         """See `Context.add_node`."""
         given = dict(options)
         when = given.get("when")
         if when is not None:
             code = when if isinstance(when, str) else self._graph.name_of_function(when)
-            read = asked(f"node {name!r}: when", self._graph.function_named(code))
-            given["when"] = AskedFunction(read.function, read.parameters, code)
+            given["when"] = asked(f"node {name!r}: when", code, self._graph.function_named)
         undo = given.get("compensate")
         if undo is not None and not isinstance(undo, str):
             raise TopologyError(
                 name, f"node {name!r}: compensate must name a node of the graph with start=False"
             )
         owner = f"graph {self._graph.name!r}"
-        node = make_node(owner, name, self._graph.function_named(function), given)
-        data = {**node_data(owner, node, self._view.find), "function": function}
+        node = make_node(owner, name, self._code(function), given)
+        data = node_data(owner, node, self._view.find)
+        if isinstance(function, str):
+            data["function"] = function
         self._ask(NodeAdded(name=name, definition=data), node)
+
+    def _code(self, function: str | DataFunction) -> Callable[..., Any]:
+        """Return what another process finds, too."""
+        if isinstance(function, str):
+            return self._graph.function_named(function)
+        agent = getattr(function, "agent", None)
+        if agent is not None and self._graph.agents.get(agent.name) is not agent:
+            raise GraphError(
+                f"graph {self._graph.name!r} does not know the agent {agent.name!r}: write "
+                f"{self._graph.name}.agents[{agent.name!r}] = … wherever the graph is built"
+            )
+        return ready_from(function.data(), self._graph.function_named, self._graph.agents)
 
     def remove_node(self, name: str) -> None:
         """See `Context.remove_node`."""

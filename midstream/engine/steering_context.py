@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack
 
+from midstream.engine.data_function import DataFunction
 from midstream.engine.node import NodeOptions
 from midstream.engine.steering import Steering
 
@@ -46,15 +47,17 @@ class SteeringContext:
 
         Args:
             name: Its name, new in this run.
-            function: A function that the graph registers, by name or itself: the run may be resumed in another process.
+            function: A function that the graph registers, by name or itself, as the run may be resumed in another process;
+                or one that is data, see `midstream.engine.ready`.
             **options: As for `Graph.add_node`; `args` are its constant arguments, `when` is a registered function.
 
         Raises:
             TopologyError: It cannot be added; nothing was changed.
             GraphError: An option is wrong, or the function is not registered.
         """
-        code = function if isinstance(function, str) else self._steering.registered(function)
-        self._steering.changes.add_node(name, code, options)
+        if not isinstance(function, str | DataFunction):
+            function = self._steering.registered(function)
+        self._steering.changes.add_node(name, function, options)
 
     def remove_node(self, name: str) -> None:
         """Take a node that has not begun out of this run, when this activation completes.

@@ -136,6 +136,7 @@ class RunState(Flow):
         notes: The ids of the notes that were added.
         overrides: What is asked in place of what the code says, since the run was forked.
         forked_at: The newest `run.forked`; 0 where the run is no fork.
+        rehearsal: The data of that event, where the run answers a what-if, or None.
         context: What is done where a conversation is too long for its model.
         cuts: By the model call from which on they hold.
         said: Messages that were added, in order.
@@ -175,6 +176,7 @@ class RunState(Flow):
     notes: set[str] = field(default_factory=set[str])
     overrides: tuple[Mapping[str, Any], ...] = ()
     forked_at: int = 0
+    rehearsal: Mapping[str, Any] | None = None
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
     said: list[Said] = field(default_factory=list[Said])
@@ -237,6 +239,8 @@ def _run_resumed(state: RunState, event: Event) -> None:
 def _run_forked(state: RunState, event: Event) -> None:
     data = event.data
     state.forked_at = event.seq
+    state.tags = data.get("tags", state.tags)
+    state.rehearsal = data if data.get("rehearsal") else None
     state.epoch = event.epoch or 0
     state.cancelling = None  # what was wanted of the parent is not wanted of the fork
     for address in state.open_calls:
