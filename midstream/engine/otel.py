@@ -25,8 +25,9 @@ from midstream.errors import StoreError
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
 from midstream.events.system import is_system
+from midstream.projections.span import Span
 from midstream.projections.span_names import SCHEMA_URL, Edition
-from midstream.projections.spans import Span, Spans, read_spans
+from midstream.projections.spans import Spans, read_spans
 
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine

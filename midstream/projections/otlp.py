@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from midstream.projections.span import Span
 from midstream.projections.span_names import SCHEMA_URL, Value
-from midstream.projections.spans import Span
 
 _KINDS = {"internal": 1, "client": 3}
 _ERROR = 2

@@ -6,22 +6,29 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from midstream.events.envelope import Event
-from midstream.projections import span_content
 from midstream.projections.run_state import RunState, apply
+from midstream.projections.span import Link, Span, SpanEvent, span_id, trace_id
 from midstream.projections.span_names import (
     Edition,
     Value,
-    answered,
-    asked,
     counted,
     flat,
     named,
+)
+from midstream.projections.span_steps import (
+    AGENTS,
+    BEFORE,
+    HAPPENED,
+    TOLD,
+    WITHDRAWN,
+    content_of,
+    name_of,
+    told_nothing,
 )
 from midstream.projections.trace import Step, Trace
 
@@ -30,70 +37,6 @@ CONVERSATION_TAGS = ("conversation", "thread", "session")
 
 _ENDS = {"run.completed", "run.failed", "run.cancelled"}
 _SPANNED = {"node", "model_call", "tool_call", "question", "timer"}
-
-
-def trace_id(run_id: str) -> str:
-    """Return the id of a run's trace: 16 bytes in hex."""
-    return sha256(run_id.encode()).hexdigest()[:32]
-
-
-def span_id(run_id: str, seq: int) -> str:
-    """Return the id of the span that began with an event of a run: 8 bytes in hex."""
-    return sha256(f"{run_id}:{seq}".encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class SpanEvent:
-    """Something that happened during a span.
-
-    Attributes:
-        name: What.
-        at: When, in microseconds since 1970.
-        attributes: What there is to say about it.
-    """
-
-    name: str
-    at: int
-    attributes: Mapping[str, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A span of another trace that led to this one."""
-
-    trace_id: str
-    span_id: str
-
-
-@dataclass(slots=True)
-class Span:
-    """One span.
-
-    Attributes:
-        trace_id: In hex.
-        span_id: In hex.
-        parent_id: In hex; empty for the root.
-        name: As the conventions want it.
-        kind: `client` for model calls.
-        began_at: In microseconds since 1970.
-        ended_at: Likewise; 0 while it is open.
-        attributes: By name.
-        events: In order.
-        links: To other traces.
-        error: The kind of error it ended with, or empty.
-    """
-
-    trace_id: str
-    span_id: str
-    parent_id: str
-    name: str
-    kind: Literal["internal", "client"]
-    began_at: int
-    ended_at: int = 0
-    attributes: dict[str, Value] = field(default_factory=dict[str, Value])
-    events: list[SpanEvent] = field(default_factory=list[SpanEvent])
-    links: tuple[Link, ...] = ()
-    error: str = ""
 
 
 class Spans:
@@ -153,12 +96,12 @@ class Spans:
             return self._end_run(event)
         if event.type == "feedback.added":
             return [self._judged(event)]
-        if event.address is not None and event.type in _AGENTS:
+        if event.address is not None and event.type in AGENTS:
             return self._agent(event)
         if event.type == "memory.read":
             return [self._remembered(event)]
         step = self._trace.steps.get(event.address or "")
-        if event.type not in _HAPPENED and step is not None and step.type in _SPANNED:
+        if event.type not in HAPPENED and step is not None and step.type in _SPANNED:
             return self._step(event, step)
         self._happened(event)
         return []
@@ -236,9 +179,9 @@ class Spans:
         span = self._open.get(step.id)
         if span is None:
             span = self._begin_step(event, step)
-        _TOLD.get(event.type, _told_nothing)(span, event)
+        TOLD.get(event.type, told_nothing)(span, event)
         if self._content:
-            span.attributes |= _content(event, self._state)
+            span.attributes |= content_of(event, self._state)
         if event.type in ("node.failed", "model.failed", "tool.failed"):
             tried = flat(event.data, "midstream", ("attempt", "retry_at", "status"))
             span.events.append(
@@ -247,7 +190,7 @@ class Spans:
                 )
             )
         span.attributes["midstream.attempts"] = step.attempts
-        withdrawn = event.type in _WITHDRAWN
+        withdrawn = event.type in WITHDRAWN
         if step.status in ("running", "waiting", "unknown") and not withdrawn:
             return []
         span.attributes["midstream.status"] = "cancelled" if withdrawn else step.status
@@ -258,7 +201,7 @@ class Spans:
 
     def _begin_step(self, event: Event, step: Step) -> Span:
         kind: Literal["internal", "client"] = "client" if step.type == "model_call" else "internal"
-        span = self._new(_name(step, event), kind, event, self._parent_of(step))
+        span = self._new(name_of(step), kind, event, self._parent_of(step))
         span.attributes |= self._common if step.type == "model_call" else {}
         span.events += self._early.pop(step.id, [])
         self._open[step.id] = span
@@ -320,7 +263,7 @@ class Spans:
 
     def _happened(self, event: Event) -> None:
         """Keep something that is no step, at the span that it belongs to."""
-        told = _HAPPENED.get(event.type)
+        told = HAPPENED.get(event.type)
         if told is None or self._ended:
             return
         name, names = told
@@ -330,111 +273,12 @@ class Spans:
         made = SpanEvent(name, event.at, attributes)
         address = event.address or ""
         span = self._open.get(address)
-        if span is None and address and event.type in _BEFORE:
+        if span is None and address and event.type in BEFORE:
             self._early.setdefault(address, []).append(made)
             return
         span = span or self._open.get(address.partition("/")[0]) or self._root
         if span is not None:
             span.events.append(made)
-
-
-def _name(step: Step, event: Event) -> str:
-    match step.type:
-        case "model_call":
-            return f"chat {step.name.partition(':')[2]}"
-        case "tool_call":
-            return f"execute_tool {step.name}"
-        case "node":
-            return step.name
-        case _:
-            return f"midstream.{step.type}"
-
-
-def _told_nothing(span: Span, event: Event) -> None:
-    pass
-
-
-def _requested(span: Span, event: Event) -> None:
-    if event.data.get("attempt", 1) == 1:
-        span.attributes |= asked(event.data) | counted(event.data.get("changes", ()))
-
-
-def _responded(span: Span, event: Event) -> None:
-    span.attributes |= answered(event.data)
-    span.attributes.setdefault(
-        "gen_ai.response.model", span.attributes.get("gen_ai.request.model", "")
-    )
-
-
-def _called(span: Span, event: Event) -> None:
-    span.attributes |= {
-        "gen_ai.operation.name": "execute_tool",
-        "gen_ai.tool.name": event.data["name"],
-        "gen_ai.tool.type": "function",
-        "midstream.tool.effect": event.data.get("effect", "unsafe"),
-    }
-    if event.data.get("call_id"):
-        span.attributes["gen_ai.tool.call.id"] = event.data["call_id"]
-
-
-def _asked(span: Span, event: Event) -> None:
-    span.attributes |= flat(event.data, "midstream.question", ("id", "kind", "deadline"))
-
-
-def _answered(span: Span, event: Event) -> None:
-    span.attributes |= flat(event.data, "midstream.question", ("approved", "by"))
-
-
-_TOLD: Mapping[str, Callable[[Span, Event], None]] = {
-    "model.requested": _requested,
-    "model.responded": _responded,
-    "tool.requested": _called,
-    "question.asked": _asked,
-    "question.answered": _answered,
-}
-
-_WITHDRAWN = frozenset(("timer.cancelled", "question.withdrawn"))
-
-_AGENTS = frozenset(("agent.started", "agent.concluded"))
-
-_HAPPENED: Mapping[str, tuple[str, Sequence[str]]] = {
-    "run.resumed": ("midstream.resumed", ("epoch",)),
-    "run.paused": ("midstream.paused", ()),
-    "run.continued": ("midstream.continued", ()),
-    "run.cancel_requested": ("midstream.cancel_requested", ()),
-    "limit.reached": ("midstream.limit", ("limit",)),
-    "model.switched": ("midstream.migration", ("source", "target", "scope", "when")),
-    "route.decided": ("midstream.route", ("target", "endpoint", "stage", "model")),
-    "budget.exceeded": ("midstream.budget", ("budget", "limit", "spent", "action")),
-    "context.trimmed": ("midstream.context", ("model", "tokens", "left", "window")),
-    "context.summarised": ("midstream.context", ("model", "tokens", "left", "window")),
-    "reflection.made": ("midstream.reflection", ("failure_type", "failed_node", "by")),
-    "plan.revised": ("midstream.plan", ("node", "timeout", "attempts", "on_failure", "by")),
-    "node.added": ("midstream.node_added", ("name",)),
-    "node.removed": ("midstream.node_removed", ("name",)),
-    "value.recorded": ("midstream.value", ()),
-    "note.added": ("midstream.note", ("id",)),
-}
-"""Events of spans: their names, and which fields are told; none of them holds what was said."""
-
-_BEFORE = frozenset(("route.decided", "context.trimmed", "context.summarised", "budget.exceeded"))
-"""Facts that are recorded before the call that they are about."""
-
-
-def _content(event: Event, state: RunState) -> dict[str, Value]:
-    match event.type:
-        case "model.requested":
-            return span_content.heard(state, event.address or "")
-        case "model.responded":
-            return span_content.said(event.data)
-        case "tool.requested":
-            return span_content.arguments(event.data)
-        case "tool.completed":
-            return span_content.result(event.data)
-        case "node.failed" | "model.failed" | "tool.failed":
-            return {"error.message": str(event.data.get("message", ""))}
-        case _:
-            return {}
 
 
 def spans_of(made: Spans, events: Iterable[Event], *, unfinished: bool = False) -> list[Span]:

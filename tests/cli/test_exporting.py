@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from midstream.projections.spans import trace_id
+from midstream.projections.span import trace_id
 
 from .conftest import Command
 

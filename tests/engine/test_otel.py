@@ -22,8 +22,9 @@ from midstream.events.content import ToolCall, assistant
 from midstream.events.ids import RunId
 from midstream.events.payloads import Cost, Usage
 from midstream.projections.otlp import request
+from midstream.projections.span import span_id, trace_id
 from midstream.projections.span_names import RENAMED, SCHEMA_URL
-from midstream.projections.spans import Spans, span_id, spans_of, trace_id
+from midstream.projections.spans import Spans, spans_of
 
 plan = Graph("plan")
 
