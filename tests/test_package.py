@@ -34,6 +34,7 @@ HEAVY = (
     "yaml",
     "jinja2",
     "pydantic_settings",
+    "opentelemetry",
 )
 
 LONGEST = 400

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from midstream.cli.exits import carry_out
 from midstream.cli.options import Out, RunsArgument, group
 
@@ -14,3 +18,30 @@ def jsonl(run: RunsArgument, out: Out = "") -> None:
     from midstream.cli import exporting
 
     carry_out(exporting.export(run, out=out))
+
+
+@export.command()
+def otel(
+    run: RunsArgument,
+    out: Out = "",
+    content: Annotated[
+        bool, typer.Option("--content", help="What was said, too; it may be anything.")
+    ] = False,
+    edition: Annotated[
+        str, typer.Option("--semconv", metavar="NAMES", help="1.41, latest or both.")
+    ] = "1.41",
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also what has not ended, as it stands now.")
+    ] = False,
+    service: Annotated[
+        str, typer.Option("--service", envvar="OTEL_SERVICE_NAME", help="Whose spans they are.")
+    ] = "midstream",
+) -> None:
+    """Write runs as spans of OpenTelemetry: OTLP in JSON, a line for each run; the same run gives the same ids."""
+    from midstream.cli import exporting_spans
+
+    carry_out(
+        exporting_spans.export(
+            run, out=out, content=content, edition=edition, unfinished=unfinished, service=service
+        )
+    )
