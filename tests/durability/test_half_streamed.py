@@ -126,7 +126,7 @@ async def half_streamed(
         nonlocal asked
         asked += 1
         answer = said[min(sum(1 for turn in seen.turns if turn.results), len(said) - 1)]
-        if asked - 1 == at[0] and cut not in ("closed", "cancelled"):
+        if asked - 1 == at[0] and cut != "closed" and cut != "cancelled":
             return Fault(cut, after_events=at[1], answer=answer)
         return answer
 
