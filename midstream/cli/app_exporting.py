@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from midstream.cli.exits import carry_out
-from midstream.cli.options import Out, RunsArgument, group
+from midstream.cli.options import Out, RunArgument, RunsArgument, group
 
 export = group("export", "Write runs in a form that others read.")
 
@@ -45,3 +45,11 @@ def otel(
             run, out=out, content=content, edition=edition, unfinished=unfinished, service=service
         )
     )
+
+
+@export.command()
+def html(run: RunArgument = "@last", out: Out = "") -> None:
+    """Write a run as one page of HTML: steps on a time line, what was said, losses, costs; it fetches nothing."""
+    from midstream.cli import exporting
+
+    carry_out(exporting.page(run, out=out))

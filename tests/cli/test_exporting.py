@@ -52,3 +52,18 @@ def test_spans_that_have_not_ended_are_left_out_and_counted(
 
 def test_an_edition_that_is_none_is_code_2(command: Command) -> None:
     assert "none of 1.41, latest, both" in command("export", "otel", "r1", "--semconv", "2").said
+
+
+def test_a_page_is_written_whole(command: Command, tmp_path: Path) -> None:
+    assert command("export", "html", "r1", "-o", "r1.html").code == 0
+    page = (tmp_path / "r1.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>")
+    assert "hello Ann" in page
+
+
+def test_the_page_of_a_fork_says_where_it_parts(command: Command) -> None:
+    command("fork", "r1", "--at", "say#1", "--set", "inputs.name=Bob", "--graph", "shop:greet", "--run-id", "f1")  # fmt: skip
+    page = command("export", "html", "f1").out
+    assert "Beside its parent" in page
+    assert "with other name" in page
