@@ -30,6 +30,7 @@ from midstream.engine.data_function import DataFunction
 from midstream.engine.documents.verbs import Documented
 from midstream.engine.limits import Limits
 from midstream.engine.node import Node, NodeOptions, Over, make_node, node_data
+from midstream.engine.planner import Planner
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.engine.templates import ItemExpression, is_template
 from midstream.errors import GraphError
@@ -43,7 +44,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(eq=False)
-class Graph(Documented):
+class Graph(Documented, Planner):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -51,6 +52,7 @@ class Graph(Documented):
         version: Of the code, recorded with each run.
         context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
+        on_failure: What is done when a node fails that says nothing of its own: `fail`, or `reflect`; see `Node`.
         description: For people.
         takes: The names of the inputs of a run; where they are given, a parameter of any other name must be a node's.
         variables: Inputs that need not be given, and their values.
@@ -64,6 +66,7 @@ class Graph(Documented):
     version: str = ""
     context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
+    on_failure: Literal["fail", "reflect"] = "fail"
     description: str = ""
     takes: tuple[str, ...] | None = None
     variables: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
@@ -75,6 +78,11 @@ class Graph(Documented):
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
+            )
+        if self.on_failure not in ("fail", "reflect"):
+            raise GraphError(
+                f"graph {self.name!r}: on_failure must be 'fail' or 'reflect', not {self.on_failure!r}; other ways are "
+                "options of its nodes"
             )
 
     @overload
@@ -167,6 +175,7 @@ class Graph(Documented):
         return ItemExpression(key, f"graph {self.name!r}: node {node!r}: key")
 
     def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
+        options.setdefault("on_failure", self.on_failure)
         undo = options.get("compensate")
         if callable(undo):
             options["compensate"] = f"{name}.undo"
@@ -183,7 +192,7 @@ class Graph(Documented):
         if not isinstance(function, DataFunction):
             self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
-            self._add(f"{name}.undo", undo, {"start": False})
+            self._add(f"{name}.undo", undo, {"start": False, "on_failure": "fail"})
         self._changed()
         return made
 

@@ -62,6 +62,7 @@ class NodeSpec(Spec):
     Attributes:
         take: For a parameter, or a name in a template, the node that it takes.
         when: A template, or the name of a registered function.
+        on_failure: None for what the graph says.
         llm_wrapper: A model by the name of whatever may answer; wins over the next three.
         task_group: A group of the routing configuration.
         polling_pool: A pool of the routing configuration.
@@ -84,10 +85,10 @@ class NodeSpec(Spec):
     start: bool = True
     when: str | FunctionRef | None = None
     join: Literal["all", "any"] | int = "all"
-    inputs: Literal["each", "merge", "unpack", "none"] | None = None
+    inputs: Literal["each", "merge", "named", "unpack", "none"] | None = None
     args: Mapping[str, JsonValue] = Field(default_factory=dict)
     distribute: bool = False
-    on_failure: str | ContinueSpec = "fail"
+    on_failure: str | ContinueSpec | None = None
     compensate: str | None = None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from midstream.engine.node import Node
-from midstream.engine.signature import name_of
+from midstream.engine.signature import name_of, parameters_of
 from midstream.engine.tool_node import as_function, code_of
 from midstream.engine.tools import Tool
 from midstream.engine.validating import VALIDATE, validation_of
@@ -98,6 +98,26 @@ class Registry:
         """Return the names under which there is a function, in order."""
         shared = {name for name, code in self._named.items() if code is None}
         return tuple(sorted({*self._functions, *self._named, *self.nodes} - shared))
+
+    def told(self, functions: Iterable[str]) -> str:
+        """Return functions in words, one a line: name, parameters, what is said of it."""
+        lines: list[str] = []
+        for name in functions:
+            code = as_function(self.function_named(name))
+            takes = [
+                f"{p.name}: {_type_name(p.annotation)}{'' if p.required else ' (optional)'}"
+                for p in parameters_of(code, f"function {name!r}", rest=True)
+                if p.source
+            ]
+            doc = (getattr(code, "__doc__", None) or "").strip().partition("\n")[0]
+            lines.append(f"- {name}({', '.join(takes)}){f': {doc}' if doc else ''}")
+        return "\n".join(lines)
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is Any:
+        return "any"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _same_tool(one: Any, other: Any) -> bool:

@@ -7,6 +7,7 @@ an activation ends, what it makes ready starts in the same append.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
@@ -35,6 +36,8 @@ from midstream.engine.providers import Providers
 from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import MAX_REPLANS, Reflector
+from midstream.engine.rehearsal import Answers
+from midstream.events.envelope import REPLAY
 from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
@@ -43,6 +46,7 @@ from midstream.events.payloads import (
     NodeScheduled,
     NodeSkipped,
     RunCancelled,
+    RunCancelRequested,
     RunCompleted,
     RunFailed,
 )
@@ -68,6 +72,7 @@ class Runner:
         park_after: See `Engine`.
         reflector: Says why nodes failed; None for the rules alone.
         recorder: Writes its events; None makes one that does.
+        answers: Who answers in place of the world, where a what-if is tried.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Runner:
         park_after: float = PARK_AFTER,
         reflector: Reflector | None = None,
         recorder: Recorder | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -107,6 +113,9 @@ class Runner:
             changed=self.others_appended,
             always_replay=always_replay,
         )
+        if answers is not None:
+            self.recorder.answers, answers.stop = answers, self._stop
+            self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
         self._attempts = Attempts(
             graph,
             self.recorder,
@@ -211,6 +220,10 @@ class Runner:
         """Record what somebody wants of this run, in line with what the driver records."""
         self.recorder.add(payload, address, actor=actor)
         self.others_appended()
+
+    def _stop(self, reason: str) -> None:
+        """End a try that cannot go on."""
+        self.record(RunCancelRequested(id=uuid.uuid4().hex, reason=reason), actor=REPLAY)
 
     def _abandon_migrated(self) -> None:
         for flight in self.models.flights.values():

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.output import as_said
 from midstream.adapters.view import Segment
-from midstream.engine.advice import memory_of
-from midstream.engine.asking import Pricing, Question
+from midstream.engine.asking import Pricing, Question, pinned
 from midstream.engine.calls import Desk, shown
 from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
@@ -23,12 +22,15 @@ from midstream.engine.turn import (
     Prepared,
     Turn,
     affordable,
+    answered,
     as_routed,
     failure,
     handoff_for,
+    intent,
+    is_other,
     named,
     record_abandoned,
-    record_choice,
+    record_intent,
 )
 from midstream.engine.views import Views
 from midstream.errors import (
@@ -40,7 +42,6 @@ from midstream.events.ids import Address, node_of
 from midstream.events.payloads import (
     ModelAborted,
     ModelFailed,
-    ModelRequested,
     ModelResponded,
 )
 from midstream.projections.conversation import asked, parents_for, parents_of
@@ -96,6 +97,7 @@ class Turns:
             AdapterError: The provider refused or failed for good.
             ContextWindowError: The conversation is too long, and no policy helps.
         """
+        question = pinned(question, desk.state, turn.address)
         while True:
             call = desk.call(turn.address)
             if call is not None and call.status == "completed":
@@ -111,6 +113,8 @@ class Turns:
             await desk.gate()
             if self._policing is not None and not turn.purpose:
                 await self._policing.before_call(desk, question)
+            if desk.recorder.answers is not None:
+                desk.recorder.answers.wish(desk.recorder, turn.address)
             chosen = await self._chosen(desk, question, turn)
             try:
                 await self._try(desk, question, turn, chosen)
@@ -123,7 +127,8 @@ class Turns:
     async def _chosen(self, desk: Desk, question: Question, turn: Turn) -> Chosen | None:
         """Return who is chosen for a name that is not a model's, or None where it is one."""
         model = self._model(desk, question)
-        if desk.recorder.paced:
+        answers = desk.recorder.answers
+        if desk.recorder.paced or (answers is not None and answers.known(turn.address)):
             return None  # the log says who was chosen
         if self._routing is not None and self._routing.handles(model):
             return await self._routing.choose(desk, question, turn.address, model)
@@ -141,7 +146,10 @@ class Turns:
                 if chosen is not None:
                     chosen.abandon()
                 return  # it took its time: somebody may want another model by now
-            self._record(desk, question, turn, prepared, chosen)
+            told = intent(desk, question, turn, prepared, chosen, self._model(desk, question))
+            if is_other(desk, turn.address, told):
+                return  # it is to happen, or to end the try
+            record_intent(desk, question, turn, prepared, chosen, told)
         await desk.intent()
         call = desk.state.calls[turn.address]
         if self._model(desk, question) != named(call):
@@ -154,7 +162,10 @@ class Turns:
         await self._attempt(desk, question, turn, Attempt(call, made, chosen))
 
     def _model(self, desk: Desk, question: Question) -> str:
-        return desk.state.model_for(question.model, node_of(desk.activation), question.thread or "")
+        thread = question.thread or ""
+        return question.pinned or desk.state.model_for(
+            question.model, node_of(desk.activation), thread
+        )
 
     async def _held_back(
         self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
@@ -245,49 +256,14 @@ class Turns:
         prepared: Prepared,
         chosen: Chosen | None,
     ) -> None:
-        """Record the intent of the next attempt, with who was chosen for it."""
-        call = desk.call(turn.address)
-        name = self._model(desk, question)
-        model = as_routed(desk, turn, name) if chosen is None else chosen.model
-        asked = name if model != name or (call and call.request.get("asked")) else ""
-        if chosen is not None:
-            record_choice(desk, turn, prepared, chosen)
-        changes = (*prepared.view.changes, *prepared.request.changes)
-        if call is not None:
-            known = call.request.get("handoff", "")
-            told = ModelRequested(
-                model=model,
-                view=prepared.request.digest,
-                changes=changes,
-                attempt=call.attempt + 1,
-                handoff="" if prepared.handoff == known else prepared.handoff,
-                asked=asked,
-            )
-        else:
-            told = ModelRequested(
-                model=model,
-                thread=question.thread or "",
-                lane=turn.lane,
-                parents=prepared.parents,
-                messages=prepared.segment.messages,
-                system=prepared.segment.system,
-                tools=prepared.segment.tools,
-                settings=question.settings,
-                view=prepared.request.digest,
-                changes=changes,
-                handoff=prepared.handoff,
-                purpose=turn.purpose,
-                asked=asked,
-            )
-        if call is None and turn.parents is None and question.advice is not None:
-            # In one append with the request: both are recorded, or it is looked up again.
-            desk.recorder.add(question.advice.fact, memory_of(turn.address))
-        desk.recorder.add(told, turn.address)
+        """Record the intent of a further request beside one that is on its way."""
+        told = intent(desk, question, turn, prepared, chosen, self._model(desk, question))
+        record_intent(desk, question, turn, prepared, chosen, told)
 
     async def _attempt(self, desk: Desk, question: Question, turn: Turn, attempt: Attempt) -> None:
         """Send the request and record what comes of it."""
         call = attempt.call
-        if desk.recorder.paced and await desk.recorder.outcome(call.address):
+        if await answered(desk, call.address):
             self._heard(desk, call, attempt.prepared)
             return
         began = time.perf_counter()

@@ -36,6 +36,7 @@ from midstream.events.flow_facts import (
     NodeRemoved,
 )
 from midstream.events.fork_facts import RunForked
+from midstream.events.keeping_facts import RunRemoved
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
@@ -598,6 +599,7 @@ Payload = Annotated[
     | RunFailed
     | RunCancelRequested
     | RunCancelled
+    | RunRemoved
     | LimitReached
     | NodeScheduled
     | NodeStarted

@@ -98,6 +98,7 @@ class RouteReserved(Fact):
         tried: The attempts of this request that failed.
         probe: It shows whether the endpoint is well again.
         hedge: It races another call of the same request.
+        resting: The instance of its pool has a rest, and there was nobody else.
         first: The candidate that comes first, whoever is chosen; where they differ, a fallback was taken.
     """
 
@@ -116,6 +117,7 @@ class RouteReserved(Fact):
     tried: tuple[Tried, ...] = ()
     probe: bool = False
     hedge: bool = False
+    resting: bool = False
     first: str = ""
 
 

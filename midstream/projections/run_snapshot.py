@@ -56,6 +56,8 @@ _PLAIN = (
     "undo",
     "reflections",
     "revisions",
+    "forked_at",
+    "rehearsal",
 )
 """Fields that are JSON as they are."""
 

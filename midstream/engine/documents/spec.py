@@ -64,6 +64,7 @@ class GraphSpec(Spec):
         description: For people.
         context: What is done where a conversation is too long: a name, or the fields of a `ContextPolicy`.
         limits: What each run may not exceed.
+        on_failure: What is done when a node fails that says nothing of its own.
         inputs: The names of the inputs of a run; where they are given, any other name that is no node is refused.
         variables: Inputs that need not be given, and their values.
         functions: Functions and tools that nodes name, each as `module:name`, or null where whoever reads it gives them.
@@ -77,6 +78,7 @@ class GraphSpec(Spec):
     description: str = ""
     context: str | Mapping[str, JsonValue] | None = None
     limits: LimitsSpec | None = None
+    on_failure: Literal["fail", "reflect"] = "fail"
     inputs: tuple[str, ...] | None = None
     variables: Mapping[str, JsonValue] = Field(default_factory=dict)
     functions: Mapping[str, str | None] = Field(default_factory=dict)

@@ -32,6 +32,7 @@ class Documented(ReadyVerbs):
     description: str
     context: ContextOption | None
     limits: Limits
+    on_failure: Literal["fail", "reflect"]
     takes: tuple[str, ...] | None
     variables: Mapping[str, JsonValue]
 
@@ -131,6 +132,7 @@ class Documented(ReadyVerbs):
         graph: Self = make(
             spec.name,
             version=spec.version,
+            on_failure=spec.on_failure,
             description=spec.description,
             context=context_policy(spec.context),  # type: ignore[arg-type]  # its name is checked there
             limits=Limits() if spec.limits is None else spec.limits.made(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Protocol, get_origin
+from typing import Annotated, Any, Literal, Protocol, get_origin
 
 from pydantic import JsonValue
 
@@ -29,6 +29,7 @@ class Written(Protocol):
     description: str
     context: ContextOption | None
     limits: Limits
+    on_failure: Literal["fail", "reflect"]
     takes: tuple[str, ...] | None
     variables: Mapping[str, JsonValue]
     nodes: dict[str, Node]
@@ -53,6 +54,7 @@ def document_of(graph: Written) -> dict[str, Any]:
         "description": graph.description,
         "context": _policy(graph.context),
         "limits": graph.limits.data(),
+        "on_failure": graph.on_failure if graph.on_failure != "fail" else None,
         "inputs": None if graph.takes is None else list(graph.takes),
         "variables": dict(graph.variables),
         "functions": {name: import_name(code) or None for name, code in graph.functions.items()},
@@ -119,7 +121,7 @@ class _Writer:
         found = {name: value for name, value in data.items() if value}
         if not node.start:
             found["start"] = False
-        if node.on_failure != "fail":
+        if node.on_failure != self._graph.on_failure:
             policy = node.on_failure
             found["on_failure"] = (
                 {"continue": policy.value} if isinstance(policy, Continue) else policy

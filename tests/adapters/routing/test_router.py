@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -447,6 +448,25 @@ def test_an_instance_that_fails_gets_a_rest_of_its_own() -> None:
     fakes = {"a": FakeEndpoint(trouble=during(ALWAYS, down)), "b": FakeEndpoint()}
     play(scene, POOL_GROUPS, fakes, pools=pools)
     assert 2 <= len(fakes["a"].calls) <= 5
+
+
+def test_an_instance_that_rests_is_asked_where_there_is_nobody_else() -> None:
+    """Its other endpoint is well, though it had no chance to show that."""
+    pools = {"p": {"task_groups": ["g"], "failure_threshold": 2, "recovery_time": 500}}
+    groups = one("a", "b", stick_to="none")
+
+    async def scene(router: Router, fakes: dict[str, FakeEndpoint]) -> None:
+        for _ in range(4):
+            with suppress(AdapterError):
+                await router.call("pool:p", "hi", deadline=5)
+        assert router.state.breaker("instance:p/g").status == "open"
+        fakes["b"].trouble = lambda _: None
+        await asyncio.sleep(40)
+        assert (await router.call("pool:p", "hi", deadline=5)).endpoint == "b"
+        assert router.state.breaker("instance:p/g").status == "closed"
+
+    fakes = {name: FakeEndpoint(trouble=during(ALWAYS, down)) for name in "ab"}
+    play(scene, groups, fakes, pools=pools, breaker={"failure_threshold": 5, "recovery_time": 30})
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -55,12 +55,13 @@ def graphs(draw: st.DrawFn) -> Graph:
         version=draw(st.sampled_from(("", "2"))),
         context=draw(st.sampled_from((None, "trim", ContextPolicy("trim", keep=3)))),
         limits=draw(st.sampled_from((Limits(), Limits(activations=9, seconds=2.5)))),
+        on_failure=draw(st.sampled_from(("fail", "reflect"))),
         description=draw(TEXT),
         variables=draw(st.dictionaries(st.text("cinty", min_size=1, max_size=4), JSON, max_size=2)),
     )
     graph.register(code.handle, name="handle")
     graph.register(lambda number: number, name="unnamed")
-    graph.add_node("handler", code.handle, start=False)
+    graph.add_node("handler", code.handle, start=False, on_failure="fail")
     for name in NAMES[: draw(st.integers(1, len(NAMES)))]:
         add(draw, graph, name)
     return graph
@@ -82,7 +83,7 @@ def add(draw: st.DrawFn, graph: Graph, name: str) -> None:
             "model": st.sampled_from(("a:b", "group:fast")),
             "when": st.sampled_from(("{{ number > 3 }}", code.is_big, "handle", "unnamed")),
             "on_failure": st.sampled_from(
-                ("skip", "reflect", "handler", Continue(None), Continue([1]))
+                ("fail", "skip", "reflect", "handler", Continue(None), Continue([1]))
             ),
             "compensate": st.sampled_from(("handler", code.double)),
             "start": st.just(True),
