@@ -197,7 +197,8 @@ def _action(where: str, stage: StageSpec, names: Names, actions: Mapping[str, Ac
     elif not action.startswith("_"):
         found = getattr(whom, action, None)
     if callable(found) or isinstance(found, str):
-        return found  # type: ignore[return-value]  # just asked
+        done: Action = found
+        return done
     known = ", ".join(sorted(actions)) or "none"
     raise GraphError(
         f"{where}: there is no action {action!r}{f' of agent {agent!r}' if agent else ''}; actions= has {known}. Pass "

@@ -19,7 +19,7 @@ from midstream.engine.node_spec import (
     ToolNode,
 )
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """The version of the format that this release writes."""
 
 KINDS: Mapping[str, type[NodeSpec]] = {

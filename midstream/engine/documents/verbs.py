@@ -129,7 +129,7 @@ class Documented(ReadyVerbs):
         else:
             spec = validated(document, GraphSpec)
         make: Any = cls  # a dataclass of these fields
-        graph: Self = make(
+        graph: Any = make(
             spec.name,
             version=spec.version,
             on_failure=spec.on_failure,
@@ -141,7 +141,8 @@ class Documented(ReadyVerbs):
         )
         build(graph, spec, document, names)
         graph.check()
-        return graph
+        read: Self = graph
+        return read
 
     def to_data(self) -> dict[str, Any]:
         """Return the graph as plain data, in the format that `from_yaml` reads.

@@ -92,7 +92,7 @@ def add(draw: st.DrawFn, graph: Graph, name: str) -> None:
     )
     match draw(st.sampled_from(KINDS)):
         case "function":
-            function = draw(st.sampled_from((code.double, code.add, code.looped, "unnamed")))
+            function: Any = draw(st.sampled_from((code.double, code.add, code.looped, "unnamed")))
             graph.add_node(name, function, **options)
             if function is code.add and before:
                 graph.add_edge(before[0], name, to="one")
@@ -127,7 +127,7 @@ def add(draw: st.DrawFn, graph: Graph, name: str) -> None:
             graph.agent(name, draw(TEXT), **extra, **options)
         case "question":
             extra = pick(draw, {"show": JSON.map(no_templates), "schema": st.just(int)})
-            ends = draw(
+            ends: Any = draw(
                 st.sampled_from(({}, {"within": 9.0, "default": None}, {"deadline": "{{ end }}"}))
             )
             graph.question(name, draw(TEXT), **extra, **ends, **options)
