@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from midstream.engine.model_calls import Reply, TypedReply
     from midstream.engine.node import Continue
     from midstream.engine.people import Answered
+    from midstream.engine.plan import Plan, PlannedEdge, PlannedNode
     from midstream.engine.retry import Retry
     from midstream.engine.run import Piece, Run
     from midstream.engine.run_view import RunView
@@ -45,6 +46,9 @@ __all__ = [
     "Node",
     "OpenQuestion",
     "Piece",
+    "Plan",
+    "PlannedEdge",
+    "PlannedNode",
     "Recall",
     "Remembered",
     "Reply",
@@ -80,6 +84,9 @@ _MODULES = {
     "Node": "graph",
     "OpenQuestion": "answers",
     "Piece": "run",
+    "Plan": "plan",
+    "PlannedEdge": "plan",
+    "PlannedNode": "plan",
     "Recall": "memory",
     "Remembered": "memory",
     "Reply": "model_calls",

@@ -489,6 +489,21 @@ def _question_ended(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
+def _tool_completed(state: RunState, event: Event) -> None:
+    """Only the first end counts: of a call of unknown outcome, its handler and a person may both have said it."""
+    if not _has_ended(state, event):
+        _outcome("completed")(state, event)
+
+
+def _tool_failed(state: RunState, event: Event) -> None:
+    if not _has_ended(state, event):
+        _attempt_failed(state, event)
+
+
+def _has_ended(state: RunState, event: Event) -> bool:
+    return state.calls[event.address or ""].status in ("completed", "failed")
+
+
 def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
@@ -616,8 +631,8 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "model.failed": _attempt_failed,
     "model.aborted": _outcome("aborted"),
     "tool.requested": _requested,
-    "tool.completed": _outcome("completed"),
-    "tool.failed": _attempt_failed,
+    "tool.completed": _tool_completed,
+    "tool.failed": _tool_failed,
     "tool.unknown": _tool_unknown,
     "tool.retried": _tool_retried,
     "value.recorded": _value_recorded,
