@@ -12,8 +12,8 @@ from midstream.engine.replay import replay_run
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines, import_runs, read_lines
 from midstream.events.memory import MemoryStore
-from midstream.events.verify import verify
 from midstream.events.paging import pages
+from midstream.events.verify import verify
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import fold_run
 from midstream.projections.timeline import line
