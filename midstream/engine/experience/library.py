@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from midstream.engine.experience.advisor import TENANT, offered
-from midstream.engine.experience.credit import credits_of, news, upkeep
+from midstream.engine.experience.credit import credits_of, news, promotions, upkeep
 from midstream.engine.experience.distil import (
     SYSTEM,
     VERSION,
@@ -28,7 +28,7 @@ from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.host import Host
 from midstream.engine.one_question import ask_once
-from midstream.errors import LessonError
+from midstream.errors import LessonError, RunNotFoundError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (
     ExperienceDistilled,
@@ -248,7 +248,9 @@ class Experience:
         await ledger.record(decide, actor=actor_of(by, "person"))
         return ledger.state.lessons[lesson]
 
-    async def distil(self, run_id: str | None = None, *, model: str = "") -> tuple[Distilled, ...]:
+    async def distil(
+        self, run_id: str | None = None, *, model: str = "", auto_activate: bool = False
+    ) -> tuple[Distilled, ...]:
         """Make lessons of what was said of runs; they are candidates until somebody activates them.
 
         What came of the calls that lessons were offered to is credited in passing. A run that nothing was said of since
@@ -257,13 +259,29 @@ class Experience:
         Args:
             run_id: The run; None for every run that something was said of.
             model: Who reads the runs, as `provider:model`; empty takes the words of feedback as they are.
+            auto_activate: Activate candidates that three runs support in the words of two sources; never one that rests on
+                text from outside, or contradicts an active lesson.
 
         Raises:
             RunNotFoundError: There is no such run.
             AdapterError: The model refused or failed; nothing was recorded of this run.
         """
         wanted = [RunId(run_id)] if run_id is not None else await self._judged_runs()
-        return tuple([await self._distil(one, model) for one in wanted])
+        done = tuple([await self._distil(one, model) for one in wanted])
+        if auto_activate:
+            await self._promote(one.run_id for one in done)
+        return done
+
+    async def _promote(self, run_ids: Iterable[str]) -> None:
+        """Activate what has enough support, of the tenants of these runs."""
+        tenants = {await self._tenant_of(RunId(one)): None for one in run_ids}
+        for tenant in tenants:
+            await self._ledgers.of(tenant).record(promotions)
+
+    async def _tenant_of(self, run_id: RunId) -> str:
+        async for event in self._host.store.read(run_id, to=1):
+            return str(event.data.get("tags", {}).get(TENANT, DEFAULT))
+        raise RunNotFoundError(run_id)
 
     async def _judged_runs(self) -> list[RunId]:
         found: dict[RunId, None] = {}
@@ -356,11 +374,17 @@ def _trusted(
 ) -> list[tuple[LessonDraft, Author]]:
     """Return each draft with its author: as trusted as the least of its evidence, and a model no more than a model."""
     by_seq = trusts(events)
+    actors = {event.seq: event.actor for event in events}
     own: tuple[Trust, ...] = ("model",) if origin == "model" else ()
     nodes = set(events[0].data.get("definition", {}).get("nodes", {}))
     return [
         (
-            draft if draft.node in nodes else draft._replace(node=""),
+            draft._replace(
+                node=draft.node if draft.node in nodes else "",
+                evidence=tuple(
+                    one.model_copy(update={"by": actors.get(one.seq, "")}) for one in draft.evidence
+                ),
+            ),
             Author(origin, least([*own, *(by_seq[one.seq] for one in draft.evidence)]), graph),
         )
         for draft in drafts
