@@ -19,11 +19,12 @@ from midstream.engine.experience.distil import (
     read_drafts,
     trajectory,
 )
-from midstream.engine.experience.drafting import Author, facts_of, lesson_id, neighbours
+from midstream.engine.experience.drafting import lesson_id, neighbours
 from midstream.engine.experience.feedback import actor_of
-from midstream.engine.experience.gates import LessonDraft, least, refusal, trusts, uncited
+from midstream.engine.experience.gates import LessonDraft, refusal, uncited
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits
+from midstream.engine.experience.recording import Distilled, recorded, trusted
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.host import Host
@@ -31,14 +32,12 @@ from midstream.engine.one_question import ask_once
 from midstream.errors import LessonError, RunNotFoundError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (
-    ExperienceDistilled,
     ExperienceErased,
     LessonDrafted,
     LessonKind,
     LessonMoved,
     LessonStatus,
     Origin,
-    Trust,
 )
 from midstream.events.ids import RunId
 from midstream.events.payloads import (
@@ -65,23 +64,6 @@ class Found:
     lesson: Lesson
     score: float
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Distilled:
-    """What looking at one run came to.
-
-    Attributes:
-        run_id: The run.
-        lessons: The ids of lessons that were written or supported.
-        refused: Why drafts were refused.
-        known: The run was looked at before, and nothing has been said of it since.
-    """
-
-    run_id: str
-    lessons: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    known: bool = False
 
 
 class Experience:
@@ -304,8 +286,8 @@ class Experience:
             drafts, refused = await self._by_model(ledger, run_id, graph, events, model)
         else:
             drafts, refused = by_rule(run_id, graph, events), ()
-        return await _recorded(
-            ledger, run_id, _trusted(drafts, events, origin, graph), refused, (distiller, upto)
+        return await recorded(
+            ledger, run_id, trusted(drafts, events, origin, graph), refused, (distiller, upto)
         )
 
     async def _by_model(
@@ -367,56 +349,3 @@ class Experience:
         """Drop the index of a tenant's lessons and make it anew from the log."""
         ledger = self._ledgers.of(tenant)
         ledger.index.rebuild(await ledger.refresh())
-
-
-def _trusted(
-    drafts: Sequence[LessonDraft], events: Sequence[Event], origin: Origin, graph: str
-) -> list[tuple[LessonDraft, Author]]:
-    """Return each draft with its author: as trusted as the least of its evidence, and a model no more than a model."""
-    by_seq = trusts(events)
-    actors = {event.seq: event.actor for event in events}
-    own: tuple[Trust, ...] = ("model",) if origin == "model" else ()
-    nodes = set(events[0].data.get("definition", {}).get("nodes", {}))
-    return [
-        (
-            draft._replace(
-                node=draft.node if draft.node in nodes else "",
-                evidence=tuple(
-                    one.model_copy(update={"by": actors.get(one.seq, "")}) for one in draft.evidence
-                ),
-            ),
-            Author(origin, least([*own, *(by_seq[one.seq] for one in draft.evidence)]), graph),
-        )
-        for draft in drafts
-    ]
-
-
-async def _recorded(
-    ledger: Ledger,
-    run_id: str,
-    drafts: Sequence[tuple[LessonDraft, Author]],
-    refused: Sequence[str],
-    looked: tuple[str, int],
-) -> Distilled:
-    """Record what drafts come to and that the run was looked at, in one append."""
-    distiller, upto = looked
-    reasons: list[str] = []
-
-    def decide(state: ExperienceState) -> Sequence[Fact]:
-        facts: list[Fact] = []
-        reasons[:] = refused
-        for draft, author in drafts:
-            made, why = facts_of(state, ledger.index, draft, author)
-            known = {one.id for one in facts if isinstance(one, LessonDrafted)}
-            facts += [one for one in made if getattr(one, "id", "") not in known]
-            reasons.extend([why] if why else [])
-        if state.distilled.get((run_id, distiller), 0) >= upto:
-            return []
-        done = ExperienceDistilled(
-            run=run_id, upto=upto, distiller=distiller, refused=tuple(reasons)
-        )
-        return [*facts, done]
-
-    facts = await ledger.record(decide)
-    names = dict.fromkeys(str(getattr(one, "id", "")) for one in facts)
-    return Distilled(run_id, tuple(name for name in names if name), tuple(reasons), known=not facts)
