@@ -3,6 +3,7 @@
 MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
     TopologyError            a running graph cannot be changed like this, or control not go there .node
+      PlanError              a plan for a running graph was refused                .node .reasons
   ConfigError                an option or a setting is wrong
     QueryError               a query for runs cannot be read                      .query .position
   ConversionError            what was given to convert is not what its dialect says
@@ -87,6 +88,19 @@ class TopologyError(GraphError):
     def __init__(self, node: str, message: str) -> None:
         super().__init__(message)
         self.node = node
+
+
+class PlanError(TopologyError):
+    """A plan for a running graph was refused; nothing of it was done.
+
+    Attributes:
+        node: The node whose plan it is.
+        reasons: What is wrong with it.
+    """
+
+    def __init__(self, node: str, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(node, f"the plan of node {node!r} is refused: {'; '.join(reasons)}")
 
 
 class ConfigError(MidstreamError):

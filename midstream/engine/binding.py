@@ -12,7 +12,7 @@ from midstream.engine.asked import Asked
 from midstream.engine.node import ITEMS, Node
 from midstream.engine.signature import Parameter, adapter_of
 from midstream.errors import NodeError
-from midstream.events.ids import map_of
+from midstream.events.ids import map_of, node_of
 from midstream.events.values import own
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState
@@ -152,6 +152,8 @@ def _spread(
     match node.inputs:
         case "merge":
             values: list[Any] = [outputs]
+        case "named":
+            values = [dict(zip(map(node_of, activation.sources), outputs, strict=True))]
         case "unpack":
             one = outputs[0] if len(outputs) == 1 else None
             if type(one) is dict:

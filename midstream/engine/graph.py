@@ -21,14 +21,16 @@ from midstream.engine.asked import asked
 from midstream.engine.checking import (
     check_beginning,
     check_cycles,
+    check_inputs_named,
     check_names,
     check_types,
 )
 from midstream.engine.context_policy import ContextOption
 from midstream.engine.data_function import DataFunction
+from midstream.engine.documents.verbs import Documented
 from midstream.engine.limits import Limits
 from midstream.engine.node import Node, NodeOptions, Over, make_node, node_data
-from midstream.engine.ready_verbs import ReadyVerbs
+from midstream.engine.planner import Planner
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.engine.templates import ItemExpression, is_template
 from midstream.errors import GraphError
@@ -42,7 +44,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(eq=False)
-class Graph(ReadyVerbs):
+class Graph(Documented, Planner):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -50,6 +52,10 @@ class Graph(ReadyVerbs):
         version: Of the code, recorded with each run.
         context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
+        on_failure: What is done when a node fails that says nothing of its own: `fail`, or `reflect`; see `Node`.
+        description: For people.
+        takes: The names of the inputs of a run; where they are given, a parameter of any other name must be a node's.
+        variables: Inputs that need not be given, and their values.
 
     Attributes:
         nodes: By name.
@@ -60,6 +66,10 @@ class Graph(ReadyVerbs):
     version: str = ""
     context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
+    on_failure: Literal["fail", "reflect"] = "fail"
+    description: str = ""
+    takes: tuple[str, ...] | None = None
+    variables: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent], init=False)
 
@@ -68,6 +78,11 @@ class Graph(ReadyVerbs):
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
+            )
+        if self.on_failure not in ("fail", "reflect"):
+            raise GraphError(
+                f"graph {self.name!r}: on_failure must be 'fail' or 'reflect', not {self.on_failure!r}; other ways are "
+                "options of its nodes"
             )
 
     @overload
@@ -160,6 +175,7 @@ class Graph(ReadyVerbs):
         return ItemExpression(key, f"graph {self.name!r}: node {node!r}: key")
 
     def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
+        options.setdefault("on_failure", self.on_failure)
         undo = options.get("compensate")
         if callable(undo):
             options["compensate"] = f"{name}.undo"
@@ -176,7 +192,7 @@ class Graph(ReadyVerbs):
         if not isinstance(function, DataFunction):
             self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
-            self._add(f"{name}.undo", undo, {"start": False})
+            self._add(f"{name}.undo", undo, {"start": False, "on_failure": "fail"})
         self._changed()
         return made
 
@@ -269,6 +285,8 @@ class Graph(ReadyVerbs):
             check_types(f"{where}: node {name!r}", node, self.nodes.get)
         check_cycles(where, nodes)
         check_beginning(where, self.nodes)
+        if self.takes is not None:
+            check_inputs_named(where, self.nodes, {*self.takes, *self.variables})
         return {"nodes": nodes}
 
     @cached_property
@@ -293,9 +311,22 @@ class Graph(ReadyVerbs):
             for parameter in (*node.waits, *(node.when.parameters if node.when else ())):
                 if parameter.source and parameter.source not in self.nodes:
                     # What is called takes its arguments from its caller, if not from the inputs.
-                    required = parameter.required and node.start
+                    given = parameter.source in self.variables
+                    required = parameter.required and node.start and not given
                     names[parameter.source] = names.get(parameter.source, False) or required
         return names
+
+    def check(self) -> None:
+        """Refuse a graph that could not run.
+
+        Raises:
+            GraphError: It names nodes or inputs that do not exist, has a cycle, or has no node.
+        """
+        assert self.definition
+
+    def with_variables(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the inputs of a run, with the variables that somebody takes and that were not given."""
+        return {k: v for k, v in self.variables.items() if k in self.input_names} | {**inputs}
 
     def check_inputs(self, inputs: Iterable[str]) -> None:
         """Refuse inputs that nobody takes, and missing ones.

@@ -11,6 +11,7 @@ from pydantic import JsonValue, ValidationError
 
 from midstream.engine.asked import Asked, asked
 from midstream.engine.data_function import DataFunction
+from midstream.engine.loop import Loop
 from midstream.engine.model_names import model_named
 from midstream.engine.node_options import check_options, taking
 from midstream.engine.retry import NEVER, Retry
@@ -25,7 +26,7 @@ from midstream.engine.tool_node import as_function
 from midstream.errors import GraphError
 from midstream.events.values import plain
 
-Inputs = Literal["each", "merge", "unpack", "none"]
+Inputs = Literal["each", "merge", "named", "unpack", "none"]
 """How the outputs a node waits for become its arguments, where that is not by name."""
 
 ITEMS = "*"
@@ -107,8 +108,8 @@ class Node:
         start: It runs by itself; otherwise only when something goes to it.
         when: Says from its parameters whether the node runs, once nothing it waits for is still to come.
         join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
-        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`); one list or
-            dict spread (`unpack`); not at all (`none`). None binds by name.
+        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`), or as one dict
+            by node (`named`); one list or dict spread (`unpack`); not at all (`none`). None binds by name.
         args: Values for parameters, in place of what their names would say. The option `take` says by which other name a
             parameter takes a node or an input.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
@@ -117,6 +118,7 @@ class Node:
         undo: The node that undoes its effects if the run fails, or empty.
         over: What it is mapped over, or None.
         code: The name of the registered function, of a node that was added to a run.
+        loop: Where control goes back to, of a node that a plan has added.
         simple: All its parameters are bound by name.
     """
 
@@ -143,6 +145,7 @@ class Node:
     undo: str = ""
     over: Over | None = None
     code: str = ""
+    loop: Loop | None = None
     simple: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
@@ -296,6 +299,7 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         "undo": node.undo,
         "on_failure": _failure_data(node.on_failure),
         "function": node.code,
+        "loop": node.loop.data() if node.loop is not None else None,
         "ready": node.function.data() if isinstance(node.function, DataFunction) else None,
     }
     if node.over is not None:

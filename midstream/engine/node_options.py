@@ -32,9 +32,9 @@ def check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
     if join not in ("all", "any") and (type(join) is not int or join < 1):
         raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
     inputs = options.get("inputs")
-    if inputs not in (None, "each", "merge", "unpack", "none"):
+    if inputs not in (None, "each", "merge", "named", "unpack", "none"):
         raise GraphError(
-            f"{where}: inputs must be 'each', 'merge', 'unpack' or 'none', not {inputs!r}"
+            f"{where}: inputs must be 'each', 'merge', 'named', 'unpack' or 'none', not {inputs!r}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from midstream.engine.asked import asked
 from midstream.engine.graph import Graph
+from midstream.engine.loop import loop_from
 from midstream.engine.node import ITEMS, Node, failure_policy, make_node
 from midstream.engine.ready import ready_from
 from midstream.engine.retry import NEVER, Retry
@@ -39,6 +40,9 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
     }
+    loop = data.get("loop")
+    if loop:
+        options["loop"] = loop_from(loop, graph.function_named)
     if when:
         options["when"] = asked(f"node {name!r}: when", when, graph.function_named)
     if "ready" in data:

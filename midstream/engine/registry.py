@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from midstream.engine.node import Node
-from midstream.engine.signature import name_of
+from midstream.engine.signature import name_of, parameters_of
 from midstream.engine.tool_node import as_function, code_of
 from midstream.engine.tools import Tool
 from midstream.engine.validating import VALIDATE, validation_of
@@ -38,12 +38,17 @@ class Registry:
         known = self._functions.get(chosen)
         if known is not None and known is not function and not _same_tool(known, function):
             raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
-        self._functions[chosen] = function
+        self._functions.setdefault(chosen, function)
         return function
 
     def function(self, function: Function) -> Function:
         """Register the decorated function under its own name; see `register`."""
         return self.register(function)
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """What was registered, by name; without the functions of nodes."""
+        return self._functions
 
     def function_named(self, name: str) -> Callable[..., Any]:
         """Return a registered function.
@@ -94,8 +99,30 @@ class Registry:
         shared = {name for name, code in self._named.items() if code is None}
         return tuple(sorted({*self._functions, *self._named, *self.nodes} - shared))
 
+    def told(self, functions: Iterable[str]) -> str:
+        """Return functions in words, one a line: name, parameters, what is said of it."""
+        lines: list[str] = []
+        for name in functions:
+            code = as_function(self.function_named(name))
+            takes = [
+                f"{p.name}: {_type_name(p.annotation)}{'' if p.required else ' (optional)'}"
+                for p in parameters_of(code, f"function {name!r}", rest=True)
+                if p.source
+            ]
+            doc = (getattr(code, "__doc__", None) or "").strip().partition("\n")[0]
+            lines.append(f"- {name}({', '.join(takes)}){f': {doc}' if doc else ''}")
+        return "\n".join(lines)
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is Any:
+        return "any"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
 
 def _same_tool(one: Any, other: Any) -> bool:
-    """Say whether both are tools of the same function, as where a function was made a tool twice."""
-    tools = isinstance(one, Tool) and isinstance(other, Tool)
-    return tools and one.function is other.function and one.schema == other.schema
+    """Say whether both are tools of the same function, as where a function was made a tool twice, or was none before."""
+    if not isinstance(one, Tool) and not isinstance(other, Tool):
+        return False
+    first, second = (tool.function if isinstance(tool, Tool) else tool for tool in (one, other))
+    return first is second

@@ -300,6 +300,8 @@ async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
             ToolFailed(kind=type(error).__name__, message=shown(error), attempt=call.attempt),
             call.address,
         )
+    # Somebody else may have settled it meanwhile, and been told that it counts.
+    await recorder.durable()
 
 
 def request_all(

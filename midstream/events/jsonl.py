@@ -48,7 +48,7 @@ async def export_lines(
     for run_id in await _with_parents(store, run_ids):
         parts = await store.lineage(run_id)
         line: dict[str, Any] = {"run": run_id, "after": parts[-1].after}
-        if not opened and len(parts) > 1 and await _is_sealed(store, run_id, parts[-1].after):
+        if not opened and len(parts) > 1 and await is_sealed(store, run_id, parts[-1].after):
             line["parent"] = parts[-2].run_id  # what `run.forked` says of it is sealed
         yield _line(line)
         lines = _opened_lines(store, parts, chains) if opened else _run_lines(store, parts[-1])
@@ -66,7 +66,14 @@ async def _with_parents(store: EventStore, run_ids: Sequence[RunId]) -> list[Run
     return list(wanted)
 
 
-async def _is_sealed(store: EventStore, run_id: RunId, after: int) -> bool:
+async def is_sealed(store: EventStore, run_id: RunId, after: int = 0) -> bool:
+    """Say whether the content of a run is sealed.
+
+    Args:
+        store: Where it is.
+        run_id: The run.
+        after: Look at the event after this one.
+    """
     async for event in as_stored(store, run_id, after=after):
         return event.body.startswith(SEALED)
     return False

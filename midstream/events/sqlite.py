@@ -180,9 +180,10 @@ class SqliteStore:
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
+        bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         """See `Selective.select`."""
-        return self._reader.select(run_id, to, without, within)
+        return self._reader.select(run_id, to, without, within, bare)
 
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None
@@ -212,7 +213,7 @@ class SqliteStore:
 
     async def blob(self, digest: str) -> bytes:
         """See `EventStore.blob`."""
-        return await self._reader.blob(digest)
+        return await self._reader.blobs.blob(digest)
 
     async def acquire(self, run_id: RunId, holder: str, *, now: float) -> int:
         """See `EventStore.acquire`."""

@@ -249,8 +249,7 @@ def _run_forked(state: RunState, event: Event) -> None:
     for address, output in data.get("outputs", {}).items():
         if address in state.activations:
             state.activations[address].output = output
-        else:
-            call = state.calls[address]
+        elif (call := state.calls.get(address)) is not None:  # a fold of nodes alone has no calls
             call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
     state.overrides = (*state.overrides, *data.get("overrides", ()))
     if data.get("definition") is not None:
@@ -387,9 +386,14 @@ def _gathered(state: RunState, address: str, order: str) -> list[Any]:
 def _node_failed(state: RunState, event: Event) -> None:
     found = state.activations[event.address or ""]
     found.attempt = event.data.get("attempt", 1)
-    if event.data.get("handled"):
+    handled = event.data.get("handled")
+    if handled and handled != "again":
         return  # what ends it follows in the same append
     state.running.pop(found.address, None)
+    if handled:
+        found.status = "failed"
+        flow.again(state, found.node)
+        return
     found.retry_at = event.data.get("retry_at")
     if found.retry_at is not None:
         found.status = "waiting"
@@ -488,6 +492,21 @@ def _question_ended(status: CallStatus) -> Handler[RunState]:
             end(state, event)
 
     return apply
+
+
+def _tool_completed(state: RunState, event: Event) -> None:
+    """Only the first end counts: of a call of unknown outcome, its handler and a person may both have said it."""
+    if not _has_ended(state, event):
+        _outcome("completed")(state, event)
+
+
+def _tool_failed(state: RunState, event: Event) -> None:
+    if not _has_ended(state, event):
+        _attempt_failed(state, event)
+
+
+def _has_ended(state: RunState, event: Event) -> bool:
+    return state.calls[event.address or ""].status in ("completed", "failed")
 
 
 def _attempt_failed(state: RunState, event: Event) -> None:
@@ -617,8 +636,8 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "model.failed": _attempt_failed,
     "model.aborted": _outcome("aborted"),
     "tool.requested": _requested,
-    "tool.completed": _outcome("completed"),
-    "tool.failed": _attempt_failed,
+    "tool.completed": _tool_completed,
+    "tool.failed": _tool_failed,
     "tool.unknown": _tool_unknown,
     "tool.retried": _tool_retried,
     "value.recorded": _value_recorded,

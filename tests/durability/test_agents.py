@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from midstream import RETRY_CALL, Engine, Message, Tool, ToolContext, UnknownCall, tool
+from midstream import Engine, Tool
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.base import Adapter
+from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
+from midstream.adapters.responses import ResponsesAdapter
 from midstream.engine.agent_events import AgentEvent, AwaitingPerson, RunEnded
 from midstream.errors import AnswerError, RunFailedError, RunNotFoundError
-from midstream.events.content import ToolCall, ToolResult, assistant
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
 from midstream.events.payloads import Usage
@@ -27,51 +27,12 @@ from midstream.testing import Answer, Call, Fault, ProviderServer, Seen
 from tests.engine.stage import JumpingClock
 from tests.engine.test_agent import shown
 
+from .agent import TOLD, model, tools_of
 from .power import LateClock, Power, PoweredStore
 from .test_crash_points import Cut, at_place, never
 from .world import World
 
 RUN = RunId("agent")
-TOLD = "look here; dig here; pay there"
-
-
-def tools_of(world: World) -> list[Tool]:
-    """Return a tool that reads, an unsafe one, and an unsafe one that a person approves and may change."""
-
-    async def look(place: str, ctx: ToolContext) -> str:
-        await world.act("look", ctx.key, ctx.attempt)
-        return f"look {place}"
-
-    async def dig(place: str, ctx: ToolContext) -> str:
-        await world.act("dig", ctx.key, ctx.attempt)
-        return f"dig {place}"
-
-    async def pay(place: str, ctx: ToolContext) -> str:
-        await world.act("pay", ctx.key, ctx.attempt)
-        return f"pay {place}"
-
-    async def find_out(unknown: UnknownCall) -> Any:
-        done = world.did(unknown.key)
-        return f"{unknown.tool} {unknown.arguments['place']}" if done else RETRY_CALL
-
-    return [
-        tool(effect="read")(look),
-        tool(effect="unsafe", on_unknown=find_out)(dig),
-        tool(effect="unsafe", on_unknown=find_out, confirm=True, editable=["place"])(pay),
-    ]
-
-
-def model(world: World) -> Any:
-    async def answer(messages: Sequence[Message]) -> Message:
-        await world.act("model", str(len(messages)))
-        if messages[-1].role == "user":
-            names = ("look", "dig", "pay")
-            calls = (ToolCall(id=n, name=n, arguments='{"place":"here"}') for n in names)
-            return assistant("all at once", *calls)
-        results = [part for part in messages[-1].parts if isinstance(part, ToolResult)]
-        return assistant("; ".join(part.text.rpartition("\n")[2] for part in results))
-
-    return answer
 
 
 class Lives:
@@ -180,7 +141,15 @@ def wire(seen: Seen) -> Answer:
 
 
 ALL_SAID = "look here; dig here, and that is all there is to say"
-VENDORS = ("openai", "anthropic")
+ADAPTERS: Mapping[str, Callable[..., Adapter]] = {
+    "openai": OpenAIAdapter,
+    "openai-responses": ResponsesAdapter,
+    "anthropic": AnthropicAdapter,
+    "gemini": GeminiAdapter,
+}
+READERS = {name: make(api_key="k") for name, make in ADAPTERS.items()}
+"""Adapters that nobody is asked through; making a client of an SDK takes longer than all the rest."""
+VENDORS = ("openai", "openai-responses", "anthropic", "gemini")
 
 
 def free(provider: str, name: str, usage: Usage, at: float) -> None:
@@ -191,10 +160,9 @@ def free(provider: str, name: str, usage: Usage, at: float) -> None:
 async def serving(
     server: ProviderServer, store: MemoryStore, vendor: str, tools: Sequence[Tool]
 ) -> AsyncGenerator[Engine]:
-    adapters: dict[str, Adapter] = {
-        "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
-        "anthropic": AnthropicAdapter(api_key="k", base_url=server.anthropic_url),
-    }
+    urls = {"anthropic": server.anthropic_url, "gemini": server.gemini_url}
+    asked = ADAPTERS[vendor](api_key="k", base_url=urls.get(vendor, server.openai_url))
+    adapters: dict[str, Adapter] = {**READERS, vendor: asked}
     async with Engine(
         store,
         adapters=adapters,
@@ -246,8 +214,9 @@ async def test_whatever_goes_wrong_at_whichever_request_the_run_ends_right_or_sa
             events = [event async for event in agent]
             assert isinstance(events[-1], RunEnded)
             if name in FATAL:
-                # Anthropic has no code for it, and a short conversation is not taken to be too long.
-                kind = "bad_request" if (vendor, name) == ("anthropic", "context_window") else name
+                # These have no code for it, and a short conversation is not taken to be too long.
+                coded = vendor.startswith("openai") or name != "context_window"
+                kind = name if coded else "bad_request"
                 with pytest.raises(RunFailedError, match=kind) as failed:
                     await agent
                 assert len(failed.value.failures) == 1
@@ -258,8 +227,18 @@ async def test_whatever_goes_wrong_at_whichever_request_the_run_ends_right_or_sa
     assert set(world.counts().values()) <= {1}
 
 
-@pytest.mark.parametrize("first", VENDORS)
-@pytest.mark.parametrize("second", VENDORS)
+NEXT = dict(zip(VENDORS, (*VENDORS[1:], VENDORS[0]), strict=True))
+"""Each is followed by another in the suite; the other pairs are for the long runs."""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(one, two, marks=() if NEXT[one] == two else pytest.mark.soak)
+        for one in VENDORS
+        for two in VENDORS
+    ],
+)
 async def test_a_stream_that_is_cut_anywhere_leaves_a_log_that_every_provider_takes(
     tmp_path: Path, first: str, second: str
 ) -> None:
