@@ -67,6 +67,7 @@ async def test_an_erased_run_says_what_happened_and_nothing_of_what_was_said(
     assert (await engine.verify("r")).sound
     (info,) = await engine.runs()
     assert (info.erased, info.tags) == (True, {})
+    assert (await run.trace()).steps == {}
     assert (await run.usage()).total.calls == 0
 
 
@@ -78,7 +79,6 @@ async def test_an_erased_run_is_not_continued_in_any_way(engine: Engine) -> None
         lambda: run.state(),
         lambda: run.state(at=2),
         lambda: run.messages(),
-        lambda: run.trace(),
         lambda: run.view("scripted:m"),
         lambda: run.replay(),
         lambda: run.fork(at=2),
