@@ -40,7 +40,6 @@ LONGER = {
     "errors.py": (700, "one table: the tree of errors"),
     "events/payloads.py": (780, "one table: the union of facts"),
     "projections/run_state.py": (700, "one fold: the state, and a handler for each fact"),
-    "engine/attempts.py": (420, "one attempt: what is called, and what becomes of it"),
     "engine/engine.py": (540, "one handle: the verbs of an engine, most of their lines docstrings"),
     "engine/host.py": (560, "one process: the runs it drives, parks and takes over"),
     "engine/run.py": (580, "one handle: the verbs of a run, most of their lines docstrings"),

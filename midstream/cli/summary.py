@@ -11,6 +11,7 @@ from midstream.events.ids import node_of
 from midstream.events.store import RunInfo
 from midstream.projections.fold import fold
 from midstream.projections.run_state import Call, RunState, apply
+from midstream.projections.scopes import nodes_of
 from midstream.projections.usage import USAGE, UsageState
 
 SOURCE = "midstream.source"
@@ -111,10 +112,12 @@ async def summarise(info: RunInfo, events: AsyncIterable[Event], *, now: float) 
     async for event in events:
         _take(made, event)
     for name, tally in made.usage.by_node.items():
-        made.nodes[name].models = tally.calls
-        made.nodes[name].cost = format(tally.cost, "f")
+        line = made.nodes.setdefault(name, NodeLine(name))
+        line.models = tally.calls
+        line.cost = format(tally.cost, "f")
     for activation in made.state.activations.values():
-        line = made.nodes[activation.node]
+        name = node_of(activation.address)
+        line = made.nodes.setdefault(name, NodeLine(name))
         line.status, line.attempt = activation.status, activation.attempt
     made.waits_for = _waits_for(made, now)
     return made
@@ -126,7 +129,7 @@ def _take(made: Summary, event: Event) -> None:
     made.first_at = made.first_at or event.at
     made.last_at = event.at
     if event.type == "run.created":
-        made.nodes = {name: NodeLine(name) for name in made.state.topology.nodes}
+        made.nodes = {name: NodeLine(name) for name in nodes_of(made.state)}
     elif event.type == "model.switched":
         made.moves.append(_moved(event))
     elif event.type.endswith(".failed"):

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 import orjson
 from pydantic import JsonValue
@@ -31,9 +31,12 @@ from midstream.engine.node import (
     Over,
     asked,
     make_node,
-    node_data,
+    with_inputs,
 )
+from midstream.engine.node_data import node_data
+from midstream.engine.registry import Code, Function, Registry
 from midstream.engine.signature import From, Parameter, name_of
+from midstream.engine.subgraphs import graphs_in, inputs_of
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
@@ -41,11 +44,9 @@ from midstream.events.values import plain
 
 __all__ = ["From", "Graph", "Node", "Parameter"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 
 @dataclass(eq=False)
-class Graph:
+class Graph(Registry):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -62,8 +63,9 @@ class Graph:
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
 
     def __post_init__(self) -> None:
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._named: dict[str, Callable[..., Any] | None] = {}
+        super().__init__()
+        self._inputs: Mapping[str, Parameter] | None = None
+        self._around: list[Graph] = []  # the graphs that may run this one
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
@@ -94,25 +96,47 @@ class Graph:
         return add if function is None else add(function)
 
     def add_node(
-        self, name: str | None, function: Callable[..., Any] | str, **options: Unpack[NodeOptions]
+        self,
+        name: str | None,
+        function: Callable[..., Any] | Graph | str,
+        **options: Unpack[NodeOptions],
     ) -> Node:
         """Add a node.
 
         Args:
             name: Its name; None takes the function's.
-            function: What it does, or the name of a registered function.
+            function: What it does: a function, a graph, see `subgraph`, or the name of one that is registered.
             **options: See `Node`; without any node with `output=True`, those that nobody waits for are the outputs.
 
         Raises:
             GraphError: The name is taken or not a name, or the function's parameters cannot be bound.
         """
-        code = self.function_named(function) if isinstance(function, str) else function
+        code = self.code_named(function) if isinstance(function, str) else function
         return self._add(name_of(code) if name is None else name, code, {**options})
+
+    def subgraph(
+        self, name: str | None, graph: Graph | str, **options: Unpack[NodeOptions]
+    ) -> Node:
+        """Add a node that runs a graph, in the same run and log; its output is that of the graph.
+
+        Each activation of the node runs the graph anew, at addresses inside its own: `research#1.plan#2`. The inputs of
+        the graph are the parameters of the node.
+
+        Args:
+            name: Its name; None takes the graph's.
+            graph: What it runs, or the name of a registered one. It may still grow, and it may run itself.
+            **options: See `Node`. `take` says where inputs come from under other names; `model` is that of the calls in it
+                that name none; another attempt gives all that failed in it another one, and what has completed is kept.
+
+        Raises:
+            GraphError: As `add_node`.
+        """
+        return self.add_node(name, graph, **options)
 
     def map(
         self,
         name: str | None,
-        function: Callable[..., Any] | str,
+        function: Callable[..., Any] | Graph | str,
         *,
         over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
         key: Callable[[Any], Any] | None = None,
@@ -124,7 +148,8 @@ class Graph:
 
         Args:
             name: Its name; None takes the function's.
-            function: What is done with an item, which its first parameter takes; the others are bound by name.
+            function: What is done with an item, which its first parameter takes; the others are bound by name. A graph
+                is run for each item, which its first input takes.
             over: The node or input that holds the items, or a function that gives them, also one by one as an async
                 generator. A run that is resumed asks it again, so it must then give items with the same keys.
             key: Names an item, uniquely; None takes its place. An item is found again by its key.
@@ -139,7 +164,7 @@ class Graph:
             raise GraphError(
                 f"graph {self.name!r}: concurrency must be 1 or more, not {concurrency!r}"
             )
-        code = self.function_named(function) if isinstance(function, str) else function
+        code = self.code_named(function) if isinstance(function, str) else function
         named = name_of(code) if name is None else name
         where = f"graph {self.name!r}: node {named!r}: over"
         items = None if isinstance(over, str) else asked(where, over)
@@ -147,66 +172,7 @@ class Graph:
         given: dict[str, Any] = {**options, "over": Over(source, items, key, concurrency, order)}
         return self._add(named, code, given)
 
-    def register(self, function: Function, *, name: str | None = None) -> Function:
-        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
-
-        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
-
-        Raises:
-            GraphError: The name is that of another function.
-        """
-        chosen = name_of(function) if name is None else name
-        known = self._functions.get(chosen)
-        if known is not None and known is not function:
-            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
-        self._functions[chosen] = function
-        return function
-
-    def function(self, function: Function) -> Function:
-        """Register the decorated function under its own name; see `register`."""
-        return self.register(function)
-
-    def function_named(self, name: str) -> Callable[..., Any]:
-        """Return a registered function.
-
-        Raises:
-            GraphError: There is none, or several nodes have functions of this name.
-        """
-        found = self._functions.get(name)
-        if found is None and name in self.nodes:
-            found = self.nodes[name].function
-        if found is None:
-            found = self._named.get(name)
-        if found is None:
-            why = "several nodes have functions" if name in self._named else "there is no function"
-            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
-            raise GraphError(
-                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
-                f"{self.name}.register(function, name=…) wherever the graph is built"
-            )
-        return found
-
-    def name_of_function(self, function: Callable[..., Any]) -> str:
-        """Return the name under which a function is registered.
-
-        Raises:
-            GraphError: It is not.
-        """
-        name = name_of(function)
-        for known, code in self._functions.items():
-            if code is function:
-                return known
-        if self._named.get(name) is function:
-            return name
-        node = next((node.name for node in self.nodes.values() if node.function is function), None)
-        if node is None:
-            raise GraphError(
-                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
-                "wherever the graph is built, so that another process finds it too"
-            )
-        return node
-
-    def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
+    def _add(self, name: str, function: Code, options: dict[str, Any]) -> Node:
         undo = options.get("compensate")
         if callable(undo):
             options["compensate"] = f"{name}.undo"
@@ -224,12 +190,27 @@ class Graph:
         self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
             self._add(f"{name}.undo", undo, {"start": False})
+        self._took_in(function)
         self._changed()
         return made
 
+    def _took_in(self, code: Code) -> None:
+        """Hear of changes of a graph that this one may run."""
+        if isinstance(code, Graph):
+            if all(one is not self for one in code._around):
+                code._around.append(self)
+            self._changed()
+
     def _changed(self) -> None:
-        for cached in ("definition", "prepared", "digest", "input_names"):
-            self.__dict__.pop(cached, None)
+        left, seen = [self], [self]
+        while left:
+            one = left.pop()
+            for cached in ("definition", "prepared", "digest", "input_names"):
+                one.__dict__.pop(cached, None)
+            one._inputs = None
+            new = [outer for outer in one._around if all(outer is not known for known in seen)]
+            left += new
+            seen += new
 
     def add_edge(self, source: str, target: str, *, to: str | None = None) -> None:
         """Have a node wait for another one.
@@ -245,6 +226,8 @@ class Graph:
         node = self._existing(target)
         if to is None:
             self.nodes[target] = replace(node, after=(*node.after, source))
+        elif node.graph is not None:
+            self.nodes[target] = replace(node, take={**node.take, to: source})
         elif all(parameter.name != to for parameter in node.free):
             raise GraphError(f"graph {self.name!r}: node {target!r} has no free parameter {to!r}")
         else:
@@ -306,17 +289,29 @@ class Graph:
         Raises:
             GraphError: It names nodes that do not exist, has a cycle, or has no node.
         """
+        inside = {
+            graph.name: graph for graph in graphs_in(self).values() if isinstance(graph, Graph)
+        }
+        made: dict[str, JsonValue] = {"nodes": self._nodes_as_data()}
+        if inside:
+            made["graphs"] = {n: {"nodes": graph._nodes_as_data()} for n, graph in inside.items()}
+        return made
+
+    def _nodes_as_data(self) -> dict[str, JsonValue]:
         if not self.nodes:
             raise GraphError(f"graph {self.name!r} has no node; add one with @{self.name}.node")
         nodes: dict[str, JsonValue] = {}
         where = f"graph {self.name!r}"
+        for name, node in self.nodes.items():
+            if node.graph is not None:
+                self.nodes[name] = with_inputs(where, node, node.graph.inputs)
         for name, node in self.nodes.items():
             check_names(where, node, self.nodes)
             nodes[name] = node_data(where, node, self.nodes.get)
             check_types(f"{where}: node {name!r}", node, self.nodes.get)
         check_cycles(where, nodes)
         check_beginning(where, self.nodes)
-        return {"nodes": nodes}
+        return nodes
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -332,17 +327,17 @@ class Graph:
         """sha256 of the definition, in hex: the same for the same graph in every process."""
         return sha256(orjson.dumps(self.definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
+    @property  # and not a cached one, which is no property for a protocol
+    def inputs(self) -> Mapping[str, Parameter]:
+        """What a run takes, by name."""
+        if self._inputs is None:
+            self._inputs = inputs_of(self)
+        return self._inputs
+
     @cached_property
     def input_names(self) -> Mapping[str, bool]:
         """The inputs of a run, and whether each must be given."""
-        names: dict[str, bool] = {}
-        for node in self.nodes.values():
-            for parameter in (*node.waits, *(node.when.parameters if node.when else ())):
-                if parameter.source and parameter.source not in self.nodes:
-                    # What is called takes its arguments from its caller, if not from the inputs.
-                    required = parameter.required and node.start
-                    names[parameter.source] = names.get(parameter.source, False) or required
-        return names
+        return {name: parameter.required for name, parameter in self.inputs.items()}
 
     def check_inputs(self, inputs: Iterable[str]) -> None:
         """Refuse inputs that nobody takes, and missing ones.

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from midstream.engine.graph import Graph
-from midstream.engine.node import Asked, Node, asked, failure_policy, make_node
+from midstream.engine.node import Asked, Node, asked, make_node, with_inputs
+from midstream.engine.node_data import failure_policy
 from midstream.engine.retry import NEVER, Retry
 
 
@@ -32,6 +33,7 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "join": data.get("join", "all"),
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
+        "take": data.get("take", {}),
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
@@ -40,5 +42,8 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         read = asked(f"node {name!r}: when", graph.function_named(when))
         options["when"] = Asked(read.function, read.parameters, when)
     code = data["function"]
-    made = make_node(f"graph {graph.name!r}", name, graph.function_named(code), options)
+    owner = f"graph {graph.name!r}"
+    made = make_node(owner, name, graph.code_named(code), options)
+    if made.graph is not None:
+        made = with_inputs(owner, made, made.graph.inputs)
     return replace(made, code=code)

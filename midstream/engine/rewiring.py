@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from midstream.engine.binding import Values
 from midstream.engine.checking import check_types
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Node, asked, make_node, node_data
+from midstream.engine.node import ITEMS, Node, asked, make_node, with_inputs
 from midstream.engine.node import Asked as AskedFunction
+from midstream.engine.node_data import node_data
 from midstream.errors import TopologyError
 from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
 from midstream.events.payloads import Fact
 from midstream.projections.flow import is_live, to_come
-from midstream.projections.run_state import RunState
 
 Change = NodeAdded | NodeRemoved | EdgeAdded | EdgeRemoved
 
@@ -27,18 +28,18 @@ class Changes:
 
     Args:
         graph: The code.
-        state: Returns the run as it stands.
+        values: Returns what there is where the activation is.
         find: Finds the nodes of the run by name.
     """
 
     def __init__(
-        self, graph: Graph, state: Callable[[], RunState], find: Callable[[str], Node | None]
+        self, graph: Graph, values: Callable[[], Values], find: Callable[[str], Node | None]
     ) -> None:
         self._graph = graph
-        self._state = state
+        self._values = values
         self._find = find
         self._asked: list[tuple[Change, Node | None]] = []
-        self._view = _View(graph, state(), find)
+        self._view = _View(graph, values(), find)
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -49,7 +50,7 @@ class Changes:
         Raises:
             TopologyError: Others have changed the graph so that a change is no longer possible.
         """
-        self._view = view = _View(self._graph, self._state(), self._find)
+        self._view = view = _View(self._graph, self._values(), self._find)
         for change, node in self._asked:
             view.check(change, node)
             yield change
@@ -76,7 +77,9 @@ class Changes:
                 name, f"node {name!r}: compensate must name a node of the graph with start=False"
             )
         owner = f"graph {self._graph.name!r}"
-        node = make_node(owner, name, self._graph.function_named(function), given)
+        node = make_node(owner, name, self._graph.code_named(function), given)
+        if node.graph is not None:
+            node = with_inputs(owner, node, node.graph.inputs)
         data = {**node_data(owner, node, self._view.find), "function": function}
         self._ask(NodeAdded(name=name, definition=data), node)
 
@@ -100,9 +103,10 @@ class Changes:
 class _View:
     """The topology with some changes on top."""
 
-    def __init__(self, graph: Graph, state: RunState, find: Callable[[str], Node | None]) -> None:
+    def __init__(self, graph: Graph, values: Values, find: Callable[[str], Node | None]) -> None:
         self._graph = graph
-        self._state = state
+        self._here = values.here
+        self._inputs = values.inputs
         self._find = find
         self._added: dict[str, Node] = {}
         self._removed: set[str] = set()
@@ -114,7 +118,7 @@ class _View:
         if name in self._removed:
             return None
         found = self._added.get(name)
-        if found is None and name in self._state.topology.nodes:
+        if found is None and name in self._here.topology.nodes:
             found = self._find(name)
         return found
 
@@ -132,8 +136,8 @@ class _View:
                 self._disconnect(source, target)
 
     def _add(self, change: NodeAdded, node: Node) -> None:
-        name, state = node.name, self._state
-        if name in state.topology.nodes or name in self._graph.nodes or name in self._added:
+        name, here = node.name, self._here
+        if name in here.topology.nodes or name in self._graph.nodes or name in self._added:
             raise TopologyError(name, f"{self._where} has a node {name!r} already")
         data: Mapping[str, Any] = change.definition
         values: Mapping[str, str] = data.get("values", {})
@@ -143,7 +147,7 @@ class _View:
         for parameter in node.bound:
             if parameter.name in values or not (parameter.required and node.start):
                 continue
-            if parameter.source not in state.inputs and parameter.name != ITEMS:
+            if parameter.source not in self._inputs and parameter.name != ITEMS:
                 raise TopologyError(
                     name,
                     f"parameter {parameter.name!r} of node {name!r} has no value: there is no node and no input "
@@ -164,9 +168,9 @@ class _View:
 
     def _remove(self, name: str) -> None:
         self._existing(name)
-        state = self._state
-        if name in state.latest or name in state.called:
-            did = "runs" if is_live(state, name) or name in state.called else "has run"
+        here = self._here
+        if name in here.latest or name in here.called:
+            did = "runs" if is_live(here, name) or name in here.called else "has run"
             raise TopologyError(name, f"node {name!r} {did}, so it cannot be removed")
         for follower in self._followers_of(name):
             if name in self._values(follower):
@@ -217,36 +221,36 @@ class _View:
     def _existing(self, name: str) -> Node:
         found = self.find(name)
         if found is None:
-            there_are = [n for n in self._state.topology.nodes if n not in self._removed]
+            there_are = [n for n in self._here.topology.nodes if n not in self._removed]
             known = ", ".join([*there_are, *self._added][:20])
             raise TopologyError(name, f"{self._where} has no node {name!r}; there are {known}")
         return found
 
     def _check_to_come(self, name: str) -> None:
-        state = self._state
-        if name in state.called or (name in state.latest and not to_come(state, name)):
+        here = self._here
+        if name in here.called or (name in here.latest and not to_come(here, name)):
             raise TopologyError(
                 name, f"node {name!r} has run, so what it waits for cannot be changed"
             )
-        if is_live(state, name) and name not in state.pending:
+        if is_live(here, name) and name not in here.pending:
             raise TopologyError(name, f"node {name!r} runs, so what it waits for cannot be changed")
 
     def _values(self, name: str) -> set[str]:
-        shape = self._state.topology.nodes.get(name)
+        shape = self._here.topology.nodes.get(name)
         if shape is not None:
             return set(shape.values.values())
         return {parameter.source for parameter in self._added[name].waits}
 
     def _is_output(self, name: str) -> bool:
         node = self._added.get(name)
-        return name in self._state.topology.declared or (node is not None and node.output)
+        return name in self._here.topology.declared or (node is not None and node.output)
 
     def _outputs(self) -> list[str]:
-        declared = [n for n in self._state.topology.declared if n not in self._removed]
+        declared = [n for n in self._here.topology.declared if n not in self._removed]
         return [*declared, *(name for name, node in self._added.items() if node.output)]
 
     def _needs_of(self, name: str) -> Iterator[str]:
-        shape = self._state.topology.nodes.get(name)
+        shape = self._here.topology.nodes.get(name)
         yield from self._needs.get(name, ())
         for needed in shape.waits_for if shape is not None else ():
             if needed not in self._removed and (needed, name) not in self._cut:
@@ -255,7 +259,7 @@ class _View:
     def _followers_of(self, name: str) -> Iterator[str]:
         for follower in (
             *self._followers.get(name, ()),
-            *self._state.topology.successors.get(name, ()),
+            *self._here.topology.successors.get(name, ()),
         ):
             if follower not in self._removed and (name, follower) not in self._cut:
                 yield follower

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack
 
+from midstream.engine.graph import Graph
 from midstream.engine.node import NodeOptions
 from midstream.engine.steering import Steering
 
@@ -40,13 +41,13 @@ class SteeringContext:
         return self._steering.local
 
     def add_node(
-        self, name: str, function: str | Callable[..., Any], **options: Unpack[NodeOptions]
+        self, name: str, function: str | Callable[..., Any] | Graph, **options: Unpack[NodeOptions]
     ) -> None:
         """Add a node to this run, when this activation completes.
 
         Args:
             name: Its name, new in this run.
-            function: A function that the graph registers, by name or itself: the run may be resumed in another process.
+            function: A function or graph that the graph registers, by name or itself: the run may be resumed in another process.
             **options: As for `Graph.add_node`; `args` are its constant arguments, `when` is a registered function.
 
         Raises:

@@ -1,0 +1,108 @@
+"""What nodes of a graph can be made of by name, so that another process finds the code of a node that a run has added."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from midstream.engine.node import Node, Runs
+from midstream.engine.signature import name_of
+from midstream.errors import GraphError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Code: TypeAlias = Callable[..., Any] | Runs
+"""What a node can be made of: a function, or a graph."""
+
+Registered = TypeVar("Registered", bound=Code)
+
+
+class Registry(ABC):
+    """The code of a graph, by name; see `Graph`."""
+
+    name: str
+    nodes: dict[str, Node]
+
+    def __init__(self) -> None:
+        self._functions: dict[str, Code] = {}
+        self._named: dict[str, Code | None] = {}
+
+    @abstractmethod
+    def _took_in(self, code: Code) -> None:
+        """Hear that nodes may be made of this."""
+
+    @property
+    def registered(self) -> Mapping[str, Runs]:
+        """The graphs that nodes may be made of by name."""
+        return {code.name: code for code in self._functions.values() if not callable(code)}
+
+    def register(self, function: Registered, *, name: str | None = None) -> Registered:
+        """Let nodes be made of a function or a graph by its name, also in running nodes and in graphs as data.
+
+        Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
+
+        Raises:
+            GraphError: The name is that of another function.
+        """
+        chosen = name_of(function) if name is None else name
+        known = self._functions.get(chosen)
+        if known is not None and known is not function:
+            raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
+        self._functions[chosen] = function
+        self._took_in(function)
+        return function
+
+    def function(self, function: Function) -> Function:
+        """Register the decorated function under its own name; see `register`."""
+        return self.register(function)
+
+    def code_named(self, name: str) -> Code:
+        """Return a registered function or graph.
+
+        Raises:
+            GraphError: There is none, or several nodes have functions of this name.
+        """
+        found = self._functions.get(name)
+        if found is None and name in self.nodes:
+            found = self.nodes[name].code_of()
+        if found is None:
+            found = self._named.get(name)
+        if found is None:
+            why = "several nodes have functions" if name in self._named else "there is no function"
+            known = ", ".join(sorted({*self._functions, *self._named, *self.nodes}))
+            raise GraphError(
+                f"graph {self.name!r}: {why} {name!r}; there are {known or 'none'}: register it with "
+                f"{self.name}.register(function, name=…) wherever the graph is built"
+            )
+        return found
+
+    def function_named(self, name: str) -> Callable[..., Any]:
+        """Return a registered function; see `code_named`.
+
+        Raises:
+            GraphError: There is none, several nodes have functions of this name, or it is a graph.
+        """
+        found = self.code_named(name)
+        if not callable(found):
+            raise GraphError(f"graph {self.name!r}: {name!r} is a graph, and a function is wanted")
+        return found
+
+    def name_of_function(self, function: Code) -> str:
+        """Return the name under which a function or a graph is registered.
+
+        Raises:
+            GraphError: It is not.
+        """
+        name = name_of(function)
+        for known, code in self._functions.items():
+            if code is function:
+                return known
+        if self._named.get(name) is function:
+            return name
+        node = next((n.name for n in self.nodes.values() if n.code_of() is function), None)
+        if node is None:
+            raise GraphError(
+                f"graph {self.name!r} does not know the function {name!r}: register it with {self.name}.register(…) "
+                "wherever the graph is built, so that another process finds it too"
+            )
+        return node
