@@ -3,7 +3,9 @@
 MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
     TopologyError            a running graph cannot be changed like this, or control not go there .node
+      PlanError              a plan for a running graph was refused                .node .reasons
   ConfigError                an option or a setting is wrong
+    QueryError               a query for runs cannot be read                      .query .position
   ConversionError            what was given to convert is not what its dialect says
   NotRecordableError         a value cannot be written to the log                 .path
   StoreError                 the log could not be read or written
@@ -11,6 +13,8 @@ MidstreamError
     LeaseLostError           this driver no longer holds the run                  .run_id .epoch .actual
     LeaseHeldError           another driver holds the run and is alive            .run_id .holder .until
     RunNotFoundError         there is no such run                                 .run_id
+      RunRemovedError        it was there, and was removed                        .tombstone
+    RunNeededError           the run cannot be removed                            .run_id .forks
     RunExistsError           the id is taken by a run of another graph or input   .run_id
     StoreOpenError           the file is not one that this release can use        .path
     StoreBusyError           the file stayed locked for longer than the timeout   .path
@@ -45,6 +49,7 @@ MidstreamError
     AnswerTooLateError       the question has expired or was withdrawn, or its run has ended
     WrongAnswerError         it is not what was asked for                         .misfits
   QuestionExpiredError       nobody answered in time, and there is no default     .question
+  TemplateError              a template speaks of what is not there               .line
   NodeError                  a node raised or ran out of time                     .node .kind
   RunError                   how a run ended, for whoever awaits it               .run_id
     RunFailedError           it failed; the story is in the message               .failures
@@ -60,6 +65,7 @@ never does: it ends the attempt to drive the run, and another driver may go on f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 
 class MidstreamError(Exception):
@@ -82,8 +88,37 @@ class TopologyError(GraphError):
         self.node = node
 
 
+class PlanError(TopologyError):
+    """A plan for a running graph was refused; nothing of it was done.
+
+    Attributes:
+        node: The node whose plan it is.
+        reasons: What is wrong with it.
+    """
+
+    def __init__(self, node: str, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(node, f"the plan of node {node!r} is refused: {'; '.join(reasons)}")
+
+
 class ConfigError(MidstreamError):
     """An option or a setting is wrong; the message names it and what is accepted."""
+
+
+class QueryError(ConfigError):
+    """A query for runs cannot be read; the message names the place and the remedy.
+
+    Attributes:
+        query: The whole query.
+        position: Where it cannot be read, from 0.
+    """
+
+    def __init__(self, query: str, position: int, problem: str) -> None:
+        here = query[position : position + 20]
+        place = f"character {position + 1}, {here!r}" if here else "its end"
+        super().__init__(f"query {query!r}, {place}: {problem}")
+        self.query = query
+        self.position = position
 
 
 class ConversionError(MidstreamError):
@@ -169,6 +204,40 @@ class RunNotFoundError(StoreError):
     def __init__(self, run_id: str, hint: str = "list what is there with `midstream runs`") -> None:
         super().__init__(f"there is no run {run_id!r} in this store; {hint}")
         self.run_id = run_id
+
+
+class RunRemovedError(RunNotFoundError):
+    """The run was removed from the store; its id is not given to another run.
+
+    Attributes:
+        at: When, in microseconds since 1970.
+        reason: Why.
+    """
+
+    def __init__(self, run_id: str, at: int, reason: str) -> None:
+        when = datetime.fromtimestamp(at / 1_000_000, UTC).isoformat(" ", "seconds")
+        StoreError.__init__(
+            self,
+            f"run {run_id!r} was removed on {when}{f' ({reason})' if reason else ''}; what remains is where it stood: "
+            "`midstream db removed`. Its id is not given to another run: choose another one",
+        )
+        self.run_id = run_id
+        self.at = at
+        self.reason = reason
+
+
+class RunNeededError(StoreError):
+    """The run cannot be removed; nothing was.
+
+    Attributes:
+        run_id: The run.
+        forks: Runs that share its events and are not to be removed with it.
+    """
+
+    def __init__(self, run_id: str, found: str, remedy: str, forks: Sequence[str] = ()) -> None:
+        super().__init__(f"run {run_id!r} cannot be removed: {found}; {remedy}")
+        self.run_id = run_id
+        self.forks = tuple(forks)
 
 
 class RunExistsError(StoreError):
@@ -590,6 +659,18 @@ class QuestionExpiredError(MidstreamError):
     def __init__(self, message: str, *, question: str) -> None:
         super().__init__(message)
         self.question = question
+
+
+class TemplateError(MidstreamError):
+    """A template cannot be rendered: it speaks of what is not there, or does what the sandbox forbids.
+
+    Attributes:
+        line: Of the template, from 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class NodeError(MidstreamError):

@@ -164,11 +164,15 @@ def _responses(family: Family) -> Family:
         reasoning=reasons and can.tools,
         settings=can.settings - {"stop", "seed"},
     )
-    return replace(family, capabilities=kept, traits=family.traits - {"tools_without_effort"})
+    traits = family.traits - {"tools_without_effort"}
+    if "free_text" in traits:
+        traits |= {"adds_tools"}
+    return replace(family, capabilities=kept, traits=traits)
 
 
 RESPONSES = tuple(_responses(family) for family in OPENAI)
-"""Responses: the same models, with the traits of Chat Completions that say something there."""
+"""Responses: the same models, with the traits of Chat Completions that say something there, and `adds_tools` (tools that come on
+the way are an item of the conversation, as was recorded of gpt-5 and its successors)."""
 
 
 def _claude(

@@ -50,6 +50,8 @@ Repair = Literal[
     "texts_joined",  # several texts of a turn, told as one
     "thinking_suspended",  # the open tool loop was begun by a model whose reasoning cannot be shown
     "tool_aliased",  # a tool's name that the target would refuse
+    "tools_appended",  # tools that came on the way: told where they came, so that the beginning stays
+    "tools_withheld",  # tools that are offered no longer: the list stays, and the request forbids them
     "unicode_repaired",  # half a character, which is not valid in JSON
 ]
 """Changes after which the target knows the same in another form. `repair.py` adds those of pairing calls and results."""

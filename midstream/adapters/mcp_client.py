@@ -21,6 +21,8 @@ from midstream.events.content import Audio, Document, Image, ResultPart, Text
 Elicit = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """Asks a person for what a server wants to know: a message and a JSON Schema; None stands for a refusal."""
 
+PATIENCE = 30.0
+"""Seconds in which a server has to say what it offers."""
 _ELICIT: ContextVar[Elicit | None] = ContextVar("midstream_mcp_elicit", default=None)
 
 
@@ -58,10 +60,14 @@ class McpClient:
         target: The address of an HTTP server, the parameters of a stdio server, or a server object in this process.
         name: Of the server, for messages.
         mode: As the SDK's client takes it: `auto`, `legacy`, or a version of the protocol.
+        timeout: Seconds in which it has to be there and to list its tools; how long a tool may take is the tool's to say.
     """
 
-    def __init__(self, target: Any, name: str, mode: str = "auto") -> None:
+    def __init__(
+        self, target: Any, name: str, mode: str = "auto", timeout: float = PATIENCE
+    ) -> None:
         self.name = name
+        self._timeout = timeout
         self._target = target
         self._mode = mode
         self._task: asyncio.Task[None] | None = None
@@ -76,8 +82,15 @@ class McpClient:
             ConfigError: It cannot be reached.
         """
         try:
-            client = await self._ready()
-            listed = await client.list_tools(cache_mode="bypass")
+            async with asyncio.timeout(self._timeout):
+                client = await self._ready()
+                listed = await client.list_tools(cache_mode="bypass")
+        except TimeoutError as error:
+            await self.close()
+            raise ConfigError(
+                f"MCP server {self.name!r} cannot be reached: no answer within {self._timeout} s; "
+                "start it, check its address, or give a longer timeout="
+            ) from error
         except Exception as error:  # a transport raises what it likes
             await self.close()
             raise ConfigError(
@@ -145,10 +158,12 @@ class McpClient:
                 ready.set_result(client)
                 await closing.wait()
         except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            if cancelled:
+                ready.cancel()
+                raise
             if not ready.done():
                 ready.set_exception(error)
-            if isinstance(error, asyncio.CancelledError):
-                raise
 
     async def _elicited(self, context: Any, params: Any) -> Any:
         from mcp.types import ElicitResult

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from midstream.cli.exits import carry_out
-from midstream.cli.options import Out, RunsArgument, group
+from midstream.cli.options import Out, RunArgument, RunsArgument, group
 
 export = group("export", "Write runs in a form that others read.")
 
@@ -14,3 +18,38 @@ def jsonl(run: RunsArgument, out: Out = "") -> None:
     from midstream.cli import exporting
 
     carry_out(exporting.export(run, out=out))
+
+
+@export.command()
+def otel(
+    run: RunsArgument,
+    out: Out = "",
+    content: Annotated[
+        bool, typer.Option("--content", help="What was said, too; it may be anything.")
+    ] = False,
+    edition: Annotated[
+        str, typer.Option("--semconv", metavar="NAMES", help="1.41, latest or both.")
+    ] = "1.41",
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also what has not ended, as it stands now.")
+    ] = False,
+    service: Annotated[
+        str, typer.Option("--service", envvar="OTEL_SERVICE_NAME", help="Whose spans they are.")
+    ] = "midstream",
+) -> None:
+    """Write runs as spans of OpenTelemetry: OTLP in JSON, a line for each run; the same run gives the same ids."""
+    from midstream.cli import exporting_spans
+
+    carry_out(
+        exporting_spans.export(
+            run, out=out, content=content, edition=edition, unfinished=unfinished, service=service
+        )
+    )
+
+
+@export.command()
+def html(run: RunArgument = "@last", out: Out = "") -> None:
+    """Write a run as one page of HTML: steps on a time line, what was said, losses, costs; it fetches nothing."""
+    from midstream.cli import exporting
+
+    carry_out(exporting.page(run, out=out))

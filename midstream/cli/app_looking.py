@@ -12,17 +12,35 @@ from midstream.cli.options import MaybeRuns, RunArgument, Tags
 
 
 def runs(
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUERY]...",
+            help="As status:failed 'cost:>0.10' since:7d 'not tag.team:blue' sort:-cost; midstream runs help lists all.",
+        ),
+    ] = None,
     status: Annotated[
         str, typer.Option("--status", "-s", help="running, paused, completed, failed, cancelled.")
     ] = "",
     graph: Annotated[str, typer.Option("--graph", help="Only of this graph.")] = "",
     tag: Tags = None,
-    limit: Annotated[int, typer.Option("-n", min=1, help="At most so many.")] = 20,
+    since: Annotated[str, typer.Option("--since", metavar="7d", help="Began since then.")] = "",
+    limit: Annotated[int, typer.Option("-n", min=0, help="At most so many.")] = 20,
+    whole: Annotated[
+        bool, typer.Option("--long", "-l", help="Read them: model, tokens, cost, what waits.")
+    ] = False,
 ) -> None:
-    """List runs, the newest first."""
-    from midstream.cli.runs import list_runs
+    """List runs, the newest first, or those that a query asks for."""
+    from midstream.cli import runs as listing
 
-    carry_out(list_runs(status, graph, tag or (), limit))
+    words = query or ()
+    if words == ["help"]:
+        carry_out(listing.fields())
+    carry_out(
+        listing.list_runs(
+            " ".join(words), status, graph, tag or (), limit, since=since, whole=whole
+        )
+    )
 
 
 def show(

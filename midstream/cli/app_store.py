@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from midstream.cli.exits import carry_out
-from midstream.cli.options import group
+from midstream.cli.options import By, Reason, group
 
 db = group("db", "Look after the store: how large it is, a copy of it, its free space.")
 
@@ -48,3 +48,35 @@ def vacuum(
     from midstream.cli import upkeep
 
     carry_out(upkeep.vacuum(live=live))
+
+
+@db.command()
+def prune(
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="30d", help="Since the newest event of a run."),
+    ],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep", metavar="WHICH", help="failed, cancelled, graph:NAME, tag:K=V. Repeat."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would go.")] = False,
+    reason: Reason = "",
+    by: By = "",
+) -> None:
+    """Remove whole runs that ended long ago; what stays of them is where they stood."""
+    from midstream.cli import keeping
+
+    carry_out(
+        keeping.prune(older_than=older_than, keep=keep or (), dry_run=dry_run, reason=reason, by=by)
+    )
+
+
+@db.command()
+def removed() -> None:
+    """List the runs that were removed: when, by whom, why, and where each stood."""
+    from midstream.cli import keeping
+
+    carry_out(keeping.removed())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,8 +18,12 @@ from midstream.cli.settings import SETTINGS, command
 from midstream.cli.writing import write
 from midstream.errors import ConfigError
 from midstream.events.ids import RunId
-from midstream.events.store import EventStore, Head
+from midstream.events.store import Head, RunQuery
+from midstream.events.system import PREFIX
 from midstream.events.verify import Verdict, anchors, verify
+
+if TYPE_CHECKING:
+    from midstream.events.sqlite import SqliteStore
 
 
 async def check(wanted: Sequence[str], *, anchor: str, save_anchor: str) -> int:
@@ -34,7 +39,8 @@ async def check(wanted: Sequence[str], *, anchor: str, save_anchor: str) -> int:
         if wanted:
             chosen = [(await find_run(store, name)).run_id for name in wanted]
         else:
-            chosen = [info.run_id for info in reversed(await store.runs())]
+            infos = [*await store.runs(RunQuery(prefix=PREFIX)), *await store.runs()]
+            chosen = [info.run_id for info in reversed(infos)]
         verdicts: dict[RunId, Verdict] = {}
         with progress("verifying", len(chosen)) as advance:
             for run_id in chosen:
@@ -49,10 +55,17 @@ async def check(wanted: Sequence[str], *, anchor: str, save_anchor: str) -> int:
     return _conclude(verdicts, anchored=bool(anchor))
 
 
-async def _missing(store: EventStore, kept: Mapping[RunId, Head]) -> dict[RunId, Verdict]:
-    """Return verdicts on the runs that the anchor names and the store has lost."""
-    lost = [run_id for run_id in kept if await store.head(run_id) is None]
-    return {
+async def _missing(store: SqliteStore, kept: Mapping[RunId, Head]) -> dict[RunId, Verdict]:
+    """Return verdicts on the runs that the anchor names and the store has not: removed, or lost."""
+    gone = [run_id for run_id in kept if await store.head(run_id) is None]
+    stones = {run_id: await store.removed(run_id) for run_id in gone}
+    lost = [run_id for run_id, stone in stones.items() if stone is None]
+    removed = {
+        run_id: await verify(store, run_id, anchor=kept[run_id])
+        for run_id, stone in stones.items()
+        if stone is not None
+    }
+    return removed | {
         run_id: Verdict(
             run_id, 0, None, False, "the anchor names this run, the store has lost it", 1
         )
@@ -67,6 +80,14 @@ def _print(verdict: Verdict) -> None:
         put_json({**{name: getattr(verdict, name) for name in names}, "head": head})
     elif not verdict.sound:
         put(f"✗ {verdict.run_id}  damaged at event {verdict.seq}: {verdict.damage}")
+    elif verdict.removed:
+        when = datetime.fromtimestamp(verdict.removed / 1e6, UTC).isoformat(" ", "seconds")
+        end = (
+            "it stood where the anchor says"
+            if verdict.anchored
+            else "it is not known where it stood"
+        )
+        put(f"✓ {verdict.run_id}  was removed on {when}; {end}")
     else:
         end = (
             "the anchor's event is there"

@@ -11,8 +11,10 @@ from midstream.cli.opening import engine, reading
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS
 from midstream.cli.writing import write
+from midstream.engine.parting import diff_stored
 from midstream.errors import ConfigError
 from midstream.events.jsonl import FORMAT, export_lines, import_runs, read_lines
+from midstream.projections.page import Page
 
 
 async def export(wanted: Sequence[str], *, out: str) -> int:
@@ -28,6 +30,24 @@ async def export(wanted: Sequence[str], *, out: str) -> int:
     write(out, lines)
     if out:
         say(f"{len(lines)} lines written to {out}")
+    return OK
+
+
+async def page(wanted: str, *, out: str) -> int:
+    """Write a run as one page of HTML, a fork beside its parent.
+
+    Args:
+        wanted: The run.
+        out: A file, or empty for stdout.
+    """
+    async with reading() as store:
+        info = await find_run(store, wanted)
+        made = Page(info.run_id)
+        await made.read(store.read(info.run_id))
+        parted = None
+        if info.parent is not None:
+            parted = await diff_stored(store, info.parent, info.run_id)
+    write(out, [made.html(parted).encode("utf-8", "backslashreplace")])
     return OK
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from midstream.cli.drive import log_to_stderr
 from midstream.cli.exits import OK
+from midstream.cli.moments import moment_of
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine, reading
 from midstream.engine.answers import open_questions
@@ -42,9 +43,11 @@ def made() -> Any:
         raise ConfigError("MCP needs the extra: pip install 'midstream[mcp]'") from error
     server: Any = MCPServer("midstream", instructions="The runs of a midstream store.")
     looking = ToolAnnotations(read_only_hint=True)
-    for tool in (list_runs, show_run, view_run):
-        server.tool(annotations=looking)(tool)
-    server.tool(annotations=ToolAnnotations(destructive_hint=False))(answer_question)
+    for look in (list_runs, show_run, view_run):
+        server.tool(annotations=looking)(look)
+    adding = ToolAnnotations(destructive_hint=False)
+    for add in (answer_question, fork_run):
+        server.tool(annotations=adding)(add)
     return server
 
 
@@ -98,6 +101,47 @@ async def answer_question(
         except MidstreamError as error:
             return f"refused: {error}"
     return "answered"
+
+
+async def fork_run(
+    run: str,
+    at: str = "",
+    set_values: dict[str, Any] | None = None,
+    model: str = "",
+    prompts: dict[str, str] | None = None,
+    fork_id: str = "",
+    reason: str = "",
+    by: str = "mcp",
+) -> dict[str, Any]:
+    """Make a new run that shares the beginning of another one; it is paused until somebody resumes it with its code.
+
+    Args:
+        run: The id of the run, or the beginning of it.
+        at: The moment: a seq, a step such as `plan#1` (before it begins), or empty for the newest event.
+        set_values: Inputs, outputs of nodes, or results of calls that are to be others.
+        model: `provider:model` from there on; empty for no change.
+        prompts: Prompts of nodes that are to be others, by node.
+        fork_id: The id of the new run; empty for a made one.
+        reason: Why.
+        by: Who forks.
+    """
+    async with engine() as opened:
+        info = await _found(opened.store, run)
+        try:
+            made = await opened.run(info.run_id).fork(
+                at=moment_of(at),
+                set=set_values,
+                model=model,
+                prompts=prompts or {},
+                paused=True,
+                run_id=fork_id or None,
+                reason=reason,
+                by=by,
+            )
+        except MidstreamError as error:
+            return {"refused": str(error)}
+        shared = (await opened.store.lineage(made.id))[-1].after
+    return {"run_id": made.id, "parent": info.run_id, "shared": shared, "status": "paused"}
 
 
 async def _found(store: Any, run: str) -> Any:

@@ -1,74 +1,158 @@
-"""`midstream runs`: what is in the store, the newest first."""
+"""`midstream runs`: what is in the store, the newest first, or what a query asks for."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, Any
 
 from midstream.cli.exits import OK
 from midstream.cli.given import tags_of
 from midstream.cli.opening import reading
-from midstream.cli.output import data_console, put_json, say
+from midstream.cli.output import data_console, put, put_json, say
+from midstream.cli.progress import progress
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.show import MARKS
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE
-from midstream.errors import ConfigError
-from midstream.events.store import RunInfo, RunQuery, Status
+from midstream.engine.finding import FoundRun, find_runs, query_of
+from midstream.events.store import RunInfo
+from midstream.projections.query import Query
+from midstream.projections.query_fields import FIELDS, SORTS
+from midstream.projections.query_match import needs_events
+from midstream.projections.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SHORT = 60
+_COLUMNS = ("RUN", "GRAPH", "STATUS", "AGE", "EVENTS", "DRIVER", "TAGS")
+_READ_COLUMNS = ("MODEL", "TOKENS", "COST", "WAITS FOR")
+_RIGHT = ("EVENTS", "TOKENS", "COST")
 
 
-async def list_runs(status: str, graph: str, tags: Sequence[str], limit: int) -> int:
+async def list_runs(
+    query: str,
+    status: str,
+    graph: str,
+    tags: Sequence[str],
+    limit: int,
+    *,
+    since: str,
+    whole: bool,
+) -> int:
     """List runs.
 
     Args:
+        query: What is asked; empty for all.
         status: Only these; empty for all.
         graph: Only of this graph; empty for all.
         tags: Only with all of these, as in `team=blue`.
-        limit: At most so many.
+        limit: At most so many; what the query says goes before it.
+        since: Only those that began since then; empty for all.
+        whole: Read what is listed.
     """
-    known: dict[str, Status] = {name: name for name in get_args(Status)}
-    if status and status not in known:
-        raise ConfigError(f"--status {status!r} is none of {', '.join(known)}")
-    query = RunQuery(
-        status=frozenset((known[status],)) if status else None,
-        graph=graph or None,
-        tags=tags_of(tags),
-        limit=limit,
-    )
+    asked = _asked(query, status, graph, tags, limit, since)
+    now = time.time()
     async with reading() as store:
-        found = await store.runs(query)
+        with progress("reading", 100 if needs_events(asked) else 0) as advance:
+            shown = 0.0
+
+            def told(done: int, total: int) -> None:
+                nonlocal shown
+                advance(100 * done / total - shown)
+                shown = 100 * done / total
+
+            found = await find_runs(store, asked, now=now, read=whole, told=told)
     if SETTINGS.get().as_json:
-        for info in found:
-            put_json({name: getattr(info, name) for name in RunInfo.__dataclass_fields__})
+        for one in found:
+            put_json(_row(one))
     elif found:
-        _print(found)
+        data_console().print(_table(found, now))
     else:
         say(f"no such runs; start one with `{command('start', 'MODULE:GRAPH')}`")
     return OK
 
 
-def _print(found: Sequence[RunInfo]) -> None:
+def _asked(
+    query: str, status: str, graph: str, tags: Sequence[str], limit: int, since: str
+) -> Query:
+    whole = " ".join(filter(None, (query, f"since:{since}" if since else "")))
+    asked = query_of(whole, status=status or None, graph=graph or None, tags=tags_of(tags))
+    return asked if asked.limit is not None else query_of(asked, limit=limit)
+
+
+async def fields() -> int:
+    """Say what a query may ask for."""
+    for name, field in FIELDS.items():
+        more = " (< <= > >=)" if field.kind in ("number", "span", "moment") else ""
+        read = "; read from its events" if field.folded else ""
+        put(f"{name + ('.KEY' if field.keyed else ''):<10} {field.says}{more}{read}")
+    put(f"{'sort':<10} by {', '.join(SORTS)}; -cost for the greatest first")
+    put(f"{'limit':<10} at most so many")
+    put("-TERM or 'not TERM': it must not hold; A,B: one of them; * and ? stand for other letters")
+    return OK
+
+
+def _row(one: FoundRun) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(one.info, name) for name in RunInfo.__dataclass_fields__}
+    if one.facts is not None:
+        total = one.facts.usage.total
+        row |= {
+            "models": list(one.facts.models),
+            "input_tokens": total.input_tokens,
+            "output_tokens": total.output_tokens,
+            "cost": total.cost,
+            "unpriced": total.unpriced,
+            "ended_at": one.facts.ended_at,
+            "errors": sorted(one.facts.errors),
+            "questions": list(one.facts.questions),
+            "unknown": list(one.facts.unknown),
+        }
+    return row
+
+
+def _table(found: Sequence[FoundRun], now: float) -> Table:
     from rich.table import Table
+
+    read = any(one.facts is not None for one in found)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in (*_COLUMNS, *(_READ_COLUMNS if read else ())):
+        table.add_column(title, no_wrap=True, justify="right" if title in _RIGHT else "left")
+    for info, facts in found:
+        table.add_row(*_cells(info, now), *([] if facts is None else _read_cells(facts)))
+    return table
+
+
+def _cells(info: RunInfo, now: float) -> list[Any]:
     from rich.text import Text
 
-    now = time.time()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("RUN", "GRAPH", "STATUS", "AGE", "EVENTS", "DRIVER", "TAGS"):
-        table.add_column(title, no_wrap=True, justify="right" if title == "EVENTS" else "left")
-    for info in found:
-        mark, color = MARKS[info.status]
-        tags = " ".join(f"{k}={v}" for k, v in info.tags.items() if k != SOURCE)
-        table.add_row(
-            info.run_id,
-            info.graph,
-            Text(f"{mark} {info.status}", style=color),
-            span(now - info.created_at / 1e6),
-            str(info.seq),
-            _driver(info, now),
-            Text(tags),
-        )
-    data_console().print(table)
+    mark, color = MARKS[info.status]
+    tags = " ".join(f"{k}={v}" for k, v in info.tags.items() if k != SOURCE)
+    return [
+        info.run_id,
+        info.graph,
+        Text(f"{mark} {info.status}", style=color),
+        span(now - info.created_at / 1e6),
+        str(info.seq),
+        _driver(info, now),
+        Text(tags),
+    ]
+
+
+def _read_cells(facts: RunFacts) -> list[str]:
+    total = facts.usage.total
+    unpriced = f" +{total.unpriced}?" if total.unpriced else ""
+    waits = (
+        *(f"answer {name}" for name in facts.questions),
+        *(f"settle {step}" for step in facts.unknown),
+    )
+    return [
+        facts.model,
+        str(facts.tokens),
+        f"${total.cost:.4f}{unpriced}",
+        ", ".join(waits)[:_SHORT],
+    ]
 
 
 def _driver(info: RunInfo, now: float) -> str:

@@ -42,7 +42,8 @@ async def stats(*, by_type: bool) -> int:
 def _print(path: Path, found: Measured) -> None:
     runs = ", ".join(f"{count} {status}" for status, count in found.runs.items())
     put(f"{path}  {_size(found.bytes)}, {_size(found.wal_bytes)} of write-ahead log beside it")
-    put(f"runs       {sum(found.runs.values())}  {runs}; {found.forks} are forks")
+    gone = f"; {found.removed} were removed" if found.removed else ""
+    put(f"runs       {sum(found.runs.values())}  {runs}; {found.forks} are forks{gone}")
     put(f"events     {found.events}  from {_day(found.first_at)} to {_day(found.last_at)}")
     put(f"blobs      {found.blobs}  {_size(found.blob_bytes)}")
     put(f"snapshots  {found.snapshots}  {_size(found.snapshot_bytes)}")

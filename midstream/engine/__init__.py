@@ -16,6 +16,7 @@ from midstream.engine.migrate import MigrationPlan
 from midstream.engine.model_calls import Reply, TypedReply
 from midstream.engine.node import Continue
 from midstream.engine.people import Answered
+from midstream.engine.plan import Plan, PlannedEdge, PlannedNode
 from midstream.engine.retry import Retry
 from midstream.engine.run import Piece, Run
 from midstream.engine.run_view import RunView
@@ -41,6 +42,9 @@ __all__ = [
     "Node",
     "OpenQuestion",
     "Piece",
+    "Plan",
+    "PlannedEdge",
+    "PlannedNode",
     "Recall",
     "Remembered",
     "Reply",

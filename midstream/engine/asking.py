@@ -92,6 +92,7 @@ class Question:
         execute: The tools that the model calls are called; else its calls are handed back.
         experience: See `Context.llm`; no part of what the call is recognised by.
         advice: What was looked up for it, once it was.
+        pinned: Who is asked, whatever the code and migrations say; empty for whoever they say.
     """
 
     messages: tuple[Message, ...]
@@ -108,6 +109,7 @@ class Question:
     execute: bool = True
     experience: bool | str | None = None
     advice: Advice | None = None
+    pinned: str = ""
 
     def digest(self) -> str:
         """Return what the call is recognised by: everything but the model, so that a migration keeps its records.
@@ -130,9 +132,7 @@ class Question:
 def overridden(question: Question, state: RunState, call: str) -> Question:
     """Return the question as a fork of the run wants it asked; it is still recognised by what the code says."""
     asked = question
-    for one in state.overrides:
-        if one.get("step", "") not in ("", node_of(call), activation_of(call), call):
-            continue
+    for one in _overrides(state, call):
         said, system = one.get("prompt"), one.get("system")
         asked = replace(
             asked,
@@ -141,6 +141,18 @@ def overridden(question: Question, state: RunState, call: str) -> Question:
             settings={**asked.settings, **one.get("settings", {})},
         )
     return asked
+
+
+def pinned(question: Question, state: RunState, call: str) -> Question:
+    """Return the question as it is put in one of its turns, where a fork has another model answer that one."""
+    model = next((one["model"] for one in _overrides(state, call)[::-1] if one.get("model")), "")
+    return question if model == question.pinned else replace(question, pinned=model)
+
+
+def _overrides(state: RunState, call: str) -> list[Mapping[str, Any]]:
+    """Return what is asked in place of what the code says at a call, in order."""
+    places = ("", node_of(call), activation_of(call), call)
+    return [one for one in state.overrides if one.get("step", "") in places]
 
 
 def reply_of(run_id: str, answered: Sequence[Call]) -> Reply:

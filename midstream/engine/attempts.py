@@ -7,29 +7,26 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from pydantic import JsonValue
-
 from midstream.engine.binding import LeftOutError, bind
 from midstream.engine.calls import Desk, Restart, Signal, shown
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
 from midstream.engine.deadlines import Deadlines, calling
+from midstream.engine.failures import End, Failures
 from midstream.engine.leaving import Leaving
 from midstream.engine.model_calls import Models
 from midstream.engine.nesting import Code, Nests
-from midstream.engine.node import Continue, Node
+from midstream.engine.node import Node
 from midstream.engine.parking import Rest
-from midstream.engine.raised import first_of, kind_of_error, traceback_of
+from midstream.engine.raised import first_of, kind_of_error
 from midstream.engine.recorder import Recorder
-from midstream.engine.reflection import DELAY, Reflector, granted, revised
+from midstream.engine.reflection import Reflector, revised
 from midstream.engine.steering import Steering
 from midstream.errors import NodeError, StoreError
-from midstream.events.flow_facts import Call as NodeCall
-from midstream.events.flow_facts import EdgeDecided
 from midstream.events.ids import Address
-from midstream.events.payloads import NodeCompleted, NodeFailed, NodeSkipped, NodeStarted
+from midstream.events.payloads import NodeStarted
 from midstream.events.values import plain
-from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around
 
@@ -58,7 +55,7 @@ class Attempts:
         recorder: Recorder,
         *,
         nests: Nests,
-        end: Callable[[Address, str, float | None], None],
+        end: End,
         clock: Clock,
         models: Models,
         changed: Signal,
@@ -70,7 +67,6 @@ class Attempts:
     ) -> None:
         self._code = code
         self._nests = nests
-        self._end_inside = end
         self._recorder = recorder
         self._clock = clock
         self._models = models
@@ -78,10 +74,10 @@ class Attempts:
         self._closing = closing
         self._recall = recall
         self._rest = rest
-        self._reflector = reflector
         self._always_replay = always_replay
-        self._deadlines = Deadlines(recorder, clock)
         self.leaving = Leaving(recorder)
+        self._deadlines = Deadlines(recorder, clock)
+        self._failures = Failures(code, recorder, clock, self.leaving, reflector, end)
         self.desks: dict[str, Desk] = {}
         """Where the activations that take a context are, by address."""
 
@@ -160,16 +156,20 @@ class Attempts:
             if self._closing() or (current is not None and current.cancelling()):
                 raise
             # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
-            await self._failed(node, address, attempt, "cancelled", shown(error), error)
+            await self._failures.failed(node, address, attempt, "cancelled", shown(error), error)
         except TimeoutError as error:
-            await self._failed(node, address, attempt, "timeout", shown(error), error)
+            await self._failures.failed(node, address, attempt, "timeout", shown(error), error)
         except ExceptionGroup as group:
             if group.subgroup(StoreError) is not None:
                 raise
             first = first_of(group)
-            await self._failed(node, address, attempt, kind_of_error(first), shown(first), first)
+            await self._failures.failed(
+                node, address, attempt, kind_of_error(first), shown(first), first
+            )
         except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            await self._failed(node, address, attempt, kind_of_error(error), shown(error), error)
+            await self._failures.failed(
+                node, address, attempt, kind_of_error(error), shown(error), error
+            )
 
     async def _outcome(
         self, node: Node, address: Address, attempt: int, body: Callable[[], Awaitable[Any]] | None
@@ -196,8 +196,11 @@ class Attempts:
         """Record an activation's end with all that it wants, in one append."""
         if node.distributes:
             self._check_shares(node, address, output)
+        back = self._back(node, address, output)
         if steering is None:
             data = {} if output is None else {"output": output}
+            if back is not None:
+                self._recorder.add_plain("edge.decided", back, address)
             self._recorder.add_plain("node.completed", data, address)
             return
         local = steering.kept()
@@ -205,13 +208,19 @@ class Attempts:
             self._recorder.add(fact, address)
         for added in steering.added():
             self._code.keep(added, self._scope(address))
-        decided = steering.decided()
+        decided = steering.decided() or back
         if decided is not None:
             self._recorder.add_plain("edge.decided", decided, address)
         done: dict[str, Any] = {} if output is None else {"output": output}
         if local is not None:
             done["local"] = local
         self._recorder.add_plain("node.completed", done, address)
+
+    def _back(self, node: Node, address: Address, output: Any) -> dict[str, Any] | None:
+        """Return where control goes back to, or None: there is no loop, it is done, or its beginning was removed."""
+        if node.loop is None or self._code.find(node.loop.to, self._scope(address)) is None:
+            return None
+        return node.loop.decided(address, output)
 
     def _scope(self, address: str) -> str:
         return self._state.activations[address].scope
@@ -236,7 +245,8 @@ class Attempts:
                 arguments = bind(node, self._code.values(activation.scope), activation, None)
             except LeftOutError:
                 arguments = await self._bound_again(node, address, None)
-            output = await self._deadlines.keep(node, activation, None, calling(node, arguments))
+            call = calling(node, arguments)
+            output = await self._deadlines.keep(node, activation, None, call)
             return plain(output, f"output of node {node.name!r}"), None
         desk = Desk(
             self._recorder,
@@ -259,7 +269,8 @@ class Attempts:
         self.desks[address] = desk
         strays = False
         try:
-            output = await self._deadlines.keep(node, activation, desk, calling(node, arguments))
+            call = calling(node, arguments)
+            output = await self._deadlines.keep(node, activation, desk, call)
         except Exception:
             if desk.torn:
                 raise Restart from None
@@ -290,101 +301,3 @@ class Attempts:
             await self._recall()
             self._code.values(address)
         return await self._deadlines.keep(node, activation, None, partial(self._nests.run, address))
-
-    async def _failed(
-        self,
-        node: Node,
-        address: Address,
-        attempt: int,
-        kind: str,
-        message: str,
-        error: BaseException,
-    ) -> None:
-        """Close what the attempt left open, and record its failure and what the node makes of it."""
-        await self._turn(address, closing=True)
-        activation = self._state.activations[address]
-        if activation.status == "skipped":
-            return  # nobody waits for it any more
-        is_map = node.over is not None and address[-1] != "]"  # its options are those of its items
-        retry_at = None if is_map else self._again_at(node, activation, kind, attempt)
-        policy = "fail" if is_map or retry_at is not None else node.on_failure
-        if node.graph is not None:
-            self._end_inside(address, f"{address} ended: {kind}", retry_at)
-        if policy == "reflect":
-            failed = NodeFailed(
-                kind=kind, message=message, attempt=attempt, traceback=traceback_of(error)
-            )
-            await self._reflect(node, address, failed)
-            return
-        self.leaving.leave_all(address, retry_at)
-        failed = NodeFailed(
-            kind=kind,
-            message=message,
-            attempt=attempt,
-            retry_at=retry_at,
-            traceback=traceback_of(error),
-            handled=_handled(policy),
-        )
-        self._recorder.add(failed, address)
-        match policy:
-            case "fail":
-                pass
-            case Continue(value):
-                self._recorder.add(NodeCompleted(output=value), address)
-            case _:
-                if policy != "skip":
-                    self._recorder.add(self._handler(policy, failed, address), address)
-                self._recorder.add(NodeSkipped(reason=f"failed: {kind}: {message}"), address)
-
-    async def _reflect(self, node: Node, address: Address, failed: NodeFailed) -> None:
-        """Ask why an activation failed, and record that with its failure and what is done about it, in one append."""
-        number, plans = self._state.reflections + 1, list(self._state.revisions)
-        made, plan = await self._reflector.reflect(node, failed, number, plans)
-        state = self._state
-        if state.activations[address].status == "skipped":
-            return  # nobody waits for it any more
-        if len(state.revisions) >= self._reflector.max_replans:
-            plan = None  # others have failed meanwhile, and were planned anew
-        goes_on = plan is not None and plan.on_failure == "continue"
-        again = plan is not None and not goes_on
-        retry_at = self._clock.now() + DELAY if again else None
-        self.leaving.leave_all(address, retry_at)
-        update = {"retry_at": retry_at, "handled": "continue" if goes_on else ""}
-        self._recorder.add(failed.model_copy(update=update), address)
-        numbered = made.model_copy(update={"reflection_number": state.reflections + 1})
-        self._recorder.add(numbered, address)
-        if plan is not None:
-            self._recorder.add(plan, address)
-        if goes_on:
-            self._recorder.add(NodeCompleted(output=None), address)
-
-    def _again_at(
-        self, node: Node, activation: Activation, kind: str, attempt: int
-    ) -> float | None:
-        """Return when the next attempt is due, or None where there is none, or none in time."""
-        seed = f"{self._recorder.run_id}/{activation.address}"
-        retry_at = node.retry.due(kind, attempt, now=self._clock.now(), seed=seed)
-        if retry_at is None and attempt < granted(
-            node.name, activation.address, self._state.revisions
-        ):
-            retry_at = self._clock.now() + DELAY
-        if retry_at is None or node.total_timeout is None:
-            return retry_at
-        return retry_at if retry_at < activation.began / 1_000_000 + node.total_timeout else None
-
-    def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
-        handler = self._code.find(name, self._scope(address))
-        takes = handler is not None and any(p.name == "error" for p in handler.free)
-        story: dict[str, JsonValue] = {
-            "step": str(address),
-            "kind": failed.kind,
-            "message": failed.message,
-            "attempt": failed.attempt,
-        }
-        return EdgeDecided(goto=(NodeCall(node=name, args={"error": story} if takes else {}),))
-
-
-def _handled(policy: str | Continue) -> str:
-    if isinstance(policy, Continue):
-        return "continue"
-    return {"fail": "", "skip": "skip"}.get(policy, "goto")

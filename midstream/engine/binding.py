@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from midstream.engine.node import ITEMS, Asked, Node
+from midstream.engine.asked import Asked
+from midstream.engine.node import ITEMS, Node
 from midstream.engine.signature import Parameter, adapter_of
 from midstream.errors import NodeError
-from midstream.events.ids import map_of
+from midstream.events.ids import map_of, scope_of
 from midstream.events.values import own
 from midstream.projections.flow import LEFT_OUT, Activation, Flow
 from midstream.projections.run_state import RunState
@@ -173,6 +174,8 @@ def _spread(
     match node.inputs:
         case "merge":
             given: list[Any] = [outputs]
+        case "named":
+            given = [dict(zip(map(_local, sources), outputs, strict=True))]
         case "unpack":
             one = outputs[0] if len(outputs) == 1 else None
             if type(one) is dict:
@@ -185,6 +188,11 @@ def _spread(
         case _:
             given = []
     return _by_place(node, given, named)
+
+
+def _local(address: str) -> str:
+    """Return the name that an activation's node has in its own graph."""
+    return scope_of(address.rpartition("#")[0])[1]
 
 
 def _waits(here: Flow, node: str) -> bool:

@@ -152,3 +152,13 @@ def _closes(event: Event) -> bool:
             return bool(event.data.get("reason") == "cancelled")
         case _:
             return False
+
+
+def foreseen(events: Sequence[Event]) -> dict[str, dict[str, str]]:
+    """Return, by key, the lanes of the calls that a log comes to, by address; see `Claims`."""
+    found: dict[str, dict[str, str]] = {}
+    for event in events:
+        if event.address is not None and event.type.endswith((".requested", ".asked")):
+            lanes = found.setdefault(event.address.rpartition("#")[0], {})
+            lanes.setdefault(event.address, event.data.get("lane", ""))
+    return found

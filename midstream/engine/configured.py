@@ -75,26 +75,3 @@ def policies_in(router: Router) -> tuple[Policy, ...]:
 def default_model(router: Router | None) -> str:
     """Return the model that a router's configuration names for runs that name none, or an empty text."""
     return "" if router is None else router.table.config.model
-
-
-_WRAPPERS = (
-    ("llm_wrapper", ""),
-    ("task_group", "group"),
-    ("polling_pool", "pool"),
-    ("llm_client", ""),
-)
-
-
-def model_of(config: Mapping[str, Any]) -> str:
-    """Return the model that a node's configuration names, or an empty text for the engine's default.
-
-    `llm_wrapper` wins over `task_group`, that over `polling_pool`, and that over `llm_client`.
-
-    Args:
-        config: As in `{"task_group": "fast", "llm_client": "openai:gpt-4o"}`.
-    """
-    for key, kind in _WRAPPERS:
-        name = str(config.get(key) or "")
-        if name:
-            return f"{kind}:{name}" if kind and not name.startswith(f"{kind}:") else name
-    return ""

@@ -266,6 +266,8 @@ class Context(Conversing, PeopleContext, AgentContext, SteeringContext):
             await desk.turn(address)
             desk.recorder.add(TimerSet(until=until, lane=lane), address)
             call = desk.state.calls[address]
+        if desk.recorder.answers is not None and desk.recorder.answers.give(desk.recorder, address):
+            return  # it was waited for in the run that is tried
         await desk.effect(desk.wait(call.request["until"], unless=None))
         await desk.turn(address)
         desk.recorder.add(TimerFired(), address)
@@ -296,7 +298,9 @@ class Context(Conversing, PeopleContext, AgentContext, SteeringContext):
         call = desk.call(address)
         if call is None:
             await desk.turn(address)
-            desk.recorder.add(ValueRecorded(value=draw()), address)
+            answers = desk.recorder.answers
+            if answers is None or not answers.give(desk.recorder, address):
+                desk.recorder.add(ValueRecorded(value=draw()), address)
             await desk.recorded()
             call = desk.state.calls[address]
         return (call.outcome or {}).get("value")

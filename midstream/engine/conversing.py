@@ -37,6 +37,10 @@ class Conversing:
         """
         desk, place = self._desk, self._heard
         self._heard += 1
+        answers = desk.recorder.answers
+        while answers is not None and len(desk.state.said) <= place:
+            if not answers.say(desk.recorder):
+                await answers.halt("somebody would have to say something")
         await desk.until(lambda: len(desk.state.said) > place)
         said = desk.state.said[place].message
         return None if said is None else Message.model_validate(said)

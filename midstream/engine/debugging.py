@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self, overload
 
-from midstream.engine.fork import Changes, plan_fork
+from midstream.engine.costing import Caching, CostReport, cost_report
+from midstream.engine.fork import Changes
+from midstream.engine.forking import make_fork, ready
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host
 from midstream.engine.moments import Moment, cut_at, moment_seq
 from midstream.engine.parting import diff_stored
 from midstream.engine.replay import PATIENCE, ReplayReport, replay_run
-from midstream.errors import ConcurrencyError, ConfigError, GraphError, RunExistsError
-from midstream.events.ids import RUN_ID, RunId, new_run_id
+from midstream.engine.tries import Estimate, WhatIf
+from midstream.engine.what_if import Changed, Wanted, estimate_what_if, what_if
+from midstream.errors import GraphError
+from midstream.events.ids import RunId
+from midstream.projections.answered import ANSWERED
 from midstream.projections.diff import RunDiff
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import RunState
@@ -105,34 +112,84 @@ class Debugging:
             tags=tags or {},
             reason=reason,
         )
-        if run_id is not None and not RUN_ID.fullmatch(run_id):
-            raise ConfigError(
-                f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
-            )
-        host = self._host
         if model:
-            await host.providers.ready(model)
-            host.providers.adapter(model)
+            await ready(self._host, model)
         actor = f"user:{by}" if by else "user"
-        codes = host.graphs if graph is None else {**host.graphs, graph.name: graph}
-        while True:
-            fork = await plan_fork(host.store, self.id, at, changes, codes)
-            chosen = RunId(run_id) if run_id is not None else await self._free_id()
-            try:
-                await host.fork(chosen, fork.cut, fork.payloads, graph, actor=actor)
-            except ConcurrencyError as error:
-                if run_id is not None:
-                    raise RunExistsError(chosen, "another beginning") from error
-            else:
-                return type(self)(host, chosen)
+        made = await make_fork(self._host, self.id, at, changes, run_id=run_id, actor=actor)
+        return type(self)(self._host, made)
 
-    async def _free_id(self) -> RunId:
-        """Return an id that tells whose fork it is, as in `order-42~1`."""
-        for number in range(1, 1000):
-            name = RunId(f"{self.id}~{number}")
-            if RUN_ID.fullmatch(name) and await self._host.store.head(name) is None:
-                return name
-        return new_run_id()
+    async def cost(
+        self,
+        *,
+        models: Mapping[str, str] | None = None,
+        on: datetime | None = None,
+        cache: Caching = "recorded",
+        at: Moment | None = None,
+    ) -> CostReport:
+        """Return what the run has cost, by node and model; or what its tokens would cost by other prices, asking nobody.
+
+        Args:
+            models: Models to price calls by, by call, activation, node, the model that was asked, or `*` for all.
+            on: Price them as of that day; prices change.
+            cache: What is read from the provider's cache: what was (`recorded`); nothing (`none`); what a call repeats of the
+                one that it continues (`read`); likewise, and what is new is written to it (`write`).
+            at: Only what was spent up to a moment.
+
+        Returns:
+            A report that says whether it is an estimate, and by which price list: another model counts the same text as
+            other tokens, and would have said something else.
+
+        Raises:
+            ConfigError: There is no such moment, or `models` names what is not in the run.
+            RunNotFoundError: There is no such run.
+        """
+        to = await moment_seq(self._host.store, self.id, at)
+        found = await fold_async(ANSWERED, self._host.store.read(self.id, to=to))
+        return cost_report(
+            self.id, found.calls, self._host.pricing, models=models or {}, on=on, cache=cache
+        )
+
+    async def estimate(
+        self,
+        *,
+        live: Sequence[str],
+        models: Mapping[str, str] | None = None,
+        times: int = 1,
+        changed: Changed = "live",
+    ) -> Estimate:
+        """Return what `replay` with these steps live would cost, by the tokens that the log has; nobody is asked.
+
+        Raises:
+            ConfigError: There is no such step.
+            RunNotFoundError: There is no such run.
+        """
+        wanted = Wanted(tuple(live), models or {}, times, changed)
+        return await estimate_what_if(self._host, self.id, wanted)
+
+    @overload
+    async def replay(
+        self,
+        *,
+        graph: Graph | None = ...,
+        strict: bool = ...,
+        at: Moment | None = ...,
+        patience: float = ...,
+    ) -> ReplayReport: ...
+
+    @overload
+    async def replay(
+        self,
+        *,
+        live: Sequence[str],
+        models: Mapping[str, str] | None = ...,
+        times: int = ...,
+        changed: Changed = ...,
+        prompts: Mapping[str, str] | None = ...,
+        systems: Mapping[str, str] | None = ...,
+        limit: Decimal | float | None = ...,
+        keep: bool = ...,
+        graph: Graph | None = ...,
+    ) -> WhatIf: ...
 
     async def replay(
         self,
@@ -141,10 +198,23 @@ class Debugging:
         strict: bool = True,
         at: Moment | None = None,
         patience: float = PATIENCE,
-    ) -> ReplayReport:
+        live: Sequence[str] = (),
+        models: Mapping[str, str] | None = None,
+        times: int = 1,
+        changed: Changed = "live",
+        prompts: Mapping[str, str] | None = None,
+        systems: Mapping[str, str] | None = None,
+        limit: Decimal | float | None = None,
+        keep: bool = True,
+    ) -> ReplayReport | WhatIf:
         """Run today's code against the log: no model, tool, clock or network, answers come from the log.
 
         Of a fork, what happened since it was forked is replayed; the rest is its parent's.
+
+        With `live`, these steps happen, in forks of the run, and the log answers for all others: what would have come of
+        another model, another prompt, or the same once more? A step after them that is asked what it was asked then is
+        answered from the log, too. Tools that only read happen with the step they belong to; others are called only
+        where they are named. Clocks, chance, people and memories say what they said.
 
         Args:
             graph: The code; None takes what is registered under the graph's name.
@@ -152,35 +222,60 @@ class Debugging:
                 shape. Otherwise only what was decided, asked and returned.
             at: Only up to this moment.
             patience: Seconds to wait for code that does something of its own, such as a thread.
+            live: Nodes, activations, addresses of calls, or tools as in `tool:NAME`.
+            models: Who is asked by what happens: by call, activation, node, the model that was asked, or `*`.
+            times: How often it is tried.
+            changed: What becomes of a later step that is asked something else: it happens (`live`), or the try stops there.
+            prompts: What is said in place of what the code says, by node, activation or call.
+            systems: The instruction in place of the code's, likewise.
+            limit: US dollars that all tries together may cost; no call begins once a try has spent its share.
+            keep: Record the tries as forks, so that they can be looked at; otherwise they are made in memory.
 
         Returns:
-            `identical`, or the first divergence.
+            `identical`, or the first divergence; with `live`, a table of what the tries came to.
 
         Raises:
+            BudgetError: The estimate is above the limit; nothing was recorded.
+            ConfigError: There is no such step, or nobody answers for a model; nothing was recorded.
             GraphError: The code is not known here.
             RunNotFoundError: There is no such run.
         """
         host = self._host
-        code = graph
-        if code is None:
-            name = (await cut_at(host.store, self.id, 1)).state.graph
-            code = host.graphs.get(name)
-            if code is None:
-                known = ", ".join(sorted(host.graphs)) or "none"
-                raise GraphError(
-                    f"run {self.id!r} needs the code of graph {name!r}; known here: {known}. "
-                    "Pass graphs=[…] to the engine, or graph= to replay"
-                )
-        upto = await moment_seq(host.store, self.id, at)
+        if live:
+            money = None if limit is None else Decimal(str(limit))
+            wanted = Wanted(
+                tuple(live),
+                models or {},
+                times,
+                changed,
+                prompts or {},
+                systems or {},
+                graph,
+                money,
+                keep,
+            )
+            return await what_if(host, self.id, wanted)
         return await replay_run(
             host.store,
             self.id,
-            code,
+            graph or await self._registered(),
             host.providers,
             strict=strict,
-            upto=upto,
+            upto=await moment_seq(host.store, self.id, at),
             patience=patience,
         )
+
+    async def _registered(self) -> Graph:
+        """Return the code that is known here under the name of the run's graph."""
+        name = (await cut_at(self._host.store, self.id, 1)).state.graph
+        code = self._host.graphs.get(name)
+        if code is None:
+            known = ", ".join(sorted(self._host.graphs)) or "none"
+            raise GraphError(
+                f"run {self.id!r} needs the code of graph {name!r}; known here: {known}. "
+                "Pass graphs=[…] to the engine, or graph= to replay"
+            )
+        return code
 
     async def diff(
         self, other: Self | str, *, at: Moment | None = None, other_at: Moment | None = None

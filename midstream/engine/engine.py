@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +26,10 @@ from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
 from midstream.engine.experience.library import Experience
 from midstream.engine.experience.ranking import AdviceLimits
+from midstream.engine.finding import find_runs, query_of
 from midstream.engine.graph import Graph
 from midstream.engine.host import Host, fold_created
+from midstream.engine.keeping import Pruned, prune
 from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
 from midstream.engine.parking import PARK_AFTER
@@ -52,6 +54,7 @@ from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
+from midstream.projections.query import Query
 
 if TYPE_CHECKING:
     from midstream.adapters.routing import Router
@@ -467,30 +470,29 @@ class Engine(AgentEngine):
 
     async def runs(
         self,
+        query: str | Query = "",
         *,
         status: str | None = None,
         graph: str | None = None,
         tags: Mapping[str, str] | None = None,
         limit: int | None = None,
     ) -> Sequence[RunInfo]:
-        """List runs, the newest first.
+        """List runs, the newest first, or as the query sorts them.
 
         Args:
+            query: As in `status:failed cost:>0.10 since:7d`; see `docs/cli.md`. What the list does not tell is read.
             status: `running`, `paused`, `completed`, `failed` or `cancelled`.
             graph: The graph's name.
             tags: All of these.
             limit: At most so many.
+
+        Raises:
+            QueryError: The query cannot be read.
         """
-        known = {"running", "paused", "completed", "failed", "cancelled"}
-        if status is not None and status not in known:
-            raise ConfigError(f"status {status!r} is none of {', '.join(sorted(known))}")
-        query = RunQuery(
-            status=None if status is None else frozenset((status,)),  # type: ignore[arg-type]  # just checked
-            graph=graph,
-            tags=tags or {},
-            limit=limit,
-        )
-        return await self._here().store.runs(query)
+        asked = query_of(query, status=status, graph=graph, tags=tags, limit=limit)
+        host = self._here()
+        found = await find_runs(host.store, asked, now=host.clock.now())
+        return [one.info for one in found]
 
     async def questions(self) -> tuple[OpenQuestion, ...]:
         """Return every question that waits for an answer, in all runs that have not ended."""
@@ -499,6 +501,46 @@ class Engine(AgentEngine):
         for info in await host.store.runs(RunQuery(status=OPEN)):
             found += open_questions(info.run_id, await host.load(info.run_id))
         return tuple(found)
+
+    async def prune(
+        self,
+        *,
+        older_than: float,
+        keep: Collection[str] = (),
+        dry_run: bool = False,
+        reason: str = "",
+        by: str = "",
+    ) -> Pruned:
+        """Remove whole runs that have ended long ago, with their events, snapshots and blobs; others are not disturbed.
+
+        A run goes once it has ended and nothing was recorded of it for so long; what it taught stays. A run whose events
+        are the beginning of a fork that stays, stays too. Where each run stood is recorded in `system:keeping`, and
+        its id is not given to another run.
+
+        Args:
+            older_than: Seconds since the newest event of a run.
+            keep: Runs that are kept however old they are: `completed`, `failed`, `cancelled`, `graph:NAME`, `tag:KEY` or
+                `tag:KEY=VALUE`.
+            dry_run: Only say which runs would go.
+            reason: Why; recorded.
+            by: Who wants it; recorded.
+
+        Raises:
+            ConfigError: An option cannot be understood; nothing was removed.
+        """
+        if older_than < 0:
+            raise ConfigError(f"older_than must not be less than 0 seconds, not {older_than!r}")
+        host = self._here()
+        now = host.clock.now()
+        return await prune(
+            host.store,
+            before=now - older_than,
+            keep=keep,
+            dry_run=dry_run,
+            at=now,
+            actor=f"user:{by}" if by else "user",
+            reason=reason,
+        )
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""

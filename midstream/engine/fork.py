@@ -11,12 +11,15 @@ from midstream.engine.graph import Graph
 from midstream.engine.moments import Cut, Moment, cut_at
 from midstream.errors import ConfigError, GraphError
 from midstream.events.envelope import Event
-from midstream.events.fork_facts import Override, RunForked
+from midstream.events.fork_facts import Override, Rehearsal, RunForked
 from midstream.events.ids import RunId, activation_of
 from midstream.events.payloads import Fact, ModelSwitched, RunContinued, RunPaused
 from midstream.events.store import EventStore
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState
+
+TRIED = "midstream.tries"
+"""The tag of a fork that answers a what-if: the run that is tried."""
 
 _INPUTS = "inputs."
 _INTENTS = frozenset(("model.requested", "tool.requested", "value.recorded", "timer.set"))
@@ -38,6 +41,8 @@ class Changes:
         paused: The fork waits until it is resumed.
         tags: For finding it again, added to its parent's.
         reason: Recorded.
+        models: Who is asked, whatever the code and migrations say, by step.
+        rehearsal: How the fork is tried, where it answers a what-if.
     """
 
     set: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -49,6 +54,8 @@ class Changes:
     paused: bool = False
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     reason: str = ""
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    rehearsal: Rehearsal | None = None
 
 
 class Fork(NamedTuple):
@@ -103,16 +110,22 @@ async def plan_fork(
         seq=cut.head.seq,
         digest=cut.head.digest.hex(),
         graph=state.graph,
-        tags={**state.tags, **changes.tags},
+        tags={**_inherited(state.tags), **changes.tags},
         status="running" if state.status == "paused" else state.status,
         inputs=inputs,
         outputs=outputs,
         overrides=_overrides(changes),
         reason=changes.reason,
+        rehearsal=changes.rehearsal,
         id=uuid.uuid4().hex,
         **_shape(run_id, state, changes.graph),
     )
     return Fork(cut, (forked, *_wishes(state, changes)))
+
+
+def _inherited(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a fork has from its parent; what goes on from a try is none."""
+    return {name: value for name, value in tags.items() if name != TRIED}
 
 
 def _wishes(state: RunState, changes: Changes) -> list[Fact]:
@@ -130,9 +143,12 @@ def _wishes(state: RunState, changes: Changes) -> list[Fact]:
 def _overrides(changes: Changes) -> tuple[Override, ...]:
     found = {
         step: Override(
-            step=step, prompt=changes.prompts.get(step), system=changes.systems.get(step)
+            step=step,
+            prompt=changes.prompts.get(step),
+            system=changes.systems.get(step),
+            model=changes.models.get(step, ""),
         )
-        for step in dict.fromkeys((*changes.prompts, *changes.systems))
+        for step in dict.fromkeys((*changes.prompts, *changes.systems, *changes.models))
     }
     if changes.settings:
         settings = {

@@ -16,6 +16,8 @@ from typing import Any, Literal, Unpack, overload
 import orjson
 from pydantic import JsonValue
 
+from midstream.engine.agent import Agent
+from midstream.engine.asked import asked
 from midstream.engine.checking import (
     check_beginning,
     check_cycles,
@@ -23,20 +25,16 @@ from midstream.engine.checking import (
     check_types,
 )
 from midstream.engine.context_policy import ContextOption
+from midstream.engine.data_function import DataFunction
 from midstream.engine.limits import Limits
-from midstream.engine.node import (
-    Asked,
-    Node,
-    NodeOptions,
-    Over,
-    asked,
-    make_node,
-    with_inputs,
-)
+from midstream.engine.node import Node, NodeOptions, Over, make_node, with_inputs
 from midstream.engine.node_data import node_data
-from midstream.engine.registry import Code, Function, Registry
+from midstream.engine.planner import Planner
+from midstream.engine.ready_verbs import ReadyVerbs
+from midstream.engine.registry import Code, Function
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.engine.subgraphs import graphs_in, inputs_of
+from midstream.engine.templates import ItemExpression, is_template
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
 from midstream.events.ids import NODE_NAME
@@ -46,7 +44,7 @@ __all__ = ["From", "Graph", "Node", "Parameter"]
 
 
 @dataclass(eq=False)
-class Graph(Registry):
+class Graph(ReadyVerbs, Planner):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -54,13 +52,20 @@ class Graph(Registry):
         version: Of the code, recorded with each run.
         context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
+        on_failure: What is done when a node fails that says nothing of its own: `fail`, or `reflect`; see `Node`.
+
+    Attributes:
+        nodes: By name.
+        agents: Those that nodes name, by name; a node that is added in a run may name them, too.
     """
 
     name: str
     version: str = ""
     context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
+    on_failure: Literal["fail", "reflect"] = "fail"
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
+    agents: dict[str, Agent] = field(default_factory=dict[str, Agent], init=False)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -69,6 +74,11 @@ class Graph(Registry):
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
+            )
+        if self.on_failure not in ("fail", "reflect"):
+            raise GraphError(
+                f"graph {self.name!r}: on_failure must be 'fail' or 'reflect', not {self.on_failure!r}; other ways are "
+                "options of its nodes"
             )
 
     @overload
@@ -139,7 +149,7 @@ class Graph(Registry):
         function: Callable[..., Any] | Graph | str,
         *,
         over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
-        key: Callable[[Any], Any] | None = None,
+        key: Callable[[Any], Any] | str | None = None,
         concurrency: int | None = None,
         order: Literal["results", "completed"] = "results",
         **options: Unpack[NodeOptions],
@@ -150,9 +160,11 @@ class Graph(Registry):
             name: Its name; None takes the function's.
             function: What is done with an item, which its first parameter takes; the others are bound by name. A graph
                 is run for each item, which its first input takes.
-            over: The node or input that holds the items, or a function that gives them, also one by one as an async
-                generator. A run that is resumed asks it again, so it must then give items with the same keys.
-            key: Names an item, uniquely; None takes its place. An item is found again by its key.
+            over: The node or input that holds the items, a template that is one, or a function that gives them, also one
+                by one as an async generator. A run that is resumed asks it again, so it must then give items with the
+                same keys.
+            key: Names an item, uniquely: a function, a template of `item`, or a registered name; None takes its place. An
+                item is found again by its key.
             concurrency: At most so many items are under way at a time.
             order: Of the results: as the items, or as they completed.
             **options: See `Node`; `retry`, `timeout` and `on_failure` are of each item.
@@ -167,19 +179,28 @@ class Graph(Registry):
         code = self.code_named(function) if isinstance(function, str) else function
         named = name_of(code) if name is None else name
         where = f"graph {self.name!r}: node {named!r}: over"
-        items = None if isinstance(over, str) else asked(where, over)
-        source = over if isinstance(over, str) else ""
-        given: dict[str, Any] = {**options, "over": Over(source, items, key, concurrency, order)}
-        return self._add(named, code, given)
+        by_name = isinstance(over, str) and not is_template(over)
+        items = None if by_name else asked(where, over)
+        source = str(over) if by_name else ""
+        naming = self._key_named(named, key) if isinstance(key, str) else key
+        made = Over(source, items, naming, concurrency, order, key if isinstance(key, str) else "")
+        given: dict[str, Any] = {**options, "over": made}
+        each = code.for_items() if isinstance(code, DataFunction) else code
+        return self._add(named, each, given)
+
+    def _key_named(self, node: str, key: str) -> Callable[[Any], Any]:
+        if not is_template(key):
+            return self.function_named(key)
+        return ItemExpression(key, f"graph {self.name!r}: node {node!r}: key")
 
     def _add(self, name: str, function: Code, options: dict[str, Any]) -> Node:
+        options.setdefault("on_failure", self.on_failure)
         undo = options.get("compensate")
         if callable(undo):
             options["compensate"] = f"{name}.undo"
         when = options.get("when")
         if isinstance(when, str):
-            read = asked(f"node {name!r}: when", self.function_named(when))
-            options["when"] = Asked(read.function, read.parameters, when)
+            options["when"] = asked(f"node {name!r}: when", when, self.function_named)
         made = make_node(f"graph {self.name!r}", name, function, options)
         if name in self.nodes:
             raise GraphError(
@@ -187,9 +208,10 @@ class Graph(Registry):
             )
         self.nodes[name] = made
         own = name_of(function)
-        self._named[own] = function if self._named.get(own, function) is function else None
+        if not isinstance(function, DataFunction):
+            self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
-            self._add(f"{name}.undo", undo, {"start": False})
+            self._add(f"{name}.undo", undo, {"start": False, "on_failure": "fail"})
         self._took_in(function)
         self._changed()
         return made

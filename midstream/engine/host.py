@@ -24,6 +24,7 @@ from midstream.engine.policies import Policy
 from midstream.engine.policing import Patrol
 from midstream.engine.providers import Providers
 from midstream.engine.reflection import Reflector
+from midstream.engine.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
@@ -201,15 +202,40 @@ class Host:
         step = None if address is None else Address(address)
         return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
 
-    def drive(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
-        """Begin to drive a run in this process."""
+    async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
+        """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
+        if state.rehearsal is None:
+            self.drive(run_id, graph, state, epoch)
+            return
+        cast = await rehearsal_cast(self.store, run_id, state, self.providers)
+        for model in cast.models:
+            await cast.providers.ready(model)
+        self.drive(run_id, graph, state, epoch, cast)
+
+    def drive(
+        self,
+        run_id: RunId,
+        graph: Graph,
+        state: RunState,
+        epoch: int,
+        cast: RehearsalCast | None = None,
+    ) -> None:
+        """Begin to drive a run in this process.
+
+        Args:
+            run_id: The run.
+            graph: Its code.
+            state: The run as it stands.
+            epoch: This driver's.
+            cast: Who answers in place of the world, where the run tries a what-if.
+        """
         models = Models(
-            self.providers,
-            policing=self.patrol.of(run_id),
+            self.providers if cast is None else cast.providers,
+            policing=self.patrol.of(run_id) if cast is None else None,
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
-            advisor=self.advisor,
+            advisor=self.advisor if cast is None else cast.advisor,
         )
         if self.budgets:
             models.guard = Guard(self.ledger, self.budgets)
@@ -223,7 +249,8 @@ class Host:
             models=models,
             always_replay=self.always_replay,
             park_after=self.park_after,
-            reflector=self.reflector,
+            reflector=self.reflector if cast is None else cast.reflector,
+            answers=None if cast is None else cast.answers,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
@@ -280,7 +307,7 @@ class Host:
             return
         if state.epoch == place.epoch:
             self.woken += 1
-            self.drive(run_id, code, state, place.epoch)
+            await self._go(run_id, code, state, place.epoch)
 
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
         """Let somebody else, or this driver later, take a run over that could not be driven on."""
@@ -324,7 +351,7 @@ class Host:
         except BaseException:
             await self._give_up(run_id, epoch)
             raise
-        self.drive(run_id, code, state, epoch)
+        await self._go(run_id, code, state, epoch)
 
     async def _resumed(self, run_id: RunId, state: RunState, epoch: int) -> RunState:
         """Record that the run was taken over, and return it as it stands then."""
@@ -365,7 +392,7 @@ class Host:
         lease: Any = {"epoch": 1, "holder": self.name} if driven else {}
         await append_patiently(self.store, run_id, drafts, expected=head.seq, **lease)
         if code is not None:
-            self.drive(run_id, code, state, 1)
+            await self._go(run_id, code, state, 1)
 
     def _code(
         self, run_id: RunId, state: RunState, graph: Graph | None, *, register: bool = True

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from midstream.adapters.mcp_client import McpClient, McpTool
+from midstream.adapters.mcp_client import PATIENCE, McpClient, McpTool
 from midstream.engine.fitting import misfits
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool, ToolContext, make_tool
@@ -29,6 +29,7 @@ class McpServer:
         options: Options of tools by their names on the server, in place of the defaults; see `midstream.tool`.
         pin: What `digest` was when somebody looked at the tools; another one is refused.
         mode: Of the protocol: `auto`, or `legacy` for a server whose tools ask the client while they run.
+        timeout: Seconds in which the server has to be there and to list its tools; a tool's own time is its option `timeout`.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class McpServer:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         pin: str = "",
         mode: str = "auto",
+        timeout: float = PATIENCE,
     ) -> None:
         self.name = name
-        self._client = McpClient(target, name, mode)
+        self._client = McpClient(target, name, mode, timeout)
         self._prefix = prefix
         self._options = dict(options or {})
         self._pin = pin

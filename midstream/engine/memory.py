@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from midstream.engine.calls import Desk
 from midstream.events.agent_facts import MemoryRead, MemoryWritten
 from midstream.events.content import Message
+from midstream.events.envelope import REPLAY
 from midstream.events.ids import Address
 from midstream.events.store import EventStore, RunQuery
 from midstream.events.values import plain
@@ -124,13 +125,25 @@ async def read(
     step = Address(f"{base}/memory.read#1")
     if desk.call(step) is None:
         await desk.gate()
-        given = await desk.effect(memory.read(_about(desk, step, task, agent_type)))
-        items = {name: plain(item, f"item {name!r}") for name, item in given.items.items()}
-        fact = MemoryRead(memory=memory.name, query=task, messages=given.messages, items=items)
-        desk.recorder.add(fact, step)
+        if not _answered(desk, step):
+            await _ask(desk, memory, step, task, agent_type)
         await desk.recorded()
     recorded = (desk.state.calls[step].outcome or {}).get("messages", ())
     return tuple(Message.model_validate(one) for one in recorded)
+
+
+def _answered(desk: Desk, step: Address) -> bool:
+    """Say whether the log of the run that is tried answers in place of a memory."""
+    answers = desk.recorder.answers
+    return answers is not None and answers.give(desk.recorder, step)
+
+
+async def _ask(desk: Desk, memory: Memory, step: Address, task: str, agent_type: str) -> None:
+    """Ask a memory, and record what it gave."""
+    given = await desk.effect(memory.read(_about(desk, step, task, agent_type)))
+    items = {name: plain(item, f"item {name!r}") for name, item in given.items.items()}
+    fact = MemoryRead(memory=memory.name, query=task, messages=given.messages, items=items)
+    desk.recorder.add(fact, step)
 
 
 async def write(
@@ -144,6 +157,9 @@ async def write(
     """Have a memory keep what was said, unless its record says that it has."""
     step = Address(f"{base}/memory.written#1")
     if desk.call(step) is not None:
+        return
+    if desk.recorder.answers is not None:  # nothing is kept of what is only tried
+        desk.recorder.add(MemoryWritten(memory=memory.name), step, actor=REPLAY)
         return
     await desk.intent()
     kept, items = await desk.effect(memory.write(_about(desk, step, task, agent_type), said))

@@ -9,6 +9,11 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import JsonValue, ValidationError
 
+from midstream.engine.asked import Asked, asked
+from midstream.engine.data_function import DataFunction
+from midstream.engine.loop import Loop
+from midstream.engine.model_names import model_named
+from midstream.engine.node_options import check_options, taking
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import (
     Parameter,
@@ -17,11 +22,11 @@ from midstream.engine.signature import (
     name_of,
     parameters_of,
 )
+from midstream.engine.tool_node import as_function
 from midstream.errors import GraphError
-from midstream.events.ids import NODE_NAME
 from midstream.events.values import plain
 
-Inputs = Literal["each", "merge", "unpack", "none"]
+Inputs = Literal["each", "merge", "named", "unpack", "none"]
 """How the outputs a node waits for become its arguments, where that is not by name."""
 
 ITEMS = "*"
@@ -60,15 +65,6 @@ class Continue:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A function beside a node's own, with its parameters: its `when`, or the `over` of a map."""
-
-    function: Callable[..., Any]
-    parameters: tuple[Parameter, ...]
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Over:
     """What the activations of a map are made of.
 
@@ -78,6 +74,7 @@ class Over:
         key: Names an item; None takes its place, from 0.
         concurrency: At most so many items are under way; None for all.
         order: Of the results: as the items, or as they completed.
+        key_name: The template or the registered name of `key`; empty where it is only a function.
     """
 
     source: str
@@ -85,6 +82,7 @@ class Over:
     key: Callable[[Any], Any] | None
     concurrency: int | None
     order: Literal["results", "completed"]
+    key_name: str = ""
 
 
 class NodeOptions(TypedDict, total=False):
@@ -103,10 +101,14 @@ class NodeOptions(TypedDict, total=False):
     join: Literal["all", "any"] | int
     inputs: Inputs | None
     args: Mapping[str, Any]
-    take: Mapping[str, str]
     distribute: bool
     on_failure: str | Continue
     compensate: str | Callable[..., Any] | None
+    take: Mapping[str, str]
+    llm_wrapper: str
+    task_group: str
+    polling_pool: str
+    llm_client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,10 @@ class Node:
         start: It runs by itself; otherwise only when something goes to it.
         when: Says from its parameters whether the node runs, once nothing it waits for is still to come.
         join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
-        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`); one list or
-            dict spread (`unpack`); not at all (`none`). None binds by name.
-        args: Values for parameters, in place of what their names would say.
-        take: The nodes or inputs that parameters take their values from, where the names differ; as `From`, said outside.
+        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`), or as one dict
+            by node (`named`); one list or dict spread (`unpack`); not at all (`none`). None binds by name.
+        args: Values for parameters, in place of what their names would say. The option `take` says by which other name a
+            parameter takes a node or an input.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
         on_failure: `fail`; `skip`: successors are told it was skipped; `Continue(value)`; `reflect`: planned anew, see
             `midstream.engine.reflection`; or the node that control goes to.
@@ -141,6 +143,8 @@ class Node:
         over: What it is mapped over, or None.
         code: The name of the registered function, of a node that was added to a run.
         graph: The graph that it runs in place of a function, or None.
+        take: Of such a node: the nodes or inputs that the graph's inputs come from, where the names differ.
+        loop: Where control goes back to, of a node that a plan has added.
         simple: All its parameters are bound by name.
     """
 
@@ -167,8 +171,9 @@ class Node:
     undo: str = ""
     over: Over | None = None
     code: str = ""
-    take: Mapping[str, str] = field(default_factory=dict[str, str])
     graph: Runs | None = None
+    take: Mapping[str, str] = field(default_factory=dict[str, str])
+    loop: Loop | None = None
     simple: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
@@ -205,8 +210,9 @@ class Node:
         return self.function if self.graph is None else self.graph
 
     def taking(self, parameter: Parameter) -> Parameter:
-        """Return a parameter as `take` has it."""
-        return _taking(parameter, self.take)
+        """Return an input of the graph that it runs as its own parameter."""
+        source = self.take.get(parameter.name)
+        return parameter if source is None else replace(parameter, source=source)
 
 
 def make_node(
@@ -224,14 +230,19 @@ def make_node(
         GraphError: An option is wrong, or a parameter cannot be bound.
     """
     where = f"{owner}: node {name!r}"
-    _check_options(where, name, options)
+    check_options(where, name, options)
     given = dict(options)
+    given["model"] = model_named(where, given)
     inputs = given.pop("inputs", None)
-    graph = None if callable(function) else function
-    code = function if callable(function) else _runs_graph
-    rest = inputs in ("each", "unpack")
-    parameters = parameters_of(code, where, rest=rest) if graph is None else ()
-    take = dict(given.pop("take", {}))
+    take: Mapping[str, str] = given.pop("take", {})
+    if callable(function):
+        code = (
+            function.placed(where) if isinstance(function, DataFunction) else as_function(function)
+        )
+        parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
+        parameters, graph = taking(where, parameters, take), None
+    else:
+        code, parameters, graph = _runs_graph, (), function
     args = {
         key: plain(value, f"{where}: argument {key!r}")
         for key, value in given.pop("args", {}).items()
@@ -243,7 +254,7 @@ def make_node(
     made = Node(
         name,
         code,
-        tuple(_taking(parameter, take) for parameter in parameters),
+        parameters,
         tuple(one if isinstance(one, str) else name_of(one) for one in after),
         is_async=is_async(code),
         wants_context=any(not parameter.source for parameter in parameters),
@@ -252,8 +263,8 @@ def make_node(
         when=None if when is None else asked(f"{where}: when", when),
         distributes=distributes,
         undo=undo,
-        take=take,
         graph=graph,
+        take={} if graph is None else dict(take),
         **given,
     )
     if graph is None:
@@ -283,51 +294,11 @@ def _runs_graph() -> None:
     raise AssertionError("a node that runs a graph has no function")
 
 
-def _taking(parameter: Parameter, take: Mapping[str, str]) -> Parameter:
-    source = take.get(parameter.name)
-    return parameter if source is None else replace(parameter, source=source)
-
-
 def _check_runs(where: str, node: Node) -> None:
     if node.pure:
         raise GraphError(f"{where} runs a graph: say pure=True of the nodes in it")
     if node.idle_timeout is not None:
         raise GraphError(f"{where} runs a graph: give idle_timeout to the nodes in it")
-
-
-def asked(where: str, function: Callable[..., Any] | Asked) -> Asked:
-    """Return a function that is asked for something about a node.
-
-    Raises:
-        GraphError: It is async, or a parameter cannot be bound by name.
-    """
-    if isinstance(function, Asked):
-        return function
-    if where.endswith("when") and is_async(function):
-        raise GraphError(f"{where} must be a plain function: what it says is recorded, not awaited")
-    return Asked(function, parameters_of(function, where))
-
-
-def _check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
-    if not NODE_NAME.fullmatch(name):
-        raise GraphError(
-            f"{where.rpartition(': ')[0]}: node name {name!r} must begin with a letter and hold letters, digits, '.', "
-            "'-', '_'; pass name=… where the function has none"
-        )
-    for option in ("timeout", "idle_timeout", "total_timeout"):
-        seconds = options.get(option)
-        if seconds is not None and seconds <= 0:
-            raise GraphError(
-                f"node {name!r}: {option} must be more than 0 seconds, not {seconds!r}"
-            )
-    join = options.get("join", "all")
-    if join not in ("all", "any") and (type(join) is not int or join < 1):
-        raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
-    inputs = options.get("inputs")
-    if inputs not in (None, "each", "merge", "unpack", "none"):
-        raise GraphError(
-            f"{where}: inputs must be 'each', 'merge', 'unpack' or 'none', not {inputs!r}"
-        )
 
 
 def _check_parameters(where: str, node: Node) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from midstream.engine.data_function import DataFunction
 from midstream.engine.node import ITEMS, Continue, Node
 from midstream.engine.retry import NEVER
 from midstream.errors import GraphError
@@ -53,9 +54,13 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         "function": node.code,
         "take": dict(node.take),
         "graph": None if node.graph is None else node.graph.name,
+        "loop": node.loop.data() if node.loop is not None else None,
+        "ready": node.function.data() if isinstance(node.function, DataFunction) else None,
     }
     if node.over is not None:
-        options["over"] = node.over.source or True
+        named = node.over.items.name if node.over.items is not None else ""
+        options["over"] = node.over.source or named or True
+        options["key"] = node.over.key_name
         options["order"] = node.over.order if node.over.order != "results" else ""
         options["concurrency"] = node.over.concurrency
     return {name: value for name, value in options.items() if value}

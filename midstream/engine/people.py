@@ -173,6 +173,10 @@ async def ended(desk: Desk, asked: Wish, address: Address, lane: str) -> Call:
         await desk.intent()
         if desk.recorder.paced and await desk.recorder.outcome(address):
             continue
+        if (answers := desk.recorder.answers) is not None:
+            if answers.give(desk.recorder, address):
+                continue
+            await answers.halt(f"{address} would ask a person {asked.text!r:.60}")
         until = call.request.get("deadline")
         if until is not None and desk.clock.now() >= until:
             desk.recorder.add(QuestionExpired(), address)

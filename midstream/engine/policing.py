@@ -28,6 +28,7 @@ from midstream.engine.recorder import Recorder
 from midstream.engine.tag_spending import TagSpending
 from midstream.errors import ConfigError
 from midstream.events.budget_facts import BudgetExceeded
+from midstream.events.content import Message
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Change, ModelSwitched, Usage
 from midstream.events.store import EventStore
@@ -135,7 +136,8 @@ class Policing:
 
         def acceptable(terms: Terms, proposal: Proposal) -> bool:
             plan = self._plan(recorder, proposal)
-            coming = () if question is None else self._losses(proposal.target, question)
+            said = () if question is None else question.messages
+            coming = lost_of(self._providers, proposal.target, said)
             if not terms.accepts((*plan.losses, *coming)) or not (plan.fits or plan.cuts):
                 return False
             plans[proposal] = plan
@@ -161,11 +163,6 @@ class Policing:
             now=self._clock.now(),
             apply=never,
         )
-
-    def _losses(self, target: str, question: Question) -> Sequence[Change]:
-        """Return what the target could not be told of what is about to be said."""
-        adapter, name = self._providers.adapter(target)
-        return adapter.render(adapter.begin(name), Segment(0, question.messages)).changes
 
     @staticmethod
     def _record(
@@ -196,6 +193,15 @@ class Policing:
             },
         )
         recorder.add(switched, actor=actor)
+
+
+def lost_of(providers: Providers, target: str, messages: tuple[Message, ...]) -> tuple[Change, ...]:
+    """Return what a model could not be told of what is about to be said."""
+    if not messages:
+        return ()
+    adapter, name = providers.adapter(target)
+    changes = adapter.render(adapter.begin(name), Segment(0, messages)).changes
+    return tuple(change for change in changes if change.severity == "loss")
 
 
 class Patrol:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from midstream.engine.asked import asked
 from midstream.engine.graph import Graph
-from midstream.engine.node import Asked, Node, asked, make_node, with_inputs
+from midstream.engine.loop import loop_from
+from midstream.engine.node import ITEMS, Node, make_node, with_inputs
 from midstream.engine.node_data import failure_policy
+from midstream.engine.ready import ready_from
 from midstream.engine.retry import NEVER, Retry
 
 
@@ -33,17 +36,29 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "join": data.get("join", "all"),
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
-        "take": data.get("take", {}),
+        "take": data["take"] if "take" in data else _taken(data),
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
     }
+    loop = data.get("loop")
+    if loop:
+        options["loop"] = loop_from(loop, graph.function_named)
     if when:
-        read = asked(f"node {name!r}: when", graph.function_named(when))
-        options["when"] = Asked(read.function, read.parameters, when)
+        options["when"] = asked(f"node {name!r}: when", when, graph.function_named)
+    if "ready" in data:
+        where = f"graph {graph.name!r}: node {name!r}"
+        done = ready_from(data["ready"], graph.function_named, graph.agents, where=where)
+        return make_node(f"graph {graph.name!r}", name, done, options)
     code = data["function"]
     owner = f"graph {graph.name!r}"
     made = make_node(owner, name, graph.code_named(code), options)
     if made.graph is not None:
         made = with_inputs(owner, made, made.graph.inputs)
     return replace(made, code=code)
+
+
+def _taken(data: Mapping[str, Any]) -> Mapping[str, str]:
+    if "graph" in data:
+        return {}
+    return {name: node for name, node in data.get("values", {}).items() if name[0] != ITEMS}

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from midstream.engine.rehearsal import Answers
 from midstream.engine.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import encode, encode_plain
@@ -76,6 +77,8 @@ class Recorder:
     """The newest `route.decided` of each call, where decisions come from the log and are not made; see `Tape`."""
     foreseen: Mapping[str, Mapping[str, str]] | None = None
     """See `Claims`."""
+    answers: Answers | None = None
+    """Who answers in place of the world, where a what-if is tried."""
 
     def __init__(
         self,

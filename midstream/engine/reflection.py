@@ -116,6 +116,8 @@ def read_plan(answer: str, node: str, model: str) -> PlanRevised | str:
     found = json_in(answer)
     if found is None:
         return "the answer holds no JSON object"
+    if not found.keys() & {"node", "timeout", "attempts", "on_failure"}:
+        return f"it says nothing of node {node!r}"
     if found.get("node", node) != node:
         return f"only node {node!r} can be changed, not {found.get('node')!r:.80}"
     timeout, attempts = found.get("timeout"), found.get("attempts", 0)

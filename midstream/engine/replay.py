@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.adapters.base import Adapter
-from midstream.adapters.scripted import ScriptedAdapter
 from midstream.engine.as_recorded import RecordedAdvice, RecordedReflections
 from midstream.engine.clock import Clock
 from midstream.engine.compared import foreign
@@ -18,9 +16,10 @@ from midstream.engine.graph import Graph
 from midstream.engine.mismatch import Diverged, EndOfTape, Mismatch
 from midstream.engine.model_calls import Models
 from midstream.engine.providers import Providers
+from midstream.engine.rendering import Rendering
 from midstream.engine.runner import Runner
 from midstream.engine.tape import Tape
-from midstream.errors import ConfigError, GraphError, ReplayError
+from midstream.errors import GraphError, ReplayError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.memory import MemoryStore
@@ -131,41 +130,6 @@ class _LogClock(Clock):
         await asyncio.sleep(0)
 
 
-class _Rendering(Providers):
-    """Adapters that only render; for providers that are not known here, one that renders nothing that could be compared.
-
-    Args:
-        known: The adapters that there are.
-    """
-
-    def __init__(self, known: Providers) -> None:
-        super().__init__()
-        self._known = known
-        self._unknown: dict[str, Adapter] = {}
-
-    async def ready(self, model: str) -> None:
-        try:
-            await self._known.ready(model)
-        except ConfigError:
-            self.adapter(model)  # or it is not even a name
-
-    def adapter(self, model: str) -> tuple[Adapter, str]:
-        try:
-            return self._known.adapter(model)
-        except ConfigError:
-            provider, colon, name = model.rpartition(":")
-            if not colon:
-                raise
-            if provider not in self._unknown:
-                self._unknown[provider] = ScriptedAdapter({}, provider=provider)
-            return self._unknown[provider], name
-
-    def viewed(self, model: str) -> bool:
-        """Say whether views for a model can be compared."""
-        self.adapter(model)
-        return model.rpartition(":")[0] not in self._unknown
-
-
 async def replay_run(
     store: EventStore,
     run_id: RunId,
@@ -206,7 +170,7 @@ async def replay_run(
     shape = _other_shape(run_id, events[begin], state, graph, strict=strict)
     if shape is not None:
         return ReplayReport(run_id, strict, state.seq, 0, shape, notes)
-    rendering = _Rendering(providers)
+    rendering = Rendering(providers)
     for model in _models(
         events
     ):  # now, so that loading a vendor's SDK is not taken for code that hangs
@@ -231,7 +195,7 @@ def _notes(state: RunState, graph: Graph) -> tuple[str, ...]:
 
 class _Replay:
     def __init__(
-        self, run_id: RunId, graph: Graph, providers: _Rendering, *, strict: bool, patience: float
+        self, run_id: RunId, graph: Graph, providers: Rendering, *, strict: bool, patience: float
     ) -> None:
         self.compared = 0
         self._run_id = run_id

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from midstream.engine.asked import asked
 from midstream.engine.binding import Values
 from midstream.engine.checking import check_types
+from midstream.engine.data_function import DataFunction
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Node, asked, make_node, with_inputs
-from midstream.engine.node import Asked as AskedFunction
+from midstream.engine.node import ITEMS, Node, make_node, with_inputs
 from midstream.engine.node_data import node_data
-from midstream.errors import TopologyError
+from midstream.engine.ready import ready_from
+from midstream.engine.registry import Code
+from midstream.errors import GraphError, TopologyError
 from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
 from midstream.events.payloads import Fact
 from midstream.projections.flow import is_live, to_come
@@ -30,16 +33,23 @@ class Changes:
         graph: The code.
         values: Returns what there is where the activation is.
         find: Finds the nodes of the run by name.
+        again: A node that has failed and is to be done again, so that what it waits for can be changed; or empty.
     """
 
     def __init__(
-        self, graph: Graph, values: Callable[[], Values], find: Callable[[str], Node | None]
+        self,
+        graph: Graph,
+        values: Callable[[], Values],
+        find: Callable[[str], Node | None],
+        *,
+        again: str = "",
     ) -> None:
-        self._graph = graph
+        self.graph = graph
+        self.again = again
         self._values = values
         self._find = find
         self._asked: list[tuple[Change, Node | None]] = []
-        self._view = _View(graph, values(), find)
+        self._view = self._fresh()
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -50,7 +60,7 @@ class Changes:
         Raises:
             TopologyError: Others have changed the graph so that a change is no longer possible.
         """
-        self._view = view = _View(self._graph, self._values(), self._find)
+        self._view = view = self._fresh()
         for change, node in self._asked:
             view.check(change, node)
             yield change
@@ -63,25 +73,39 @@ class Changes:
         """Return a node as it will be."""
         return self._view.find(name)
 
-    def add_node(self, name: str, function: str, options: Mapping[str, Any]) -> None:
+    def add_node(self, name: str, function: str | DataFunction, options: Mapping[str, Any]) -> None:
         """See `Context.add_node`."""
         given = dict(options)
         when = given.get("when")
         if when is not None:
-            code = when if isinstance(when, str) else self._graph.name_of_function(when)
-            read = asked(f"node {name!r}: when", self._graph.function_named(code))
-            given["when"] = AskedFunction(read.function, read.parameters, code)
+            code = when if isinstance(when, str) else self.graph.name_of_function(when)
+            given["when"] = asked(f"node {name!r}: when", code, self.graph.function_named)
         undo = given.get("compensate")
         if undo is not None and not isinstance(undo, str):
             raise TopologyError(
                 name, f"node {name!r}: compensate must name a node of the graph with start=False"
             )
-        owner = f"graph {self._graph.name!r}"
-        node = make_node(owner, name, self._graph.code_named(function), given)
+        given.setdefault("on_failure", self.graph.on_failure)
+        owner = f"graph {self.graph.name!r}"
+        node = make_node(owner, name, self._code(function), given)
         if node.graph is not None:
             node = with_inputs(owner, node, node.graph.inputs)
-        data = {**node_data(owner, node, self._view.find), "function": function}
+        data = node_data(owner, node, self._view.find)
+        if isinstance(function, str):
+            data["function"] = function
         self._ask(NodeAdded(name=name, definition=data), node)
+
+    def _code(self, function: str | DataFunction) -> Code:
+        """Return what another process finds, too."""
+        if isinstance(function, str):
+            return self.graph.code_named(function)
+        agent = getattr(function, "agent", None)
+        if agent is not None and self.graph.agents.get(agent.name) is not agent:
+            raise GraphError(
+                f"graph {self.graph.name!r} does not know the agent {agent.name!r}: write "
+                f"{self.graph.name}.agents[{agent.name!r}] = … wherever the graph is built"
+            )
+        return ready_from(function.data(), self.graph.function_named, self.graph.agents)
 
     def remove_node(self, name: str) -> None:
         """See `Context.remove_node`."""
@@ -95,6 +119,21 @@ class Changes:
         """See `Context.remove_edge`."""
         self._ask(EdgeRemoved(source=source, target=target))
 
+    def tried(self) -> Changes:
+        """Return these changes once more, so that others can be tried on top of them."""
+        made = Changes(self.graph, self._values, self._find, again=self.again)
+        for change, node in self._asked:
+            made._ask(change, node)
+        return made
+
+    @property
+    def values(self) -> Values:
+        """What there is where the activation is."""
+        return self._values()
+
+    def _fresh(self) -> _View:
+        return _View(self.graph, self._values(), self._find, self.again)
+
     def _ask(self, change: Change, node: Node | None = None) -> None:
         self._view.check(change, node)
         self._asked.append((change, node))
@@ -103,11 +142,14 @@ class Changes:
 class _View:
     """The topology with some changes on top."""
 
-    def __init__(self, graph: Graph, values: Values, find: Callable[[str], Node | None]) -> None:
+    def __init__(
+        self, graph: Graph, values: Values, find: Callable[[str], Node | None], again: str
+    ) -> None:
         self._graph = graph
         self._here = values.here
         self._inputs = values.inputs
         self._find = find
+        self._again = again
         self._added: dict[str, Node] = {}
         self._removed: set[str] = set()
         self._needs: dict[str, dict[str, None]] = {}
@@ -144,6 +186,17 @@ class _View:
         needs = dict.fromkeys((*values.values(), *data.get("after", ())))
         for needed in needs:
             self._existing(needed)
+        self._check_values(node, values)
+        self._check_others(node)
+        check_types(f"{self._where}: node {name!r}", node, self.find)
+        self._added[name] = node
+        self._needs[name] = needs
+        for needed in needs:
+            self._followers.setdefault(needed, {})[name] = None
+
+    def _check_values(self, node: Node, values: Mapping[str, str]) -> None:
+        """Refuse a node with a parameter that would have no value."""
+        name = node.name
         for parameter in node.bound:
             if parameter.name in values or not (parameter.required and node.start):
                 continue
@@ -153,6 +206,10 @@ class _View:
                     f"parameter {parameter.name!r} of node {name!r} has no value: there is no node and no input "
                     f"{parameter.source!r}, and args= does not give it",
                 )
+
+    def _check_others(self, node: Node) -> None:
+        """Refuse a node that sends control where it cannot go."""
+        name = node.name
         for option, other in (("on_failure", node.on_failure), ("compensate", node.undo)):
             if isinstance(other, str) and other not in ("", "fail", "skip", "reflect"):
                 found = self._existing(other)
@@ -160,11 +217,8 @@ class _View:
                     raise TopologyError(
                         name, f"node {name!r} has {option}={other!r}, which must have start=False"
                     )
-        check_types(f"{self._where}: node {name!r}", node, self.find)
-        self._added[name] = node
-        self._needs[name] = needs
-        for needed in needs:
-            self._followers.setdefault(needed, {})[name] = None
+        if node.loop is not None and node.loop.to != name:
+            self._existing(node.loop.to)
 
     def _remove(self, name: str) -> None:
         self._existing(name)
@@ -227,6 +281,8 @@ class _View:
         return found
 
     def _check_to_come(self, name: str) -> None:
+        if name == self._again:
+            return
         here = self._here
         if name in here.called or (name in here.latest and not to_come(here, name)):
             raise TopologyError(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse
 from midstream.adapters.routing.asking import unwanted
 from midstream.adapters.routing.choose import Ask
+from midstream.adapters.routing.hedging import hedge_after, hedge_of, may_hedge
 from midstream.adapters.routing.router import OUTPUT, Router
 from midstream.adapters.routing.sending import Sending, begin, send
+from midstream.adapters.routing.state import RoutingState
 from midstream.adapters.routing.walk import Leg, Walk
 from midstream.engine.asking import DEADLINE, Question
 from midstream.engine.calls import Desk
@@ -32,6 +34,11 @@ class Chosen:
         notes: What is seen of the call.
         adapter: Who speaks to the endpoint.
         done: Forgets the way of the request, which has ended.
+        connect: Returns who speaks to an endpoint.
+        state: What is known of all endpoints.
+        beside_another: It races a call that was sent before.
+        falls: Whether others are asked after its failure, once it has failed.
+        over: It was told how the call ended; what is told after that does not count.
     """
 
     target: str
@@ -40,6 +47,11 @@ class Chosen:
     notes: Sending
     adapter: Adapter
     done: Callable[[], object]
+    connect: Callable[[Leg], Adapter]
+    state: Callable[[], RoutingState]
+    beside_another: bool = False
+    falls: bool | None = None
+    over: bool = False
 
     @property
     def model(self) -> str:
@@ -47,33 +59,76 @@ class Chosen:
         return self.leg.candidate.endpoint.full_model
 
     async def send(
-        self, adapter: Adapter, request: ModelRequest, show: Callable[[Delta], None] | None
+        self,
+        adapter: Adapter,
+        request: ModelRequest,
+        show: Callable[[Delta], None] | None,
+        *,
+        watch: bool = False,
     ) -> ModelResponse:
-        """Send once, within the times that the endpoint, its echelon and the question say.
+        """Send once, within the times that the endpoint, its echelon and the question say; see `sending.send`.
 
         Raises:
             AdapterError: It failed.
         """
-        return await send(adapter, request, self.leg.manner.timeout, self.notes, show=show)
+        timeout = self.leg.manner.timeout
+        return await send(adapter, request, timeout, self.notes, show=show, watch=watch)
 
     def abandon(self) -> None:
-        """Give the room back: nobody wants the answer any more."""
-        self.walk.abandoned(self.leg, self.notes)
+        """Give the room back: nobody wants the answer any more; does nothing where the call has ended."""
+        if not self.over:
+            self.over = True
+            self.walk.abandoned(self.leg, self.notes)
 
     def answered(self, response: ModelResponse) -> AdapterError | None:
         """Take an answer; returns why it counts as a failure, where it does."""
         error = unwanted(self.walk, self.leg, response, None)
         if error is None:
+            self.over = True
             self.walk.answered(self.leg, response, self.notes)
         return error
 
     def failed(self, error: AdapterError) -> bool:
-        """Take a failure, and say whether others are asked."""
-        try:
-            self.walk.failed(self.leg, error, self.notes)
-        except AdapterError:
-            return False
-        return True
+        """Take a failure, and say whether others are asked; what was taken once is remembered."""
+        if self.falls is None:
+            self.over = True
+            try:
+                self.walk.failed(self.leg, error, self.notes)
+                self.falls = True
+            except AdapterError:
+                self.falls = False
+        return self.falls
+
+    @property
+    def hedged(self) -> bool:
+        """Whether somebody else may be asked too where it is late."""
+        return hedge_of(self.leg) is not None
+
+    def hedge_after(self) -> float | None:
+        """Return how many seconds to wait before somebody else is asked too, or None for ever."""
+        return hedge_after(self.leg, self.state())
+
+    def may_hedge(self) -> bool:
+        """Say whether the share of calls that may be hedged has room for one more."""
+        return may_hedge(self.leg, self.state())
+
+    async def beside(self) -> Chosen:
+        """Return whom to ask too, with the room taken.
+
+        Raises:
+            AdapterError: Nobody else has room now.
+        """
+        leg = await self.walk.next(without=(self.leg.candidate.endpoint.name,), wait=False)
+        adapter = self.connect(leg)
+        return replace(
+            self,
+            leg=leg,
+            notes=begin(),
+            adapter=adapter,
+            beside_another=True,
+            falls=None,
+            over=False,
+        )
 
     def switched(self, address: str, before: str, changes: Sequence[Change]) -> ModelSwitched:
         """Return the migration that a conversation makes when it goes on with another provider."""
@@ -126,8 +181,19 @@ class Routing:
         except BaseException:
             self._walks.pop(address, None)
             raise
-        adapter = self.router.adapter(leg.candidate.endpoint)
-        return Chosen(target, walk, leg, begin(), adapter, lambda: self._walks.pop(address, None))
+        return Chosen(
+            target,
+            walk,
+            leg,
+            begin(),
+            self._connect(leg),
+            done=lambda: self._walks.pop(address, None),
+            connect=self._connect,
+            state=lambda: self.router.state,
+        )
+
+    def _connect(self, leg: Leg) -> Adapter:
+        return self.router.adapter(leg.candidate.endpoint)
 
 
 def _ask(desk: Desk, question: Question, address: str, target: str) -> Ask:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from midstream.adapters.base import Delta
@@ -20,6 +21,7 @@ from midstream.engine.migrate import Handoff, MigrationPlan, When, plan_migratio
 from midstream.engine.moments import Moment
 from midstream.engine.people import MISSING
 from midstream.engine.run_view import RunView, conversation_head, model_meant, run_view
+from midstream.engine.settling import Settled, settled
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -28,7 +30,6 @@ from midstream.errors import (
     RunCancelledError,
     RunFailedError,
     StoreError,
-    ToolError,
 )
 from midstream.events.content import Message, user
 from midstream.events.envelope import Event
@@ -42,9 +43,6 @@ from midstream.events.payloads import (
     RunCancelRequested,
     RunContinued,
     RunPaused,
-    ToolCompleted,
-    ToolFailed,
-    ToolRetried,
 )
 from midstream.events.store import OPEN, RunQuery
 from midstream.events.subscribe import subscribe
@@ -534,27 +532,12 @@ class Run(Debugging):
 
         Raises:
             ConfigError: Not exactly one of the three is given.
-            ToolError: There is no such call, or its outcome is known.
+            ToolError: There is no such call, or its outcome is known, also where somebody was quicker; nothing was recorded.
         """
         if (result is not MISSING) + bool(error) + retry != 1:
             raise ConfigError("settle takes exactly one of result=, error= and retry=True")
-        call = (await self.state()).calls.get(step)
-        if call is None or call.status != "unknown":
-            found = "there is no such call" if call is None else f"it is {call.status}"
-            raise ToolError(
-                f"{step!r} is not a call of unknown outcome: {found}",
-                tool="",
-                address=step,
-                kind="settled",
-            )
-        payload = (
-            ToolRetried(id=uuid.uuid4().hex)
-            if retry
-            else ToolFailed(kind="settled", message=error, attempt=call.attempt)
-            if error
-            else ToolCompleted(result=plain(result, "result"))
-        )
-        await self._host.append(self.id, payload, step, actor=_actor(by))
+        given = Settled(None if result is MISSING else plain(result, "result"), error, retry)
+        await self._host.append_checked(self.id, partial(settled, step, given), actor=_actor(by))
 
 
 def _actor(by: str) -> str:

@@ -7,6 +7,7 @@ an activation ends, what it makes ready starts in the same append.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
@@ -35,6 +36,8 @@ from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.providers import Providers
 from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import MAX_REPLANS, Reflector
+from midstream.engine.rehearsal import Answers
+from midstream.events.envelope import REPLAY
 from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
@@ -43,6 +46,7 @@ from midstream.events.payloads import (
     NodeScheduled,
     NodeSkipped,
     RunCancelled,
+    RunCancelRequested,
     RunCompleted,
     RunFailed,
 )
@@ -69,6 +73,7 @@ class Runner:
         park_after: See `Engine`.
         reflector: Says why nodes failed; None for the rules alone.
         recorder: Writes its events; None makes one that does.
+        answers: Who answers in place of the world, where a what-if is tried.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Runner:
         park_after: float = PARK_AFTER,
         reflector: Reflector | None = None,
         recorder: Recorder | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.graph = graph
         self.models = models
@@ -107,6 +113,9 @@ class Runner:
             changed=self.others_appended,
             always_replay=always_replay,
         )
+        if answers is not None:
+            self.recorder.answers, answers.stop = answers, self._stop
+            self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
         self._code = Code(graph, lambda: self.recorder.state)
         self._nests = Nests(self.recorder, self._begin_at, self._advance)
         self._attempts = Attempts(
@@ -200,6 +209,10 @@ class Runner:
         """Record what somebody wants of this run, in line with what the driver records."""
         self.recorder.add(payload, address, actor=actor)
         self.others_appended()
+
+    def _stop(self, reason: str) -> None:
+        """End a try that cannot go on."""
+        self.record(RunCancelRequested(id=uuid.uuid4().hex, reason=reason), actor=REPLAY)
 
     def _abandon_migrated(self) -> None:
         for flight in self.models.flights.values():
@@ -299,7 +312,7 @@ class Runner:
         self._end_inside(address, reason)
         self._attempts.drop(address)
         self.recorder.add(NodeSkipped(reason=reason), address)
-        self._stop(address)
+        self._stop_at(address)
 
     def _end_inside(self, address: Address, reason: str, retry_at: float | None = None) -> None:
         """End what is under way in the graph that an activation runs; where that is tried again, it is, too."""
@@ -311,9 +324,9 @@ class Runner:
                 attempt = self.state.activations[inner].attempt
                 failed = NodeFailed(kind="cancelled", message=reason, attempt=attempt)
                 self.recorder.add(failed, inner)
-            self._stop(inner)
+            self._stop_at(inner)
 
-    def _stop(self, address: str) -> None:
+    def _stop_at(self, address: str) -> None:
         for first, at in self._at.items():
             if at == address and first in self._tasks:
                 self._tasks[first].cancel()

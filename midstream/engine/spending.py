@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from midstream.events.envelope import Event
+from midstream.events.envelope import REPLAY, Event
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
 
@@ -144,6 +144,8 @@ class Ledger:
                 return Amounts(model_calls=1)
             case "model.responded":
                 self._reserved.pop(key, None)
+                if event.actor == REPLAY:
+                    return Amounts()  # another run's log answered, and nobody was paid
                 usage, cost = event.data.get("usage", {}), event.data.get("cost")
                 tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
                 return Amounts(tokens, Decimal(cost["amount"] if cost else 0))

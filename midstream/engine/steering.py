@@ -11,6 +11,8 @@ from midstream.engine.binding import Values
 from midstream.engine.calls import Desk
 from midstream.engine.graph import Graph
 from midstream.engine.node import Node
+from midstream.engine.plan import Plan
+from midstream.engine.planning import Terms, drawn
 from midstream.engine.rewiring import Changes
 from midstream.engine.signature import name_of
 from midstream.errors import TopologyError
@@ -72,6 +74,18 @@ class Steering:
         if self._changes is None:
             self._changes = Changes(self._graph, self._values, self._find)
         return self._changes
+
+    def plan(self, plan: Plan, terms: Terms) -> None:
+        """Take a plan into the changes of the graph, all of it or nothing.
+
+        Raises:
+            PlanError: It cannot be followed.
+        """
+        self._changes = drawn(plan, self.changes, terms)
+
+    def check(self, plan: Plan, terms: Terms) -> None:
+        """Refuse a plan that cannot be followed; see `plan`."""
+        drawn(plan, self.changes, terms)
 
     @property
     def local(self) -> dict[str, Any]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Unpack
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, Unpack
 
+from midstream.engine.data_function import DataFunction
 from midstream.engine.graph import Graph
 from midstream.engine.node import NodeOptions
+from midstream.engine.plan import MAX_NODES, MAX_ROUNDS, Plan
+from midstream.engine.planning import Terms
 from midstream.engine.steering import Steering
+from midstream.events.ids import Address
 
 
 class SteeringContext:
     """Control for a node; see `Context`."""
 
+    step: Address
     _steering: Steering
 
     def goto(self, node: str | Callable[..., Any], /, **args: Any) -> None:
@@ -47,15 +52,17 @@ class SteeringContext:
 
         Args:
             name: Its name, new in this run.
-            function: A function or graph that the graph registers, by name or itself: the run may be resumed in another process.
+            function: A function or graph that the graph registers, by name or itself, as the run may be resumed in another process;
+                or one that is data, see `midstream.engine.ready`.
             **options: As for `Graph.add_node`; `args` are its constant arguments, `when` is a registered function.
 
         Raises:
             TopologyError: It cannot be added; nothing was changed.
             GraphError: An option is wrong, or the function is not registered.
         """
-        code = function if isinstance(function, str) else self._steering.registered(function)
-        self._steering.changes.add_node(name, code, options)
+        if not isinstance(function, str | DataFunction):
+            function = self._steering.registered(function)
+        self._steering.changes.add_node(name, function, options)
 
     def remove_node(self, name: str) -> None:
         """Take a node that has not begun out of this run, when this activation completes.
@@ -85,3 +92,36 @@ class SteeringContext:
             TopologyError: There is no such edge, it carries a value, or the target has begun.
         """
         self._steering.changes.remove_edge(source, target)
+
+    def add_plan(
+        self,
+        plan: Plan,
+        *,
+        functions: Iterable[str] | None = None,
+        into: str = "",
+        max_nodes: int = MAX_NODES,
+        max_rounds: int = MAX_ROUNDS,
+        on_failure: Literal["fail", "skip", "reflect"] | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        """Add the nodes and edges of a plan to this run, when this activation completes: all of them or none.
+
+        Args:
+            plan: The plan.
+            functions: What its nodes may use, of what the graph registers; None for all of it.
+            into: A node that has not begun, and is to wait for what the plan comes to.
+            max_nodes: So many nodes at most.
+            max_rounds: So many rounds of a loop at most.
+            on_failure: Of its nodes; None for what the graph says.
+            dry_run: Only say whether it can be followed.
+
+        Raises:
+            PlanError: It cannot be followed; the reasons say why, and nothing was changed.
+        """
+        known = None if functions is None else frozenset(functions)
+        node = self.step.rpartition("#")[0]
+        terms = Terms(node, known, max_nodes, max_rounds, into, on_failure=on_failure)
+        if dry_run:
+            self._steering.check(plan, terms)
+        else:
+            self._steering.plan(plan, terms)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, JsonValue, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from midstream.adapters.output import OutputSchema, setting
 from midstream.adapters.schema_rules import rooted
 from midstream.adapters.wire import is_object
+from midstream.engine.fitting import misfits
 from midstream.errors import ConfigError
 from midstream.events.content import Message, Refusal, Text
 
@@ -78,11 +79,17 @@ class Output(Generic[Value]):
 
 
 def output(annotation: Any) -> Output[Any]:
-    """Return the type of an answer: a pydantic model, a dataclass, a TypedDict, or any other type that pydantic knows.
+    """Return the type of an answer.
+
+    Args:
+        annotation: A pydantic model, a dataclass, a TypedDict, any other type that pydantic knows, or a JSON Schema, of
+            which the values are plain JSON.
 
     Raises:
         ConfigError: It is not known, or has no JSON Schema.
     """
+    if isinstance(annotation, Mapping):
+        annotation = _of_schema(annotation)  # pyright: ignore[reportUnknownArgumentType]  # JSON
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         schema = adapter.json_schema()
@@ -103,6 +110,18 @@ def output(annotation: Any) -> Output[Any]:
             **definitions,
         }
     return Output(adapter, OutputSchema(name or "answer", root, description, True), wrapped)
+
+
+def _of_schema(schema: Mapping[str, Any]) -> Any:
+    """Return a type of plain JSON values that fit a schema."""
+
+    def fitting(value: Any) -> Any:
+        wrong = misfits(schema, value)
+        if wrong:
+            raise ValueError("; ".join(wrong[:_MOST]))
+        return value
+
+    return Annotated[Any, AfterValidator(fitting), WithJsonSchema(dict(schema))]
 
 
 def mending(problem: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.engine.compared import OUTCOMES, as_heard, changed, foreign
+from midstream.engine.compared import OUTCOMES, as_heard, changed, foreign, foreseen
 from midstream.engine.mismatch import Diverged, EndOfTape, Mismatch, place_of_code
 from midstream.engine.recorder import Recorder
 from midstream.errors import StoreError
@@ -74,7 +74,7 @@ class Tape(Recorder):
         """Done when there is no more to play, or the code has diverged."""
         self.now = events[0].at / 1e6 if events else 0.0
         self._events = as_heard(events)
-        self.foreseen = _foreseen(self._events)
+        self.foreseen = foreseen(self._events)
         self._routes: dict[str, Mapping[str, Any]] = {}
         self.routed = self._routes
         self._strict = strict
@@ -377,15 +377,6 @@ class Tape(Recorder):
         if not self.finished.done():
             self.finished.set_result(None)
         return ended
-
-
-def _foreseen(events: Sequence[Event]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for event in events:
-        if event.address is not None and event.type.endswith((".requested", ".asked")):
-            lanes = found.setdefault(event.address.rpartition("#")[0], {})
-            lanes.setdefault(event.address, event.data.get("lane", ""))
-    return found
 
 
 def _fits(made: _Turn, event: Event) -> bool:

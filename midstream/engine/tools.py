@@ -125,6 +125,11 @@ class Tool:
     )
 
     @property
+    def __name__(self) -> str:
+        """Its name, under which a graph registers it like a function."""
+        return self.name
+
+    @property
     def waits(self) -> bool:
         """A call may have to wait for something before it begins: its intent is recorded when it does."""
         return self.confirm is not False or self.concurrency is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from midstream.adapters.base import Adapter, ModelRequest
 from midstream.adapters.estimate import tokens
 from midstream.adapters.view import Segment, View
+from midstream.engine.advice import memory_of
 from midstream.engine.asking import Pricing, Question
 from midstream.engine.calls import Desk
 from midstream.engine.sending import Flight
@@ -17,7 +18,7 @@ from midstream.engine.spending import Amounts
 from midstream.errors import AdapterError
 from midstream.events.content import Message
 from midstream.events.ids import Address, node_of
-from midstream.events.payloads import ModelAborted, Usage
+from midstream.events.payloads import ModelAborted, ModelRequested, Usage
 from midstream.projections.conversation import parents_of
 from midstream.projections.run_state import Call
 
@@ -63,6 +64,21 @@ class Prepared:
     handoff: str
 
 
+@dataclass(slots=True)
+class Attempt:
+    """The attempt that is waited for: who is asked may change while it is under way.
+
+    Attributes:
+        call: Its record.
+        prepared: What is sent.
+        chosen: Who was chosen, where the code names a group.
+    """
+
+    call: Call
+    prepared: Prepared
+    chosen: Chosen | None
+
+
 async def affordable(desk: Desk, turn: Turn, prepared: Prepared, pricing: Pricing) -> bool:
     """Say whether the budgets of the run allow a call; if not, something has changed."""
     about = tokens(prepared.view)
@@ -70,6 +86,26 @@ async def affordable(desk: Desk, turn: Turn, prepared: Prepared, pricing: Pricin
     cost = pricing(provider, prepared.name, Usage(input_tokens=about), now)
     wanted = Amounts(about, Decimal(cost.amount if cost else 0), 1)
     return bool(await desk.guard.passes(desk, {turn.address: wanted}))
+
+
+def is_other(desk: Desk, address: Address, told: ModelRequested) -> bool:
+    """Say whether a call that the log of the run that is tried knows is not asked what it was asked there."""
+    answers = desk.recorder.answers
+    known = answers is not None and answers.known(address)
+    return known and answers is not None and not answers.same(desk.state, address, told)
+
+
+async def answered(desk: Desk, address: str) -> bool:
+    """Say whether a log answers in place of the model; else it may be asked."""
+    recorder = desk.recorder
+    if recorder.paced:
+        return await recorder.outcome(address)
+    if recorder.answers is None:
+        return False
+    if recorder.answers.give(recorder, address):
+        return True
+    await recorder.answers.permit_model(recorder, address)
+    return False
 
 
 def as_routed(desk: Desk, turn: Turn, model: str) -> str:
@@ -96,9 +132,67 @@ def handoff_for(desk: Desk, question: Question, parents: Sequence[str]) -> str:
     return ""
 
 
+def intent(
+    desk: Desk,
+    question: Question,
+    turn: Turn,
+    prepared: Prepared,
+    chosen: Chosen | None,
+    name: str,
+) -> ModelRequested:
+    """Return the intent of the next attempt of a call that is made for this name."""
+    call = desk.call(turn.address)
+    model = as_routed(desk, turn, name) if chosen is None else chosen.model
+    asked = name if model != name or (call and call.request.get("asked")) else ""
+    changes = (*prepared.view.changes, *prepared.request.changes)
+    if call is not None:
+        known = call.request.get("handoff", "")
+        return ModelRequested(
+            model=model,
+            view=prepared.request.digest,
+            changes=changes,
+            attempt=call.attempt + 1,
+            handoff="" if prepared.handoff == known else prepared.handoff,
+            asked=asked,
+        )
+    return ModelRequested(
+        model=model,
+        thread=question.thread or "",
+        lane=turn.lane,
+        parents=prepared.parents,
+        messages=prepared.segment.messages,
+        system=prepared.segment.system,
+        tools=prepared.segment.tools,
+        settings=question.settings,
+        view=prepared.request.digest,
+        changes=changes,
+        handoff=prepared.handoff,
+        purpose=turn.purpose,
+        asked=asked,
+    )
+
+
+def record_intent(
+    desk: Desk,
+    question: Question,
+    turn: Turn,
+    prepared: Prepared,
+    chosen: Chosen | None,
+    told: ModelRequested,
+) -> None:
+    """Record the intent of the next attempt, with who was chosen for it."""
+    if chosen is not None:
+        record_choice(desk, turn, prepared, chosen)
+    if desk.call(turn.address) is None and turn.parents is None and question.advice is not None:
+        # In one append with the request: both are recorded, or it is looked up again.
+        desk.recorder.add(question.advice.fact, memory_of(turn.address))
+    desk.recorder.add(told, turn.address)
+
+
 def record_choice(desk: Desk, turn: Turn, prepared: Prepared, chosen: Chosen) -> None:
     """Record who was chosen and why, and the migration where that is another provider than before."""
-    desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
+    if not chosen.beside_another:  # that was recorded before it was sent
+        desk.recorder.add(chosen.leg.decided(chosen.target), turn.address, actor=ROUTER)
     call = desk.call(turn.address)
     before = call or (desk.call(prepared.parents[0]) if prepared.parents else None)
     if before is None:

@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING, Any
 from midstream.adapters.base import Delta, ModelResponse
 from midstream.adapters.output import as_said
 from midstream.adapters.view import Segment
-from midstream.engine.advice import memory_of
-from midstream.engine.asking import Pricing, Question
+from midstream.engine.asking import Pricing, Question, pinned
 from midstream.engine.calls import Desk, shown
 from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
 from midstream.engine.turn import (
+    Attempt,
     Prepared,
     Turn,
     affordable,
+    answered,
     as_routed,
     failure,
     handoff_for,
+    intent,
+    is_other,
     named,
     record_abandoned,
-    record_choice,
+    record_intent,
 )
 from midstream.engine.views import Views
 from midstream.errors import (
@@ -39,13 +42,13 @@ from midstream.events.ids import Address, node_of
 from midstream.events.payloads import (
     ModelAborted,
     ModelFailed,
-    ModelRequested,
     ModelResponded,
 )
 from midstream.projections.conversation import asked, parents_for, parents_of
 from midstream.projections.run_state import Call
 
 if TYPE_CHECKING:
+    from midstream.engine.hedging import Hedging
     from midstream.engine.routed import Chosen, Routing
 
 
@@ -80,6 +83,11 @@ class Turns:
             from midstream.engine.routed import Routing  # only where something is configured
 
             self._routing = Routing(providers.router)
+        self._hedging: Hedging | None = None
+        if self._routing is not None:
+            from midstream.engine.hedging import Hedging
+
+            self._hedging = Hedging(self._prepared, self._record, self._failed)
         self._room = Room(self.views, providers, self._summary)
 
     async def take(self, desk: Desk, question: Question, turn: Turn) -> Call:
@@ -89,6 +97,7 @@ class Turns:
             AdapterError: The provider refused or failed for good.
             ContextWindowError: The conversation is too long, and no policy helps.
         """
+        question = pinned(question, desk.state, turn.address)
         while True:
             call = desk.call(turn.address)
             if call is not None and call.status == "completed":
@@ -104,6 +113,8 @@ class Turns:
             await desk.gate()
             if self._policing is not None and not turn.purpose:
                 await self._policing.before_call(desk, question)
+            if desk.recorder.answers is not None:
+                desk.recorder.answers.wish(desk.recorder, turn.address)
             chosen = await self._chosen(desk, question, turn)
             try:
                 await self._try(desk, question, turn, chosen)
@@ -116,7 +127,8 @@ class Turns:
     async def _chosen(self, desk: Desk, question: Question, turn: Turn) -> Chosen | None:
         """Return who is chosen for a name that is not a model's, or None where it is one."""
         model = self._model(desk, question)
-        if desk.recorder.paced:
+        answers = desk.recorder.answers
+        if desk.recorder.paced or (answers is not None and answers.known(turn.address)):
             return None  # the log says who was chosen
         if self._routing is not None and self._routing.handles(model):
             return await self._routing.choose(desk, question, turn.address, model)
@@ -134,7 +146,10 @@ class Turns:
                 if chosen is not None:
                     chosen.abandon()
                 return  # it took its time: somebody may want another model by now
-            self._record(desk, question, turn, prepared, chosen)
+            told = intent(desk, question, turn, prepared, chosen, self._model(desk, question))
+            if is_other(desk, turn.address, told):
+                return  # it is to happen, or to end the try
+            record_intent(desk, question, turn, prepared, chosen, told)
         await desk.intent()
         call = desk.state.calls[turn.address]
         if self._model(desk, question) != named(call):
@@ -144,10 +159,13 @@ class Turns:
                 chosen.abandon()
             return
         made = prepared or self._prepared(desk, question, turn, None)
-        await self._attempt(desk, question, call, made, chosen)
+        await self._attempt(desk, question, turn, Attempt(call, made, chosen))
 
     def _model(self, desk: Desk, question: Question) -> str:
-        return desk.state.model_for(question.model, node_of(desk.activation), question.thread or "")
+        thread = question.thread or ""
+        return question.pinned or desk.state.model_for(
+            question.model, node_of(desk.activation), thread
+        )
 
     async def _held_back(
         self, desk: Desk, question: Question, turn: Turn, prepared: Prepared
@@ -238,59 +256,18 @@ class Turns:
         prepared: Prepared,
         chosen: Chosen | None,
     ) -> None:
-        """Record the intent of the next attempt, with who was chosen for it."""
-        call = desk.call(turn.address)
-        name = self._model(desk, question)
-        model = as_routed(desk, turn, name) if chosen is None else chosen.model
-        asked = name if model != name or (call and call.request.get("asked")) else ""
-        if chosen is not None:
-            record_choice(desk, turn, prepared, chosen)
-        changes = (*prepared.view.changes, *prepared.request.changes)
-        if call is not None:
-            known = call.request.get("handoff", "")
-            told = ModelRequested(
-                model=model,
-                view=prepared.request.digest,
-                changes=changes,
-                attempt=call.attempt + 1,
-                handoff="" if prepared.handoff == known else prepared.handoff,
-                asked=asked,
-            )
-        else:
-            told = ModelRequested(
-                model=model,
-                thread=question.thread or "",
-                lane=turn.lane,
-                parents=prepared.parents,
-                messages=prepared.segment.messages,
-                system=prepared.segment.system,
-                tools=prepared.segment.tools,
-                settings=question.settings,
-                view=prepared.request.digest,
-                changes=changes,
-                handoff=prepared.handoff,
-                purpose=turn.purpose,
-                asked=asked,
-            )
-        if call is None and turn.parents is None and question.advice is not None:
-            # In one append with the request: both are recorded, or it is looked up again.
-            desk.recorder.add(question.advice.fact, memory_of(turn.address))
-        desk.recorder.add(told, turn.address)
+        """Record the intent of a further request beside one that is on its way."""
+        told = intent(desk, question, turn, prepared, chosen, self._model(desk, question))
+        record_intent(desk, question, turn, prepared, chosen, told)
 
-    async def _attempt(
-        self,
-        desk: Desk,
-        question: Question,
-        call: Call,
-        prepared: Prepared,
-        chosen: Chosen | None,
-    ) -> None:
+    async def _attempt(self, desk: Desk, question: Question, turn: Turn, attempt: Attempt) -> None:
         """Send the request and record what comes of it."""
-        if desk.recorder.paced and await desk.recorder.outcome(call.address):
-            self._heard(desk, call, prepared)
+        call = attempt.call
+        if await answered(desk, call.address):
+            self._heard(desk, call, attempt.prepared)
             return
         began = time.perf_counter()
-        task = asyncio.ensure_future(self._sending(question, call, prepared, chosen))
+        task = asyncio.ensure_future(self._sending(desk, question, turn, attempt))
         model = named(call)
         flight = Flight(
             call.address, question.model, question.thread or "", model, task, desk.state.seq, []
@@ -305,14 +282,14 @@ class Turns:
                 raise
         except AdapterError as error:
             if not flight.abandoned:
-                self._failed(desk, question, call, error, chosen)
+                self._failed(desk, question, attempt, error)
         else:
             if not flight.abandoned:
-                self._ended(desk, question, prepared, call, response, began, chosen)
+                self._ended(desk, question, attempt, response, began)
         finally:
             del self.flights[call.address]
         if flight.abandoned:
-            record_abandoned(desk, flight, chosen)
+            record_abandoned(desk, flight, attempt.chosen)
 
     def _heard(self, desk: Desk, call: Call, prepared: Prepared) -> None:
         """Take an outcome that came from elsewhere."""
@@ -321,34 +298,35 @@ class Turns:
             self.views.answer(desk.state, adapter, name, call.address, prepared.view)
 
     def _sending(
-        self, question: Question, call: Call, prepared: Prepared, chosen: Chosen | None
+        self, desk: Desk, question: Question, turn: Turn, attempt: Attempt
     ) -> Coroutine[Any, Any, ModelResponse]:
-        if chosen is not None:
-            send = partial(chosen.send, prepared.adapter, prepared.request)
-            return self._sender.routed(send, call.address)
-        return self._sender.send(
-            prepared.adapter, prepared.request, question.deadline, call.address
-        )
+        prepared, chosen, address = attempt.prepared, attempt.chosen, attempt.call.address
+        if chosen is None:
+            return self._sender.send(prepared.adapter, prepared.request, question.deadline, address)
+        if chosen.hedged and self._hedging is not None:
+            race = partial(self._hedging.race, desk, question, turn, attempt)
+            return self._sender.routed(race, address)
+        send = partial(chosen.send, prepared.adapter, prepared.request)
+        return self._sender.routed(send, address)
 
     def _ended(
         self,
         desk: Desk,
         question: Question,
-        prepared: Prepared,
-        call: Call,
+        attempt: Attempt,
         response: ModelResponse,
         began: float,
-        chosen: Chosen | None,
     ) -> None:
         """Record an answer, or that it counts as a failure by the rules of a group."""
-        if chosen is not None:
-            error = chosen.answered(response)
+        if attempt.chosen is not None:
+            error = attempt.chosen.answered(response)
             if error is not None:
-                self._failed(desk, question, call, error, chosen)
+                self._failed(desk, question, attempt, error)
                 return
-            chosen.done()
+            attempt.chosen.done()
+        prepared = attempt.prepared
         said = as_said(response, prepared.request.output_tool)
-        self._responded(desk, prepared, call, said, time.perf_counter() - began)
+        self._responded(desk, prepared, attempt.call, said, time.perf_counter() - began)
 
     def _responded(
         self, desk: Desk, prepared: Prepared, call: Call, response: ModelResponse, seconds: float
@@ -374,13 +352,9 @@ class Turns:
         self.views.answer(desk.state, adapter, name, call.address, prepared.view)
 
     def _failed(
-        self,
-        desk: Desk,
-        question: Question,
-        call: Call,
-        error: AdapterError,
-        chosen: Chosen | None,
+        self, desk: Desk, question: Question, attempt: Attempt, error: AdapterError
     ) -> None:
+        call, chosen = attempt.call, attempt.chosen
         retry_after = error.retry_after if isinstance(error, TransientError) else None
         now = desk.clock.now()
         retry_at = question.retry.due(

@@ -15,6 +15,10 @@ from midstream.events.ids import Address, RunId
 from midstream.events.payloads import PAYLOADS, Payload
 
 ENGINE = "engine"
+"""The actor of what a driver does."""
+
+REPLAY = "replay"
+"""The actor of what was answered from the log of another run, and did not happen again."""
 
 
 class Draft(NamedTuple):

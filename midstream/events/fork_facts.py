@@ -18,6 +18,7 @@ class Override(BaseModel):
         prompt: What is said in place of the first message of a call, or None.
         system: The instruction, or None for the code's.
         settings: Settings that are added to those of the code, or replace them.
+        model: Who is asked, whatever the code or a migration says; empty for whoever they say.
     """
 
     model_config = ConfigDict(
@@ -27,6 +28,31 @@ class Override(BaseModel):
     prompt: str | None = None
     system: str | None = None
     settings: Mapping[str, JsonValue] = Field(default_factory=dict)
+    model: str = ""
+
+
+class Rehearsal(BaseModel):
+    """How a fork is tried: which steps of it happen, while its parent's log answers for all others.
+
+    It is recorded, so that whoever drives the fork, after a crash too, does no more than was asked for.
+
+    Attributes:
+        live: The steps that happen: nodes, activations, calls, or tools as in `tool:NAME`.
+        changed: What becomes of a step that is not asked what it was asked then, or was not asked: it happens, or the try
+            stops there.
+        upto: The newest event of the parent that answers.
+        limit: US dollars that the steps which happen may cost; empty for any.
+        lesson: A lesson that the steps which happen are told; empty for none.
+        told: Its words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    live: tuple[str, ...]
+    changed: Literal["live", "stop"] = "live"
+    upto: int
+    limit: str = ""
+    lesson: str = ""
+    told: str = ""
 
 
 class RunForked(Fact):
@@ -49,6 +75,7 @@ class RunForked(Fact):
         outputs: What steps are taken to have returned from here on: by the address of an activation or call.
         overrides: What is asked in place of what the code says.
         reason: Why it was forked.
+        rehearsal: How it is tried, where it answers a what-if; None for a run like any other.
         id: Of this fork; one whose answer was lost is recognised by it.
     """
 
@@ -66,4 +93,5 @@ class RunForked(Fact):
     outputs: Mapping[str, JsonValue] = Field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
     reason: str = ""
+    rehearsal: Rehearsal | None = None
     id: str = ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 from midstream.errors import (
     ConcurrencyError,
@@ -16,68 +15,32 @@ from midstream.errors import (
     StoreError,
 )
 from midstream.events.catalog import FORKED, check_first, check_origin, status_after
-from midstream.events.codec import decode
-from midstream.events.envelope import ENGINE, Draft, Event, chain, genesis
+from midstream.events.codec import decode, references
+from midstream.events.envelope import ENGINE, Draft, Event, chain
 from midstream.events.ids import RunId
+from midstream.events.keeping import SWEPT, Tombstone, check_removable
+from midstream.events.memory_run import MemoryRun
 from midstream.events.store import (
     OPEN,
     Head,
     RunInfo,
     RunQuery,
     Snapshot,
-    Status,
     Stretch,
     Watcher,
 )
-from midstream.events.system import is_system
+from midstream.events.system import KEEPING, is_system, opening
 
 _PAGE = 1000
-
-
-@dataclass(slots=True)
-class _Run:
-    run_id: RunId
-    graph: str
-    tags: dict[str, str]
-    created_at: int
-    status: Status = "running"
-    events: list[Event] = field(default_factory=list[Event])
-    epoch: int = 0
-    holder: str | None = None
-    snapshots: dict[str, Snapshot] = field(default_factory=dict[str, Snapshot])
-    parent: _Run | None = None
-    base: int = 0
-    """The last event that is its parent's; its own follow."""
-
-    @property
-    def seq(self) -> int:
-        return self.base + len(self.events)
-
-    @property
-    def digest(self) -> bytes:
-        """Of the newest event."""
-        if self.events:
-            return self.events[-1].digest
-        return genesis(self.run_id) if self.parent is None else self.parent.event(self.base).digest
-
-    def owner(self, seq: int) -> _Run:
-        """Return the run that recorded an event of this one."""
-        run = self
-        while run.parent is not None and seq <= run.base:
-            run = run.parent
-        return run
-
-    def event(self, seq: int) -> Event:
-        owner = self.owner(seq)
-        return owner.events[seq - owner.base - 1]
 
 
 class MemoryStore:
     """Events in lists; what is appended is there when `append` returns, and gone with the process."""
 
     def __init__(self) -> None:
-        self._runs: dict[RunId, _Run] = {}
-        self._log: list[Event] = []
+        self._runs: dict[RunId, MemoryRun] = {}
+        self._log: list[Event | None] = []  # by position; None where its run was removed
+        self._removed: dict[RunId, Tombstone] = {}
         self._blobs: dict[str, bytes] = {}
         self._alive: dict[str, float] = {}
         self._watchers: list[Watcher] = []
@@ -153,7 +116,7 @@ class MemoryStore:
         expected: int,
         epoch: int | None,
         holder: str | None,
-    ) -> _Run:
+    ) -> MemoryRun:
         run = self._runs.get(run_id)
         if run is None:
             run = self._begun(run_id, drafts, expected)
@@ -169,13 +132,15 @@ class MemoryStore:
             raise ConcurrencyError(run_id, ahead, run.seq)
         return run
 
-    def _begun(self, run_id: RunId, drafts: Sequence[Draft], expected: int) -> _Run:
+    def _begun(self, run_id: RunId, drafts: Sequence[Draft], expected: int) -> MemoryRun:
         """Return the run that these drafts begin."""
+        if run_id in self._removed:
+            raise self._removed[run_id].error()
         forked = bool(drafts) and drafts[0].type == FORKED
         if not drafts or (expected != 0 and not forked):
             raise RunNotFoundError(run_id)
         data = drafts[0].data
-        run = _Run(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
+        run = MemoryRun(run_id, data["graph"], dict(data.get("tags", {})), drafts[0].at)
         if forked:
             parent = self._runs.get(data["parent"])
             there = parent is not None and expected <= parent.seq
@@ -215,14 +180,16 @@ class MemoryStore:
         while after < run.seq and (to is None or after < to):
             after += 1
             yield run.event(after)
+            self._run(run_id)  # it may have been removed meanwhile
 
     async def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None
     ) -> AsyncIterator[Sequence[Event]]:
         """See `EventStore.scan`."""
         while after < len(self._log):
-            page = self._log[after : after + _PAGE]
-            after += len(page)
+            rows = self._log[after : after + _PAGE]
+            after += len(rows)
+            page = [row for row in rows if row is not None]
             if types is not None:
                 page = [event for event in page if event.stored[0] in types]
             # Bodies as they are stored: blobs are references here, as in every store.
@@ -266,7 +233,7 @@ class MemoryStore:
         ]
         return found[: query.limit]
 
-    def _matches(self, run: _Run, query: RunQuery) -> bool:
+    def _matches(self, run: MemoryRun, query: RunQuery) -> bool:
         if query.orphaned_at is not None:
             alive = run.holder is not None and self._alive.get(run.holder, 0.0) > query.orphaned_at
             if alive or run.status not in OPEN:
@@ -276,10 +243,12 @@ class MemoryStore:
             and (query.graph is None or run.graph == query.graph)
             and run.run_id.startswith(query.prefix)
             and (is_system(query.prefix) or not is_system(run.run_id))
+            and (query.since is None or run.created_at >= query.since)
+            and (query.until is None or run.created_at < query.until)
             and query.tags.items() <= run.tags.items()
         )
 
-    def _info(self, run: _Run) -> RunInfo:
+    def _info(self, run: MemoryRun) -> RunInfo:
         until = self._alive.get(run.holder, 0.0) if run.holder is not None else 0.0
         return RunInfo(
             run.run_id,
@@ -331,6 +300,45 @@ class MemoryStore:
         """See `EventStore.load_snapshot`."""
         return self._run(run_id).snapshots.get(name)
 
+    async def remove(
+        self, run_ids: Sequence[RunId], *, at: int, actor: str, reason: str = ""
+    ) -> Sequence[Tombstone]:
+        """See `Removing.remove`."""
+        if self._closed:
+            raise StoreError("the store is closed; open it again")
+        found: list[Tombstone] = []
+        for run_id in run_ids:
+            run = self._run(run_id)
+            forks = [one.run_id for one in self._runs.values() if one.parent is run]
+            check_removable(run_id, run.status, forks, run_ids)
+            told = (run.graph, run.status, run.seq, run.digest, at, actor, reason)
+            found.append(Tombstone(run_id, *told))
+        if not found:
+            return ()
+        begin = () if KEEPING in self._runs else opening(KEEPING, at)
+        expected = 0 if begin else self._runs[KEEPING].seq
+        drafts = [*begin, *(one.draft() for one in found)]
+        for one in found:
+            self._removed[one.run_id] = one
+            for event in self._runs.pop(one.run_id).events:
+                self._log[event.position - 1] = None
+        self._append(KEEPING, drafts, expected, None, None)
+        return found
+
+    async def sweep(self, *, limit: int = SWEPT) -> int:
+        """See `Removing.sweep`."""
+        needed = {
+            name for event in self._log if event is not None for name in references(event.body)
+        }
+        gone = [name for name in self._blobs if name not in needed]
+        for name in gone:
+            del self._blobs[name]
+        return len(gone)
+
+    async def removed(self, run_id: RunId) -> Tombstone | None:
+        """See `Removing.removed`."""
+        return self._removed.get(run_id)
+
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """See `EventStore.watch`."""
         self._watchers.append(watcher)
@@ -345,8 +353,10 @@ class MemoryStore:
         """See `EventStore.close`."""
         self._closed = True
 
-    def _run(self, run_id: RunId) -> _Run:
+    def _run(self, run_id: RunId) -> MemoryRun:
         try:
             return self._runs[run_id]
         except KeyError:
+            if run_id in self._removed:
+                raise self._removed[run_id].error() from None
             raise RunNotFoundError(run_id) from None

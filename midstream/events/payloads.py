@@ -36,6 +36,7 @@ from midstream.events.flow_facts import (
     NodeRemoved,
 )
 from midstream.events.fork_facts import RunForked
+from midstream.events.keeping_facts import RunRemoved
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
@@ -374,7 +375,8 @@ class ModelAborted(Fact):
     """A model call was abandoned; its late answer is not recorded.
 
     Attributes:
-        reason: `migrated`, `cancelled` or `failed` (the node that asked has failed).
+        reason: `migrated`, `cancelled`, `failed` (the node that asked has failed) or `hedged` (somebody else who was asked
+            too came first, and is the next attempt).
         text: What had been streamed until then.
     """
 
@@ -597,6 +599,7 @@ Payload = Annotated[
     | RunFailed
     | RunCancelRequested
     | RunCancelled
+    | RunRemoved
     | LimitReached
     | NodeScheduled
     | NodeStarted

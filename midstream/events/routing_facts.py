@@ -62,6 +62,7 @@ class RouteDecided(Fact):
         attempt: Which one of this request, from 1.
         waited: Seconds until there was room.
         refused: Who came before it and was not taken.
+        hedge: It races the call that is under way, which is late; durable before it is sent.
     """
 
     type: Literal["route.decided"] = "route.decided"
@@ -74,6 +75,7 @@ class RouteDecided(Fact):
     attempt: int = 1
     waited: float = 0.0
     refused: tuple[Refused, ...] = ()
+    hedge: bool = False
 
 
 class RouteReserved(Fact):
@@ -96,6 +98,7 @@ class RouteReserved(Fact):
         tried: The attempts of this request that failed.
         probe: It shows whether the endpoint is well again.
         hedge: It races another call of the same request.
+        resting: The instance of its pool has a rest, and there was nobody else.
         first: The candidate that comes first, whoever is chosen; where they differ, a fallback was taken.
     """
 
@@ -114,6 +117,7 @@ class RouteReserved(Fact):
     tried: tuple[Tried, ...] = ()
     probe: bool = False
     hedge: bool = False
+    resting: bool = False
     first: str = ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from os import PathLike
@@ -19,12 +20,16 @@ import aiosqlite
 from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
+from midstream.events.keeping import SWEPT, Tombstone
+from midstream.events.sqlite_job import T, in_one_hop
+from midstream.events.sqlite_keeping import remove, sweep
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save, settle
 from midstream.events.sqlite_open import (
     check,
     open_reader,
     open_writer,
     opening,
+    translated,
 )
 from midstream.events.sqlite_reader import Reader
 from midstream.events.sqlite_rows import Kinds
@@ -33,6 +38,7 @@ from midstream.events.sqlite_transaction import Stats, Transactions
 from midstream.events.sqlite_watch import Watch
 from midstream.events.sqlite_writer import Writer
 from midstream.events.store import Answer, Head, RunInfo, RunQuery, Snapshot, Stretch, Watcher
+from midstream.events.system import KEEPING
 
 
 class SqliteStore:
@@ -53,7 +59,11 @@ class SqliteStore:
         watch: Watch,
         stats: Stats,
         connections: Sequence[aiosqlite.Connection],
+        kinds: Kinds,
+        path: Path,
     ) -> None:
+        self._kinds = kinds
+        self._path = path
         self._reader = reader
         self._writer = writer
         self._watch = watch
@@ -115,10 +125,10 @@ class SqliteStore:
         reader = Reader(connection, kinds, file)
         watch = Watch(connections[0], reader, found)
         if read_only:
-            return cls(reader, None, watch, Stats(), connections)
+            return cls(reader, None, watch, Stats(), connections, kinds, file)
         transactions = Transactions(connections[0], kinds)
         writer = Writer(transactions, file, watch.committed)
-        return cls(reader, writer, watch, transactions.stats, connections)
+        return cls(reader, writer, watch, transactions.stats, connections, kinds, file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,6 +228,39 @@ class SqliteStore:
     async def load_snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
         return await self._reader.snapshot(run_id, name)
+
+    async def remove(
+        self, run_ids: Sequence[RunId], *, at: int, actor: str, reason: str = ""
+    ) -> Sequence[Tombstone]:
+        """See `Removing.remove`."""
+        if not run_ids:
+            return ()
+        work = partial(
+            remove, kinds=self._kinds, run_ids=run_ids, at=at, actor=actor, reason=reason
+        )
+        tombstones, recorded = await self._between(work)
+        self._watch.committed({KEEPING: recorded.seq}, recorded.first, recorded.last)
+        return tombstones
+
+    async def sweep(self, *, limit: int = SWEPT) -> int:
+        """See `Removing.sweep`."""
+        return await self._between(partial(sweep, limit=limit))
+
+    async def removed(self, run_id: RunId) -> Tombstone | None:
+        """See `Removing.removed`."""
+        return await self._reader.tombstone(run_id)
+
+    async def _between(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something on the writer's connection, between two of its commits."""
+        if self._writer is None:
+            raise StoreError("the store was opened with `read_only=True`")
+        if not self._connections:
+            raise StoreError("the store is closed; open it again")
+        began = time.monotonic()
+        try:
+            return await in_one_hop(self._connections[0], work)
+        except sqlite3.Error as error:
+            raise translated(error, self._path, time.monotonic() - began) from error
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """See `EventStore.watch`."""

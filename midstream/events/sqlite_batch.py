@@ -22,6 +22,7 @@ from midstream.errors import (
 from midstream.events.catalog import FORKED, check_first, check_origin
 from midstream.events.envelope import chain, genesis
 from midstream.events.ids import RunId
+from midstream.events.keeping import Tombstone
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save
 from midstream.events.sqlite_rows import Kinds, row_of
 from midstream.events.store import OPEN, Head, Status
@@ -81,6 +82,9 @@ class Batch:
         taken: How many runs this batch takes over.
         origins: For each fork that is to be made, the number of the run that recorded the event it is forked at, and
             that event's digest; one whose parent has no such event is missing.
+        blobs: What was put aside, by digest.
+        uses: Which run needs which of the blobs.
+        gone: Of the runs that do not exist, those that did.
     """
 
     runs: dict[RunId, Run]
@@ -93,6 +97,7 @@ class Batch:
     new: list[Run] = field(default_factory=list[Run])
     changed: dict[RunId, Run] = field(default_factory=dict[RunId, Run])
     blobs: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    uses: list[tuple[Run, str]] = field(default_factory=list[tuple[Run, str]])
     beats: dict[str, float] = field(default_factory=dict[str, float])
     snapshots: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     takeovers: int = 0
@@ -100,6 +105,7 @@ class Batch:
     origins: Mapping[RunId, tuple[int, bytes]] = field(
         default_factory=dict[RunId, tuple[int, bytes]]
     )
+    gone: Mapping[RunId, Tombstone] = field(default_factory=dict[RunId, Tombstone])
 
     def judge(self, command: Command) -> None:
         """Take one command in; after all before it, and before all after it."""
@@ -134,7 +140,10 @@ class Batch:
         try:
             return self.runs[run_id]
         except KeyError:
-            raise RunNotFoundError(run_id) from None
+            raise self._missing(run_id) from None
+
+    def _missing(self, run_id: RunId) -> RunNotFoundError:
+        return self.gone[run_id].error() if run_id in self.gone else RunNotFoundError(run_id)
 
     def _change(self, run: Run) -> None:
         if run.created is None:
@@ -166,12 +175,15 @@ class Batch:
         if rows:
             self.rows += rows
             run.row = len(self.rows) - 1
-        for draft in command.drafts:
-            self.blobs.update(draft.blobs)
+        for name, body in (blob for draft in command.drafts for blob in draft.blobs):
+            self.blobs[name] = body
+            self.uses.append((run, name))
         return Placed(run.seq, run.row, run.position, run.digest)
 
     def _created(self, command: Append) -> Run:
         run_id, base = command.run_id, command.expected
+        if run_id in self.gone:
+            raise self._missing(run_id)
         if not command.drafts or (base != 0 and not is_fork(command)):
             raise RunNotFoundError(run_id)
         first = command.drafts[0]

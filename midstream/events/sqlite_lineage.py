@@ -21,7 +21,7 @@ LINEAGE = f"{_ANCESTORS.format('run = ?')} SELECT run, uid, base FROM line"
 
 ORIGIN = f"""{_ANCESTORS.format("uid = ?")}
     SELECT l.run, e.digest FROM line l JOIN events e ON e.run = l.run AND e.seq = ?
-    WHERE l.base < ?"""
+    WHERE l.base < ? AND NOT EXISTS (SELECT 1 FROM runs WHERE run = l.run AND removed IS NOT NULL)"""
 """Who recorded an event of a run, by the run's id and the seq, twice; and the event's digest."""
 
 

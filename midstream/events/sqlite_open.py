@@ -213,8 +213,11 @@ async def open_writer(
 
     def begun(connection: sqlite3.Connection) -> Found:
         if _size(path) == 0:
-            # Both stand in the first page, so they come before the first table, and before there is a WAL.
+            # All three stand in the first page, so they come before the first table and before there is a WAL,
+            # and the one that writes that page comes last.
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            # What removed runs leave can be given back in small steps, and not only by writing the file anew.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if max_bytes is not None:
             connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}")

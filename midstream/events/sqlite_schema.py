@@ -7,9 +7,10 @@ of the file. Source: https://www.sqlite.org/fileformat2.html, section 1.3.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from midstream.events.payloads import VERSIONS
+from midstream.events.sqlite_uses import count_uses
 
 APPLICATION_ID = 0x4D535452
 """`MSTR`."""
@@ -17,8 +18,8 @@ APPLICATION_ID = 0x4D535452
 PAGE_SIZE = 8192
 """Bytes of a page: stores chat messages in a third fewer bytes than SQLite's 4,096, for the same rate of small events."""
 
-Migration = Sequence[str]
-"""Statements that take a file from one version to the next, in one transaction."""
+Migration = Sequence[str | Callable[[sqlite3.Connection], None]]
+"""Statements, and functions that execute some, that take a file from one version to the next, in one transaction."""
 
 _FIRST: Migration = (
     # Integer keys inside, public ids outside: a UUID in the key of each event makes appending five times slower.
@@ -60,10 +61,40 @@ _OTHERS: Migration = (
     "CREATE INDEX events_of_others ON events (run, kind) WHERE actor IS NOT NULL",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS)
+_KEEPING: Migration = (
+    # A run that was removed keeps its line: neither its id nor its number is given to another one. The line says where it
+    # stood, as JSON. Its events are deleted afterwards, some at a time; while its number is in `sweep` they are not read.
+    "ALTER TABLE runs ADD COLUMN removed TEXT",
+    "CREATE TABLE sweep (run INTEGER PRIMARY KEY)",
+    "CREATE INDEX runs_of_parent ON runs (parent) WHERE parent IS NOT NULL",
+    # Which runs need a blob. Written with their events, so that a blob is deleted with the last of them and not sooner.
+    "CREATE TABLE uses (blob INTEGER NOT NULL, run INTEGER NOT NULL, PRIMARY KEY (blob, run)) WITHOUT ROWID",
+    "CREATE INDEX uses_of_run ON uses (run)",
+    count_uses,
+    # Each step needs the one before: an event goes only if its run is being swept, a run is swept only if its line says
+    # where it stood, and a line that says so is not changed back.
+    "DROP TRIGGER events_stay",
+    "DROP TRIGGER blobs_stay",
+    """CREATE TRIGGER events_stay BEFORE DELETE ON events WHEN NOT EXISTS (SELECT 1 FROM sweep WHERE run = OLD.run)
+        BEGIN SELECT RAISE(ABORT, 'events are never deleted, unless their run was removed'); END""",
+    """CREATE TRIGGER uses_stay BEFORE DELETE ON uses WHEN NOT EXISTS (SELECT 1 FROM sweep WHERE run = OLD.run)
+        BEGIN SELECT RAISE(ABORT, 'a run needs its blobs until it was removed'); END""",
+    """CREATE TRIGGER blobs_stay BEFORE DELETE ON blobs WHEN EXISTS (SELECT 1 FROM uses WHERE blob = OLD.id)
+        BEGIN SELECT RAISE(ABORT, 'blobs are never deleted while a run needs them'); END""",
+    """CREATE TRIGGER sweep_last BEFORE INSERT ON sweep
+        WHEN NOT EXISTS (SELECT 1 FROM runs WHERE run = NEW.run AND removed IS NOT NULL)
+        BEGIN SELECT RAISE(ABORT, 'a run is swept after it was removed'); END""",
+    """CREATE TRIGGER removed_stay BEFORE UPDATE OF removed ON runs WHEN OLD.removed IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'a run that was removed stays removed'); END""",
+    "CREATE TRIGGER runs_stay BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'the lines of runs stay'); END",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS, _KEEPING)
 """The way from an empty file to the tables of this release; only ever add to it."""
 
-TABLES = frozenset(("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers"))
+TABLES = frozenset(
+    ("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers", "sweep", "uses")
+)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
@@ -75,7 +106,10 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
             migrations[version(connection) :], version(connection) + 1
         ):
             for statement in statements:
-                connection.execute(statement)
+                if callable(statement):
+                    statement(connection)
+                else:
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
         _add_kinds(connection, VERSIONS)
         connection.execute("COMMIT")

@@ -11,13 +11,16 @@ from typing import Any
 import aiosqlite
 
 from midstream.events.ids import RunId
+from midstream.events.keeping import Tombstone
 from midstream.events.sqlite_batch import Batch, Run, is_fork
 from midstream.events.sqlite_job import in_one_hop
+from midstream.events.sqlite_keeping import tombstone_of
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
 from midstream.events.sqlite_lineage import ORIGIN
 from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
+from midstream.events.sqlite_uses import USED
 
 _EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
 _WIDTH = _EVENT.count(",") + 1
@@ -28,7 +31,7 @@ ones, the interpreter's lock is given up and waited for more often."""
 _RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base)"
 _STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder
     FROM runs r JOIN events e ON e.run = r.run AND e.seq = (SELECT max(seq) FROM events WHERE run = r.run)
-    WHERE r.uid IN """
+    WHERE r.removed IS NULL AND r.uid IN """
 
 
 @dataclass(slots=True)
@@ -144,6 +147,7 @@ class _Judging:
             if any(isinstance(command, Acquire) for command in commands):
                 batch.alive = dict(self._rows("SELECT holder, until FROM drivers"))
             batch.origins = self._origins(commands)
+            batch.gone = self._gone([one for one in runs_of(commands) if one not in batch.runs])
             self._number_kinds(commands)
             for command in commands:
                 batch.judge(command)
@@ -165,6 +169,7 @@ class _Judging:
             "INSERT OR IGNORE INTO blobs (digest, body) VALUES (?, ?)",
             [(bytes.fromhex(digest), squeezed(body)) for digest, body in batch.blobs.items()],
         )
+        self._many(USED, [(run.key, bytes.fromhex(digest)) for run, digest in batch.uses])
         self._many(
             "INSERT OR REPLACE INTO drivers (holder, until) VALUES (?, ?)", batch.beats.items()
         )
@@ -220,6 +225,17 @@ class _Judging:
                 data = command.drafts[0].data
                 for key, digest in self._rows(ORIGIN, (data["parent"], data["seq"], data["seq"])):
                     found[command.run_id] = (key, digest)
+        return found
+
+    def _gone(self, missing: Sequence[RunId]) -> dict[RunId, Tombstone]:
+        """Return which of the runs that are not there have been."""
+        found: dict[RunId, Tombstone] = {}
+        for start in range(0, len(missing), ROWS):
+            chunk = missing[start : start + ROWS]
+            count = filled(len(chunk))
+            sql = f"SELECT uid, removed FROM runs WHERE removed IS NOT NULL AND uid IN ({', '.join('?' * count)})"
+            rows = self._rows(sql, (*chunk, *[None] * (count - len(chunk))))
+            found.update((RunId(uid), tombstone_of(uid, removed)) for uid, removed in rows)
         return found
 
     def _number_kinds(self, commands: Sequence[Command]) -> None:

@@ -47,6 +47,7 @@ class Measured:
         version: Of its tables.
         runs: By status.
         forks: Runs that share events with another one.
+        removed: Runs that are not there any more.
         events: All of them.
         blobs: Large bodies, each kept once.
         blob_bytes: Their size, as stored.
@@ -63,6 +64,7 @@ class Measured:
     version: int
     runs: dict[str, int]
     forks: int
+    removed: int
     events: int
     blobs: int
     blob_bytes: int
@@ -88,9 +90,12 @@ def measure(path: Path, *, by_type: bool = False) -> Measured:
             free_bytes=one("PRAGMA freelist_count") * one("PRAGMA page_size"),
             version=one("PRAGMA user_version"),
             runs=dict(
-                connection.execute("SELECT status, count(*) FROM runs GROUP BY 1 ORDER BY 1")
+                connection.execute(
+                    "SELECT status, count(*) FROM runs WHERE removed IS NULL GROUP BY 1 ORDER BY 1"
+                )
             ),
-            forks=one("SELECT count(*) FROM runs WHERE parent IS NOT NULL"),
+            forks=one("SELECT count(*) FROM runs WHERE parent IS NOT NULL AND removed IS NULL"),
+            removed=one("SELECT count(*) FROM runs WHERE removed IS NOT NULL"),
             events=one("SELECT count(*) FROM events"),
             blobs=one("SELECT count(*) FROM blobs"),
             blob_bytes=one("SELECT coalesce(sum(length(body)), 0) FROM blobs"),
@@ -199,6 +204,8 @@ def vacuum(path: Path, *, stop: threading.Event) -> None:
                 )
             # Asked every 1,000 instructions of SQLite's machine, which is some microseconds.
             connection.set_progress_handler(lambda: int(stop.is_set()), 1000)
+            # In a file of an older release, too, free pages can be given back in small steps from here on.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:

@@ -89,6 +89,8 @@ class RunQuery:
         tags: All of these.
         prefix: How the id begins.
         orphaned_at: Runs that have not ended and that no live driver holds at this time, in seconds since 1970.
+        since: Runs that were created then or later, in microseconds since 1970.
+        until: Runs that were created before that.
         limit: At most so many, the newest first.
     """
 
@@ -97,6 +99,8 @@ class RunQuery:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     prefix: str = ""
     orphaned_at: float | None = None
+    since: int | None = None
+    until: int | None = None
     limit: int | None = None
 
 

@@ -17,6 +17,10 @@ ROUTING = RunId("system:routing")
 """Where routing keeps what it knows of endpoints."""
 
 
+KEEPING = RunId("system:keeping")
+"""What was removed from the store and what was erased in it: when, by whom and why."""
+
+
 def is_system(run_id: str) -> bool:
     """Say whether a stream is about many runs."""
     return run_id.startswith(PREFIX)

@@ -11,6 +11,7 @@ from midstream.events.catalog import FORKED
 from midstream.events.codec import references
 from midstream.events.envelope import Event, genesis, link
 from midstream.events.ids import RunId
+from midstream.events.keeping import Removing, Tombstone
 from midstream.events.store import EventStore, Head
 
 
@@ -26,6 +27,8 @@ class Verdict:
             cut off.
         damage: The first place that is not as it was written, or None.
         seq: Its event, or None.
+        removed: When the run was removed, in microseconds since 1970; 0 where it is there. Of such a run, only where it stood
+            can be checked, and only against an anchor.
     """
 
     run_id: RunId
@@ -34,6 +37,7 @@ class Verdict:
     anchored: bool
     damage: str | None = None
     seq: int | None = None
+    removed: int = 0
 
     @property
     def sound(self) -> bool:
@@ -52,6 +56,8 @@ async def verify(store: EventStore, run_id: RunId, *, anchor: Head | None = None
     Raises:
         RunNotFoundError: There is no such run.
     """
+    if isinstance(store, Removing) and (stone := await store.removed(run_id)) is not None:
+        return _of_removed(stone, anchor)
     place = _Place()
     try:
         async for event in store.read(run_id):
@@ -75,6 +81,20 @@ async def verify(store: EventStore, run_id: RunId, *, anchor: Head | None = None
         return Verdict(run_id, place.sound, None, False, other, place.sound + 1)
     head = Head(place.sound, place.position, place.digest)
     return Verdict(run_id, place.sound, head, anchor is not None)
+
+
+def _of_removed(stone: Tombstone, anchor: Head | None) -> Verdict:
+    """Compare where a run stood with an anchor; one that was kept earlier than that says nothing of its end."""
+    damage: str | None = None
+    if anchor is not None and anchor.seq > stone.seq:
+        damage = f"it was removed at event {stone.seq}, the anchor names event {anchor.seq}"
+    elif anchor is not None and (anchor.seq, anchor.digest) != (stone.seq, stone.digest):
+        if anchor.seq == stone.seq:
+            damage = "it is said to have ended with another event than the anchor names"
+        anchor = None
+    head = Head(stone.seq, 0, stone.digest) if damage is None else None
+    seq = None if damage is None else stone.seq
+    return Verdict(stone.run_id, 0, head, anchor is not None, damage, seq, stone.at)
 
 
 class _Place:

@@ -57,6 +57,8 @@ _PLAIN = (
     "live",
     "reflections",
     "revisions",
+    "forked_at",
+    "rehearsal",
 )
 """Fields that are JSON as they are."""
 

@@ -77,6 +77,7 @@ class RunState(Nest):
         notes: The ids of the notes that were added.
         overrides: What is asked in place of what the code says, since the run was forked.
         forked_at: The newest `run.forked`; 0 where the run is no fork.
+        rehearsal: The data of that event, where the run answers a what-if, or None.
         context: What is done where a conversation is too long for its model.
         cuts: By the model call from which on they hold.
         said: Messages that were added, in order.
@@ -112,6 +113,7 @@ class RunState(Nest):
     notes: set[str] = field(default_factory=set[str])
     overrides: tuple[Mapping[str, Any], ...] = ()
     forked_at: int = 0
+    rehearsal: Mapping[str, Any] | None = None
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
     said: list[Said] = field(default_factory=list[Said])
@@ -174,6 +176,8 @@ def _run_resumed(state: RunState, event: Event) -> None:
 def _run_forked(state: RunState, event: Event) -> None:
     data = event.data
     state.forked_at = event.seq
+    state.tags = data.get("tags", state.tags)
+    state.rehearsal = data if data.get("rehearsal") else None
     state.epoch = event.epoch or 0
     state.cancelling = None  # what was wanted of the parent is not wanted of the fork
     for address in state.open_calls:
@@ -460,6 +464,21 @@ def _question_ended(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
+def _tool_completed(state: RunState, event: Event) -> None:
+    """Only the first end counts: of a call of unknown outcome, its handler and a person may both have said it."""
+    if not _has_ended(state, event):
+        _outcome("completed")(state, event)
+
+
+def _tool_failed(state: RunState, event: Event) -> None:
+    if not _has_ended(state, event):
+        _attempt_failed(state, event)
+
+
+def _has_ended(state: RunState, event: Event) -> bool:
+    return state.calls[event.address or ""].status in ("completed", "failed")
+
+
 def _attempt_failed(state: RunState, event: Event) -> None:
     call = state.calls[event.address or ""]
     waiting = event.data.get("retry_at") is not None
@@ -593,8 +612,8 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "model.failed": _attempt_failed,
     "model.aborted": _outcome("aborted"),
     "tool.requested": _requested,
-    "tool.completed": _outcome("completed"),
-    "tool.failed": _attempt_failed,
+    "tool.completed": _tool_completed,
+    "tool.failed": _tool_failed,
     "tool.unknown": _tool_unknown,
     "tool.retried": _tool_retried,
     "value.recorded": _value_recorded,

@@ -204,6 +204,9 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
     "run.forked": _forked,
+    "run.removed": lambda data: " ".join(
+        (f"{data['run']}: {data['status']}, {data['seq']} events.", data.get("reason", ""))
+    ),
     "run.paused": lambda data: data.get("reason", ""),
     "run.continued": lambda data: "",
     "run.completed": lambda data: f"output {data.get('output')!r}",

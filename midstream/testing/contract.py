@@ -45,7 +45,9 @@ from midstream.errors import (
     LeaseHeldError,
     LeaseLostError,
     NotRecordableError,
+    RunNeededError,
     RunNotFoundError,
+    RunRemovedError,
     StoreError,
     UnknownEventError,
 )
@@ -53,6 +55,7 @@ from midstream.events.codec import INLINE, encode, references
 from midstream.events.envelope import Draft, Event, genesis, link
 from midstream.events.fork_facts import RunForked
 from midstream.events.ids import Address, RunId
+from midstream.events.keeping import Removing
 from midstream.events.payloads import (
     NodeCompleted,
     NodeStarted,
@@ -66,7 +69,7 @@ from midstream.events.payloads import (
 )
 from midstream.events.store import EventStore, Head, RunQuery, Snapshot, Stretch
 from midstream.events.subscribe import subscribe
-from midstream.events.system import opening
+from midstream.events.system import KEEPING, opening
 from midstream.events.verify import verify
 
 _T = TypeVar("_T")
@@ -639,6 +642,7 @@ class StoreContract:
         assert {info.seq for info in infos} == {2}
         assert [info.run_id for info in await store.runs(RunQuery(limit=2))] == ["r4", "r3"]
         assert not await store.runs(RunQuery(limit=0))
+        assert [info.created_at for info in await store.runs(RunQuery(since=2, until=4))] == [3, 2]
 
     async def test_the_list_is_narrowed_by_each_condition(self, store: EventStore) -> None:
         await store.append(RunId("a1"), [created("x", owner="alice", team="red")], expected=0)
@@ -1007,6 +1011,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.epochs: dict[RunId, int] = {}
         self.holders: dict[RunId, str | None] = {}
         self.alive: dict[str, float] = {}
+        self.gone: dict[RunId, None] = {}
+        self.ended: dict[RunId, None] = {}
         self.now = NOW
 
     def do(self, work: Awaitable[_T]) -> _T:
@@ -1032,6 +1038,9 @@ class StoreMachine(RuleBasedStateMachine):
         found = self.appended([(run, [created(), *map(note, data)], 0, None, holder)])
         if run in self.log:
             assert isinstance(found[0], ConcurrencyError)
+            return
+        if run in self.gone:
+            assert isinstance(found[0], RunRemovedError)
             return
         assert isinstance(found[0], Head)
         self.log[run] = [None, *data]
@@ -1076,7 +1085,7 @@ class StoreMachine(RuleBasedStateMachine):
     def outcome(self, run: RunId, expected: int, epoch: int | None) -> type:
         """Return what the dict of lists says of an append."""
         if run not in self.log:
-            return RunNotFoundError
+            return RunRemovedError if run in self.gone else RunNotFoundError
         if epoch is not None and epoch != self.epochs[run]:
             return LeaseLostError
         return Head if expected == len(self.log[run]) else ConcurrencyError
@@ -1128,6 +1137,26 @@ class StoreMachine(RuleBasedStateMachine):
         if off == 0:
             self.holders[run] = None
 
+    @precondition(lambda self: isinstance(getattr(self, "store", None), Removing))
+    @rule(run=RUNS, end=st.booleans(), limit=st.integers(1, 9))
+    def remove(self, run: RunId, end: bool, limit: int) -> None:
+        assert isinstance(self.store, Removing)
+        if run not in self.log:
+            return
+        if end:
+            self.appended([(run, [created_end()], len(self.log[run]), None, None)])
+            self.log[run].append(None)
+            self.ended[run] = None
+        try:
+            self.do(self.store.remove([run], at=1, actor="user"))
+        except RunNeededError:
+            assert run not in self.ended
+        else:
+            assert run in self.ended
+            del self.log[run]
+            self.gone[run] = None
+        self.do(self.store.sweep(limit=limit))
+
     @invariant()
     def agrees_with_a_dict_of_lists(self) -> None:
         if not hasattr(self, "store"):
@@ -1152,7 +1181,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert (await verify(self.store, run)).sound
         positions = [event.position for event in await scanned(self.store)]
         assert positions == sorted(set(positions))
-        assert len(positions) == sum(map(len, self.log.values()))
+        kept = len(await events_of(self.store, KEEPING)) if self.gone else 0
+        assert len(positions) == sum(map(len, self.log.values())) + kept
 
     def teardown(self) -> None:
         """Close the store and remove its files."""

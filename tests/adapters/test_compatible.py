@@ -326,7 +326,7 @@ def test_h014_h043_an_image_of_a_result_comes_after_the_answer_that_mistral_want
     assert [item["role"] for item in items[2:]] == ["tool", "assistant", "user"]
 
 
-def test_h024_ids_of_calls_are_nine_letters_or_digits_for_mistral() -> None:
+def test_h024_h026_ids_of_calls_are_nine_letters_or_digits_for_mistral() -> None:
     items, kinds = told("mistral", user("x"), answer(call("call_1"), call("toolu_2")), results())
 
     ids = [called["id"] for called in items[1]["tool_calls"]]

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from midstream.adapters import Adapter, ScriptedAdapter, Segment, View
 from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.base import BulkAdapter
 from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.events.content import Message, Part, Reasoning, Text, ToolCall, user
+from midstream.events.payloads import Change
 from tests.adapters import conversations as talk
 from tests.adapters.rules import Dialect, violations
 
@@ -113,6 +115,35 @@ def test_the_same_segments_give_the_same_bytes(
     assert repr(one.body) == repr(two.body)
     assert one.digest == two.digest
     assert len(first.tape) == len(again.tape)
+
+
+@pytest.mark.parametrize(("adapter", "dialect", "model"), MODELS[:-1], ids=IDS[:-1])
+@LIGHT
+@given(data=st.data())
+def test_segments_told_at_once_are_told_as_one_by_one(
+    adapter: Adapter, dialect: Dialect, model: str, data: st.DataObject
+) -> None:
+    segments = data.draw(talk.conversations())
+    cut = data.draw(st.integers(min_value=0, max_value=len(segments)))
+    assert isinstance(adapter, BulkAdapter)
+    begun = told(adapter, model, segments[:cut])
+    at_once = adapter.render_all(begun, segments[cut:])
+    one_by_one, changes = begun, list[Change]()
+    for segment in segments[cut:]:
+        one_by_one = adapter.render(one_by_one, segment)
+        changes += one_by_one.changes
+    assert at_once.tape.list() == one_by_one.tape.list()
+    assert b"".join(at_once.spoken.list()) == b"".join(one_by_one.spoken.list())
+    assert (at_once.head, at_once.state, at_once.open, at_once.size) == (
+        one_by_one.head,
+        one_by_one.state,
+        one_by_one.open,
+        one_by_one.size,
+    )
+    assert at_once.digest == one_by_one.digest
+    if segments[cut:]:
+        assert list(at_once.changes) == changes
+    assert adapter.request(at_once, {}).body == adapter.request(one_by_one, {}).body
 
 
 @pytest.mark.parametrize(("adapter", "dialect", "model"), MODELS[:-1], ids=IDS[:-1])

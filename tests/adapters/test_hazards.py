@@ -691,7 +691,6 @@ def test_h028_an_id_may_come_again_in_a_later_turn_of_responses() -> None:
 
 
 def test_h049_tools_that_were_added_on_the_way_go_home_and_are_a_loss_elsewhere() -> None:
-    """Responses takes them as an item; a list that changes in a run is reported to break the prefix."""
     added: dict[str, Any] = {
         "type": "additional_tools",
         "role": "developer",
@@ -702,9 +701,97 @@ def test_h049_tools_that_were_added_on_the_way_go_home_and_are_a_loss_elsewhere(
     for target in ("openai-chat", "anthropic", "gemini"):
         found = convert(body, source="openai-responses", target=target)
         assert [change.kind for change in found.losses] == ["part_dropped"], target
-    responses = ResponsesAdapter(api_key="k")
-    view = responses.render(
-        responses.begin("gpt-5"), Segment(1, (user("x"),), tools=(ToolSpec(name="f"),))
+
+
+def responses_view(model: str, *segments: Segment) -> tuple[View, list[Change]]:
+    adapter = ResponsesAdapter(api_key="k")
+    view = adapter.render_all(adapter.begin(model), segments)
+    return view, list(view.changes)
+
+
+F, G, H = (ToolSpec(name=name) for name in "fgh")
+
+
+def chosen(view: View, **settings: Any) -> tuple[Any, set[str]]:
+    request = ResponsesAdapter(api_key="k").request(view, settings)
+    assert violations("openai-responses", request.body, "gpt-5") == []
+    return request.body.get("tool_choice"), {change.kind for change in request.changes}
+
+
+def test_h049_tools_that_come_on_the_way_in_responses_leave_the_list_at_the_beginning() -> None:
+    first = Segment(1, (user("x"),), tools=(F,))
+    before, _ = responses_view("gpt-5", first)
+    view, changes = responses_view("gpt-5", first, Segment(2, (user("y"),), tools=(F, G)))
+    assert view.head == before.head
+    [declared] = view.head["tools"]
+    assert view.tape.list()[1] == {
+        "type": "additional_tools",
+        "role": "developer",
+        "tools": [{**declared, "name": "g"}],
+    }
+    assert [(change.kind, change.seq) for change in changes] == [("tools_appended", 2)]
+    assert chosen(view) == (None, set())
+    assert chosen(view, tool_choice="required") == ("required", set())
+    # a tool that is not in the list at the beginning cannot be named
+    assert chosen(view, tool_choice="g") == (None, {"setting_mapped"})
+    again, changes = responses_view(
+        "gpt-5", first, Segment(2, (user("y"),), tools=(F, G)), Segment(3, (), tools=(F, G))
     )
-    view = responses.render(view, Segment(2, (user("y"),), tools=(ToolSpec(name="g"),)))
-    assert [change.kind for change in view.changes] == ["prefix_broken"]
+    assert len(again.tape) == len(view.tape)
+
+
+def test_h049_tools_that_go_on_the_way_are_forbidden_and_stay_in_the_list() -> None:
+    first = Segment(1, (user("x"),), tools=(F, H))
+    view, changes = responses_view("gpt-5", first, Segment(2, (user("y"),), tools=(F,)))
+    assert [tool["name"] for tool in view.head["tools"]] == ["f", "h"]
+    assert [(change.kind, change.detail) for change in changes] == [("tools_withheld", "h")]
+    allowed = {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]}
+    assert chosen(view) == ({**allowed, "mode": "auto"}, set())
+    assert chosen(view, tool_choice="required") == ({**allowed, "mode": "required"}, set())
+    assert chosen(view, tool_choice="none") == ("none", set())
+    assert chosen(view, tool_choice="f")[0] == {"type": "function", "name": "f"}
+    assert chosen(view, tool_choice="h") == ({**allowed, "mode": "auto"}, {"setting_mapped"})
+    both, _ = responses_view("gpt-5", first, Segment(2, (user("y"),), tools=(F, G)))
+    assert chosen(both) == (None, {"setting_mapped"})  # it would have to name `g`
+    back, _ = responses_view(
+        "gpt-5", first, Segment(2, (user("y"),), tools=(F,)), Segment(3, (), tools=(F, H))
+    )
+    assert chosen(back) == (None, set())
+
+
+def test_h049_tools_that_come_between_a_call_and_its_result_wait_for_it() -> None:
+    f, g = ToolSpec(name="f"), ToolSpec(name="g")
+    begun = Segment(1, (user("x"), answer(call())), tools=(f,))
+    view, _ = responses_view("gpt-5", begun, Segment(2, (), tools=(f, g)))
+    assert view.tape.list()[-1]["type"] == "function_call"
+    request = ResponsesAdapter(api_key="k").request(view, {})
+    kinds = ["function_call", "function_call_output", "additional_tools"]
+    assert [item.get("type") for item in request.body["input"][1:]] == kinds
+    answered, _ = responses_view(
+        "gpt-5", begun, Segment(2, (), tools=(f, g)), Segment(3, (results(result()),))
+    )
+    assert [item.get("type") for item in answered.tape.list()[1:]] == kinds
+
+
+def test_h049_no_tool_is_left_to_call_where_all_are_gone() -> None:
+    view, _ = responses_view(
+        "gpt-5", Segment(1, (user("x"),), tools=(ToolSpec(name="f"),)), Segment(2, (), tools=())
+    )
+    request = ResponsesAdapter(api_key="k").request(view, {"tool_choice": "required"})
+    assert request.body["tool_choice"] == "none"
+    assert "setting_mapped" in {change.kind for change in request.changes}
+
+
+def test_h049_a_tool_that_is_declared_otherwise_breaks_the_prefix_and_says_so() -> None:
+    f, other = ToolSpec(name="f"), ToolSpec(name="f", description="otherwise")
+    view, changes = responses_view(
+        "gpt-5", Segment(1, (user("x"),), tools=(f,)), Segment(2, (user("y"),), tools=(other,))
+    )
+    assert [change.kind for change in changes] == ["prefix_broken"]
+    assert view.head["tools"][0]["description"] == "otherwise"
+    _, changes = responses_view(
+        "gpt-4o",
+        Segment(1, (user("x"),), tools=(f,)),
+        Segment(2, (user("y"),), tools=(f, ToolSpec(name="g"))),
+    )
+    assert [change.kind for change in changes] == ["prefix_broken"]  # it knows no such item

@@ -55,6 +55,11 @@ def items(name: str) -> st.SearchStrategy[Any]:
     return st.from_type(getattr(import_module(place[0]), place[1]))
 
 
+def _sent(value: Any) -> Any:
+    """Return what the SDK makes of a value that is no JSON: a list of what is iterable, the bytes of a file in base64."""
+    return list(value) if isinstance(value, Iterable) else "aGk="
+
+
 def requests(name: str) -> st.SearchStrategy[dict[str, Any]]:
     """Whole requests."""
 
@@ -63,7 +68,7 @@ def requests(name: str) -> st.SearchStrategy[dict[str, Any]]:
         model = "claude-opus-4-8" if name == "anthropic" else "gpt-5"
         limit = {"max_tokens": 9} if name == "anthropic" else {}
         body: dict[str, Any] = {"model": model, key: turns, **limit}
-        return dict(json.loads(json.dumps(body, default=list)))
+        return dict(json.loads(json.dumps(body, default=_sent)))
 
     return st.builds(made, st.lists(items(name), min_size=1, max_size=3))
 

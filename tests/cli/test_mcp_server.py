@@ -55,3 +55,29 @@ def test_runs_are_listed_shown_viewed_and_answered(command: Command) -> None:
 
     asyncio.run(talk())
     assert [one["role"] for one in call("view_run", run="talk")] == ["user", "assistant"]
+
+
+def test_a_run_is_forked_and_the_fork_waits_for_its_code(command: Command) -> None:
+    from midstream.cli.settings import SETTINGS, Settings
+
+    SETTINGS.set(Settings(db=command.db))
+
+    async def talk() -> None:
+        async with Engine.open(command.db, models={"p:m": ["hello"]}, model="p:m") as engine:
+            await engine.call("hi", run_id="talk")
+
+    asyncio.run(talk())
+    made = call(
+        "fork_run", run="talk", at="2", model="openai:gpt-4o", fork_id="again", reason="try q"
+    )
+    assert made == {"run_id": "again", "parent": "talk", "shared": 2, "status": "paused"}
+    shown = call("show_run", run="again")
+    assert shown["status"] == "paused"
+    assert any("try q" in line for line in shown["events"])
+    before = call("show_run", run="talk")
+    assert call("fork_run", run="talk", at="nobody#1") == {
+        "refused": "run 'talk' has no step 'nobody#1'; it has call#1"
+    }
+    assert call("fork_run", run="talk", fork_id="again")["refused"].startswith("run 'again'")
+    assert call("show_run", run="talk") == before
+    assert {one["run_id"] for one in call("list_runs")} == {"talk", "again"}

@@ -8,9 +8,10 @@ from hypothesis import settings
 
 from midstream.events import EventStore, MemoryStore
 from midstream.testing.contract import StoreContract, StoreMachine
+from midstream.testing.removing import RemovingContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreContract, RemovingContract):
     async def make_store(self, folder: Path) -> EventStore:
         return MemoryStore()
 

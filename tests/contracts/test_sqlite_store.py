@@ -9,9 +9,10 @@ from hypothesis import settings
 from midstream.events import EventStore
 from midstream.events.sqlite import SqliteStore
 from midstream.testing.contract import StoreContract, StoreMachine
+from midstream.testing.removing import RemovingContract
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreContract, RemovingContract):
     persistent = True
 
     async def make_store(self, folder: Path) -> EventStore:

@@ -167,8 +167,11 @@ class Reference:
     def _edge_added(self, event: Event) -> None:
         target, source = self.places[event.data["target"]], event.data["source"]
         target.waits_for.append(source)
-        if target.ready and self.places[source].to_come:
-            target.ready, target.waits = False, True
+        if self.places[source].to_come and target.start and not (target.waits or target.called):
+            was_to_come = target.to_come
+            target.ready, target.doomed, target.waits = False, False, True
+            if not was_to_come:
+                self._comes(target)
 
     def _run_completed(self, event: Event) -> None:
         self._nothing_left()

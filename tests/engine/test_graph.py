@@ -275,3 +275,12 @@ def test_anything_that_can_be_called_is_a_node(function: Any) -> None:
     made = Graph("g").add_node("n", function)
     assert made.is_async
     assert made.parameters[0].source == "a"
+
+
+def test_what_is_done_on_failure_is_said_for_all_nodes_that_say_nothing() -> None:
+    graph = Graph("g", on_failure="reflect")
+    graph.add_node("a", lambda: 1, compensate=lambda: None)
+    graph.add_node("b", lambda: 1, on_failure="fail")
+    assert [node.on_failure for node in graph.nodes.values()] == ["reflect", "fail", "fail"]
+    with pytest.raises(GraphError, match="on_failure must be 'fail' or 'reflect', not 'skip'"):
+        Graph("g", on_failure="skip")  # type: ignore[arg-type]  # the mistake

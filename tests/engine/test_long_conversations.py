@@ -123,6 +123,7 @@ async def test_summarise_tells_a_recorded_summary_in_place_of_the_beginning(
 
 @pytest.mark.parametrize("how", ["trim", "summarise"])
 async def test_what_is_told_is_a_function_of_the_log(make_engine: MakeEngine, how: Any) -> None:
+    """H-046: an output is cut once, by an event, and is the same in all that is told later."""
     engine = await make_engine(adapters=adapters(looking(8), 3000, 100_000))
     run = await engine.start(loop(), model="a:m-3000", context=how)
     await run
@@ -317,6 +318,7 @@ def last(name: str) -> Any:
 async def test_a_brief_is_recorded_with_the_switch_and_told_once_to_the_target_only(
     make_engine: MakeEngine,
 ) -> None:
+    """H-128."""
     doors = [Door(), Door(), Door()]
     engine = await make_engine(models={"a:m": last("a"), "b:m": last("b")})
     run = await engine.start(pausing(doors), model="a:m", topic="cats")

@@ -113,6 +113,7 @@ async def test_a_scope_spares_what_is_outside_it(
 async def test_a_dry_run_records_nothing_and_its_plan_can_be_applied(
     make_engine: MakeEngine,
 ) -> None:
+    """H-120: with what it costs to tell the whole history to a model that has none of it in its cache."""
     door = Door()
 
     def price(provider: str, model: str, usage: Usage, at: float) -> Cost:
@@ -162,6 +163,7 @@ class Small(ScriptedAdapter):
 
 
 async def test_a_conversation_too_long_for_the_target_is_not_moved(make_engine: MakeEngine) -> None:
+    """H-121."""
     door = Door()
     adapters = {
         "a": ScriptedAdapter({"m": says("a")}, provider="a"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -332,6 +333,72 @@ async def test_what_a_policy_would_have_done_is_told_without_any_call() -> None:
         assert would.step.startswith("reasoning.deep")
         assert trial.calls == 4
         assert trial.moved == 2
+
+
+async def test_what_a_policy_would_have_lost_is_told_and_its_terms_hold() -> None:
+    seen = Graph("seen")
+
+    @seen.node(output=True)
+    async def see(ctx: Context) -> str:
+        image = Image(media_type="image/png", data=PIXEL)
+        await ctx.llm(Message(role="user", parts=(Text(text="?"), image)))
+        return (await ctx.llm("and now?")).text
+
+    async with stage(working, config=None, model=GPT, pricing=dime) as (engine, server):
+        await (await engine.start(seen, run_id="r"))
+        asked = len(server.requests)
+        blind = "openai:gpt-3.5-turbo"
+        (would,) = (
+            await try_policies(engine.store, "r", [Preference((blind,), Terms("any"))])
+        ).decisions
+        assert [loss.kind for loss in would.losses] == ["image_dropped"]
+        careful = Preference((blind,), Terms("careful", max_losses=0))
+        trial = await try_policies(engine.store, "r", [careful])
+        assert (trial.decisions, trial.moved) == ((), 0)
+        assert len(server.requests) == asked
+
+
+async def test_a_run_leaves_a_model_that_has_too_much_to_do_in_other_runs() -> None:
+    def script(seen: Seen) -> Answer:
+        busy = "busy" in str(seen.body)
+        return Answer("done", chunk_delay=0.6 if busy else 0.0)
+
+    async with stage(
+        script, config=None, policies=[Load(CLAUDE, most=2)], model=GPT, pricing=dime
+    ) as (engine, server):
+        others = [asyncio.create_task(engine.call(f"busy {n}", model=GPT)) for n in range(3)]
+        for _ in range(500):  # a server in a thread has no event of this loop
+            if len(server.requests) == 3:
+                break
+            await asyncio.sleep(0.01)
+        run = await engine.start(chain, run_id="r")
+        first, *_ = await run
+        assert first == CLAUDE
+        (switched,) = (await events_of(engine, "r", "model.switched"))[:1]
+        assert switched.actor == "policy:load"
+        assert switched.data["metrics"]["load"] == 3
+        await asyncio.gather(*others)
+
+
+async def test_a_price_that_drops_in_the_middle_of_a_run_moves_it() -> None:
+    """The price list of `genai-prices` is by date, and a policy asks for today's."""
+    asked: list[str] = []
+
+    def pricing(provider: str, model: str, usage: Usage, at: float) -> Cost:
+        dropped = len(asked) >= 2
+        cheap = model.startswith("claude") and dropped
+        return Cost(amount="0.001" if cheap else "0.01")
+
+    def script(seen: Seen) -> Answer:
+        asked.append(seen.model)
+        return Answer("ok")
+
+    async with stage(
+        script, config=None, policies=[Cheapest((GPT, CLAUDE))], model=GPT, pricing=pricing
+    ) as (engine, _):
+        assert await (await engine.start(chain, run_id="r")) == [GPT, CLAUDE, CLAUDE]
+        (switched,) = await events_of(engine, "r", "model.switched")
+        assert switched.data["metrics"]["price"] == "0.001"
 
 
 def test_a_situation_knows_what_models_can() -> None:

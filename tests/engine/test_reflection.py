@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from midstream import Engine, Event, Graph, Run
@@ -83,6 +83,7 @@ def test_a_report_is_found_in_whatever_a_model_writes(fence: str) -> None:
 
 
 @given(st.text(max_size=200))
+@example("{}")
 def test_nonsense_is_no_report_and_no_plan(text: str) -> None:
     assert read_report(text, "work", 1) is None
     assert isinstance(read_plan(text, "work", "m"), str)

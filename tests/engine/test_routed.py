@@ -14,7 +14,7 @@ from midstream import Context, Engine, Graph, tool
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.routing import Router
-from midstream.engine.configured import model_of
+from midstream.engine.model_names import model_of
 from midstream.errors import ConfigError, RunFailedError
 from midstream.events.envelope import Event
 from midstream.events.memory import MemoryStore

@@ -300,6 +300,55 @@ async def test_a_call_of_unknown_outcome_stays_unknown_over_another_resume(
     assert types(await history(run)).count("tool.unknown") == 1
 
 
+async def test_of_many_who_settle_a_call_at_once_one_is_heard(make_engine: MakeEngine) -> None:
+    payment = Payment()
+    run, step = await parked(make_engine, payment)
+    other = await make_engine(recover=False)
+
+    async def settle(number: int) -> str:
+        try:
+            await (run, other.run("r"))[number % 2].settle(step, result=f"p{number}")
+        except ToolError as refused:
+            return str(refused)
+        return f"p{number}"
+
+    said = await asyncio.gather(*(settle(number) for number in range(12)))
+    (winner,) = [one for one in said if one.startswith("p")]
+    assert {one.rpartition(": ")[2] for one in said} == {winner, "it is completed"}
+    assert await run == winner
+    assert types(await history(run)).count("tool.completed") == 1
+
+
+async def test_what_was_settled_counts_before_what_a_slow_handler_finds(
+    make_engine: MakeEngine,
+) -> None:
+    door, looking = Door(), Door()
+
+    async def look(call: UnknownCall) -> str:
+        await looking()
+        return "what the handler found"
+
+    @tool(effect="unsafe", on_unknown=look)
+    async def pay() -> str:
+        await door()
+        return "paid"
+
+    graph = calls(pay)
+    await unknown(make_engine, graph, door)
+    second = await make_engine(graphs=[graph], recover=False)
+    run = await second.resume("r")
+    await looking.reached()
+    state = await run.state()
+    (step,) = [call.address for call in state.calls.values() if call.status == "unknown"]
+    stranger = await make_engine(recover=False)
+    # The handler ends while this append is on its way, so that the driver does not know of it.
+    settling = asyncio.create_task(stranger.run("r").settle(step, result="what was settled"))
+    await until(lambda: settling.done())
+    looking.open()
+    assert await run == "what was settled"
+    assert (await run.state()).calls[step].outcome == {"result": "what was settled"}
+
+
 @pytest.mark.parametrize("given", [{}, {"result": 1, "retry": True}, {"error": "x", "retry": True}])
 async def test_settling_takes_exactly_one_outcome(
     make_engine: MakeEngine, given: dict[str, Any]

@@ -89,6 +89,7 @@ class Assembly:
         self._blocks: dict[Any, dict[str, Any]] = {}
         self._inputs: dict[Any, str] = {}  # the JSON of a call's input, as far as it has come
         self._ended = False
+        self._spliced = False  # a second answer has begun in the middle of the first
 
     def add(self, event: Any) -> list[Delta]:
         """Take one event and return what it adds for a reader."""
@@ -113,12 +114,14 @@ class Assembly:
     def whole(self) -> dict[str, Any]:
         """Return the answer as it would have come in one piece; without its end it has no reason why it ended."""
         content = [self._finished(index, block) for index, block in self._blocks.items()]
-        reason = self._message.get("stop_reason") if self._ended else None
+        whole = self._ended and not self._spliced
+        reason = self._message.get("stop_reason") if whole else None
         return {**self._message, "content": content, "stop_reason": reason}
 
     def _start(self, message: Mapping[str, Any]) -> list[Delta]:
         if self._message and message.get("id") == self._message.get("id"):
             return []  # some gateways repeat the event
+        self._spliced = bool(self._blocks)
         self._message, self._blocks, self._inputs = dict(message), {}, {}
         content = message.get("content")
         for index, block in enumerate(content if is_array(content) else ()):

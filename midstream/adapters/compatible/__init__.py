@@ -16,6 +16,7 @@ from midstream.adapters.compatible.profiles import (
     VLLM,
     XAI,
 )
+from midstream.adapters.compatible.thinking import Tags
 
 mistral = partial(CompatibleAdapter, MISTRAL)
 deepseek = partial(CompatibleAdapter, DEEPSEEK)
@@ -31,6 +32,7 @@ __all__ = [
     "PROFILES",
     "CompatibleAdapter",
     "Profile",
+    "Tags",
     "compatible",
     "deepseek",
     "groq",

@@ -13,6 +13,7 @@ from midstream.adapters.compatible.body import requested
 from midstream.adapters.compatible.parse import parse
 from midstream.adapters.compatible.profile import Profile
 from midstream.adapters.compatible.render import render, render_all
+from midstream.adapters.compatible.thinking import Splitter, pieces
 from midstream.adapters.failures import Call, made
 from midstream.adapters.openai.adapter import OpenAIAdapter
 from midstream.adapters.openai.translate import translate
@@ -86,10 +87,18 @@ class CompatibleAdapter(OpenAIAdapter):
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
         """See `StreamingAdapter.stream`."""
-        usage = self.profile.usage_in_streams
+        usage, tags = self.profile.usage_in_streams, self.profile.tags
+        splitter = None if tags is None else Splitter(tags)
         async with aclosing(self._streamed(request, usage=usage)) as items:
             async for item in items:
-                yield item
+                if splitter is None:
+                    yield item
+                    continue
+                told = pieces(item, splitter) if isinstance(item, Delta) else splitter.end()
+                for piece in told:
+                    yield piece
+                if isinstance(item, ModelResponse):
+                    yield item
 
     @property
     def _key(self) -> str:

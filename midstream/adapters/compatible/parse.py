@@ -9,8 +9,10 @@ from typing import Any
 from midstream.adapters.answer import mapping, text, tokens
 from midstream.adapters.base import ModelResponse
 from midstream.adapters.compatible.profile import Profile
+from midstream.adapters.compatible.thinking import parted
 from midstream.adapters.openai.parse import parse as parse_openai
-from midstream.adapters.wire import is_array
+from midstream.adapters.openai.parse import wire_of
+from midstream.adapters.wire import is_array, without_surrogates
 from midstream.errors import UnavailableError
 from midstream.events.payloads import FinishReason, Usage
 
@@ -30,9 +32,8 @@ def parse(data: Any, profile: Profile, model: str, names: Mapping[str, str]) -> 
         UnavailableError: The reason why it ended is that the server failed.
     """
     choices = mapping(data).get("choices")
-    reason = text(
-        mapping(choices[0] if is_array(choices) and choices else None).get("finish_reason")
-    )
+    choice = mapping(choices[0] if is_array(choices) and choices else None)
+    reason = text(choice.get("finish_reason"))
     if reason in profile.failed:
         raise UnavailableError(
             f"{profile.provider} failed for {model!r}: its answer ended by {reason!r}",
@@ -43,7 +44,13 @@ def parse(data: Any, profile: Profile, model: str, names: Mapping[str, str]) -> 
     finish = found.finish
     if finish == "other":
         finish = _ENDS.get(reason, finish)
-    return replace(found, finish=finish, usage=_usage(found.usage, mapping(data), profile))
+    message = found.message
+    if profile.tags is not None:
+        raw = without_surrogates(mapping(choice.get("message")))
+        wire, _ = wire_of(raw, found.response_id)
+        message = parted(message, profile.tags, wire)
+    usage = _usage(found.usage, mapping(data), profile)
+    return replace(found, message=message, finish=finish, usage=usage)
 
 
 def _usage(usage: Usage, data: Mapping[str, Any], profile: Profile) -> Usage:

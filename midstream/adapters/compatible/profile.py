@@ -9,6 +9,7 @@ from typing import Literal
 
 from midstream.adapters.base import Capabilities
 from midstream.adapters.capabilities import Family
+from midstream.adapters.compatible.thinking import Tags
 from midstream.adapters.failures import Kind
 from midstream.adapters.openai.render import IDS
 from midstream.adapters.telling import Fit
@@ -93,6 +94,7 @@ class Profile:
         flat: Content is one text, not a list of texts.
         thoughts: What becomes of the server's own reasoning in the history: `back` as it came, `never`, or `needed`: each
             answer of a model that thinks must have the field, also those of other models.
+        tags: How thoughts stand in the text of an answer, of a server that does not take them out; None where it does.
         strict: It knows `strict` of a tool.
         limit: Its name for the longest answer.
         required: Its word for "call some tool".
@@ -120,6 +122,7 @@ class Profile:
     call_content: Literal["absent", "null", "empty"] = "absent"
     flat: bool = False
     thoughts: Literal["back", "never", "needed"] = "back"
+    tags: Tags | None = None
     strict: bool = True
     limit: str = "max_tokens"
     required: str = "required"

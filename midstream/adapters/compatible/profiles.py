@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from midstream.adapters.compatible.profile import Profile, models
+from midstream.adapters.compatible.thinking import Tags
 from midstream.adapters.telling import Fit
 from midstream.errors import ContextWindowError, OverloadedError, QuotaError, UnavailableError
 
@@ -69,6 +70,7 @@ GROQ = Profile(
         models("(meta-)?llama-4", window=131_072),
         models(images=False, structured="tool"),
     ),
+    tags=Tags(),
     limit="max_completion_tokens",
     codes={"request_too_large": ContextWindowError},
     statuses={498: OverloadedError},
@@ -109,6 +111,7 @@ OLLAMA = Profile(
     "ollama",
     "http://localhost:11434/v1",
     families=(models(efforts="none low medium high", without="tool_choice parallel_tool_calls"),),
+    tags=Tags(),
     strict=False,
     stops=None,
 )
@@ -117,6 +120,7 @@ OLLAMA = Profile(
 VLLM = Profile(
     "vllm",
     families=(models(efforts=_SOME),),
+    tags=Tags(),
     strict=False,
     stops=None,
 )
@@ -128,6 +132,7 @@ LLAMACPP = Profile(
     "http://localhost:8080/v1",
     families=(models(),),
     instructions="first",
+    tags=Tags(),
     strict=False,
     named=False,
     stops=None,
@@ -135,7 +140,7 @@ LLAMACPP = Profile(
 )
 """Source: github.com/ggml-org/llama.cpp, tools/server/README.md; 500 `System message must be at the beginning.` of templates."""
 
-COMPATIBLE = Profile("compatible")
+COMPATIBLE = Profile("compatible", tags=Tags())
 """A server that nobody has described; its address is `MIDSTREAM_COMPATIBLE_BASE_URL`, or given."""
 
 PROFILES: Mapping[str, Profile] = {

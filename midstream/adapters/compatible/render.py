@@ -11,6 +11,7 @@ from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.compatible.profile import Profile
+from midstream.adapters.compatible.thinking import Tags, split
 from midstream.adapters.openai.parse import THOUGHTS
 from midstream.adapters.openai.render import EMPTY, NAMES, Teller
 from midstream.adapters.telling import Declared, Speech, spoken_by
@@ -132,6 +133,8 @@ class ProfiledTeller(Teller):
     def _thoughtful(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return an answer with its reasoning, as the server wants that back."""
         found = item.keys() & set(THOUGHTS)
+        if self.profile.tags is not None and self.profile.thoughts == "never":
+            item = self._thoughtless(item, self.profile.tags)
         if found and self.profile.thoughts == "never":
             self.loss("reasoning_dropped", "the server takes none back")
             return {key: value for key, value in item.items() if key not in found}
@@ -139,6 +142,15 @@ class ProfiledTeller(Teller):
             return item
         self.repair("reasoning_placeholder", "an answer without this server's reasoning")
         return {**item, THOUGHTS[0]: THOUGHTLESS}
+
+    def _thoughtless(self, item: dict[str, Any], tags: Tags) -> dict[str, Any]:
+        """Return an answer without the thoughts that stand in its text."""
+        content = item.get("content")
+        thought, said = split(content, tags) if isinstance(content, str) else ("", content)
+        if not thought:
+            return item
+        self.loss("reasoning_dropped", "the server takes none back")
+        return {**item, "content": said}
 
     def _foreign(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return an answer without the fields that only OpenAI has."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from midstream.adapters.capabilities import gemini_family
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.gemini.body import requested
 from midstream.adapters.gemini.parse import Assembly, parse
-from midstream.adapters.gemini.render import render
+from midstream.adapters.gemini.render import render, render_all
 from midstream.adapters.gemini.translate import translate
 from midstream.adapters.view import Segment, View
 from midstream.errors import AuthenticationError, ConfigError
@@ -90,6 +90,10 @@ class GeminiAdapter:
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
         return render(view, segment, self._provider, gemini_family(view.model))
+
+    def render_all(self, view: View, segments: Iterable[Segment]) -> View:
+        """See `BulkAdapter.render_all`."""
+        return render_all(view, segments, self._provider, gemini_family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""

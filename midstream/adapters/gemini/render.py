@@ -10,7 +10,7 @@ audio; recorded requests for what they do not say.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from mimetypes import guess_type
 from typing import Any
 
@@ -65,9 +65,12 @@ Blocks = list[dict[str, Any]]
 
 def render(view: View, segment: Segment, provider: str, family: Family) -> View:
     """See `Adapter.render`."""
-    if segment.empty:
-        return view.unchanged()
     return Teller(view, segment.seq, provider, family).segment(segment)
+
+
+def render_all(view: View, segments: Iterable[Segment], provider: str, family: Family) -> View:
+    """See `midstream.adapters.base.BulkAdapter`."""
+    return Teller(view, 0, provider, family).segments(segments)
 
 
 def closing(view: View, provider: str, family: Family) -> Teller:

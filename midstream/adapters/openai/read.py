@@ -146,7 +146,8 @@ class _Reading:
         failed = isinstance(first, Text) and says_error(first.text)
         if isinstance(first, Text) and first.text.startswith(ERROR):
             parts[0] = Text(text=first.text.removeprefix(ERROR))
-        as_told = isinstance(content, str) and not failed and len(item) == 3 and bool(id_)
+        plain = item.keys() == {"role", "tool_call_id", "content"}
+        as_told = isinstance(content, str) and not failed and plain and bool(id_)
         return Message(
             role="tool",
             parts=(

@@ -6,12 +6,14 @@ Source: developers.openai.com/api/reference, Responses; recorded 400s for what r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from midstream.adapters.base import Settings
 from midstream.adapters.capabilities import Family
 from midstream.adapters.openai.ask import json_schema
 from midstream.adapters.output import OutputSchema, told
+from midstream.adapters.responses.offers import Offers, Tool
 from midstream.adapters.responses.render import Teller
 from midstream.adapters.settings import Wishes
 from midstream.events.payloads import Change
@@ -72,22 +74,38 @@ def _output(
 
 def _choices(wishes: Wishes, telling: Teller, body: dict[str, Any]) -> None:
     """Say which tools may be called; without tools there is nothing to say."""
-    tools: list[dict[str, Any]] = telling.head.get("tools") or []
+    offers = Offers.of(telling.state)
+    told: list[dict[str, Any]] = telling.head.get("tools") or []
     parallel, choice = wishes.flag("parallel_tool_calls"), wishes.text("tool_choice")
-    if not tools:
-        if choice not in (None, "auto", "none"):
-            wishes.note("setting_mapped", f"tool_choice={choice!r} without tools says nothing")
+    tools = offers.all(told)
+    if not tools and choice not in (None, "auto", "none"):
+        wishes.note("setting_mapped", f"tool_choice={choice!r} without tools says nothing")
+        choice = None
+    if not told:
         return
     if parallel is not None:
         body["parallel_tool_calls"] = parallel
-    if choice is None:
-        return
-    if choice in ("auto", "none", "required"):
+    if not offers.sayable:
+        gone = ", ".join(offers.withheld)
+        wishes.note("setting_mapped", f"that {gone} may not be called cannot be said here")
+    named = choice not in (None, "auto", "none", "required")
+    if named:
+        chosen = _named(telling.aliases.get(str(choice), str(choice)), told, offers)
+        if chosen is not None:
+            body["tool_choice"] = chosen
+            return
+        wishes.note("setting_mapped", f"tool_choice={choice!r} cannot be named; left to the model")
+    if choice == "none":
         body["tool_choice"] = choice
-        return
-    name = telling.aliases.get(choice, choice)
-    kind = next((tool["type"] for tool in tools if tool.get("name") == name), None)
-    if kind in ("function", "custom"):
-        body["tool_choice"] = {"type": kind, "name": name}
-    else:
-        wishes.note("setting_mapped", f"tool_choice={choice!r} is no tool; left to the model")
+    elif choice in ("auto", "required") or offers.offered is not None:
+        mode = offers.choice("required" if choice == "required" else "auto")
+        if mode != "auto" or choice == "auto":
+            body["tool_choice"] = mode
+
+
+def _named(name: str, told: Sequence[Tool], offers: Offers) -> dict[str, Any] | None:
+    """Return `tool_choice` for one tool, or None where there is no such tool at the beginning."""
+    if name in offers.withheld:
+        return None
+    kind = next((tool["type"] for tool in told if tool.get("name") == name), None)
+    return {"type": kind, "name": name} if kind in ("function", "custom") else None

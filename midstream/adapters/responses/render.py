@@ -23,6 +23,7 @@ from midstream.adapters.responses.items import (
     item_ids,
     own_items,
 )
+from midstream.adapters.responses.offers import Offers, called
 from midstream.adapters.responses.returning import CALLS, Homeward
 from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
@@ -70,6 +71,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     """Return what a request must add to the view to be valid."""
     telling = Teller(view, 0, provider, family)
     telling.close()
+    telling.tell_added()
     if telling.empty:
         telling.repair("filler_inserted", "nothing has been said")
         telling.items.append({"role": "user", "content": EMPTY})
@@ -95,6 +97,38 @@ class Teller(Homeward):
         self.remember(free=frozenset(free) if self.speech.free_text else frozenset())
         self.declare([self.declaration(self._tool(tool), tool.spec) for tool in told])
 
+    def declare(self, tools: list[dict[str, Any]]) -> None:
+        """Put the list of tools into the head; on the way, what is new is an item, and what is gone is forbidden."""
+        head: list[dict[str, Any]] = self.head.get("tools", [])
+        offers = Offers.of(self.state)
+        if self.empty or not head or "adds_tools" not in self._family.traits:
+            super().declare(tools)
+            return
+        changed = offers.changed(head, tools)
+        if changed:  # an item can add a tool, and not take one back
+            self.repair("prefix_broken", f"{', '.join(changed)}: declared otherwise from here on")
+            head = offers.redeclared(head, tools)
+            self.set_head("tools", head)
+        offers = offers.now(head, tools)
+        if offers.waiting:
+            self.repair("tools_appended", ", ".join(map(called, offers.waiting)))
+        if offers.withheld:
+            self.repair("tools_withheld", ", ".join(offers.withheld))
+        self.remember(offers=offers)
+
+    def tell_added(self) -> None:
+        """Tell the tools that came on the way; not between calls and their results."""
+        offers = Offers.of(self.state)
+        if offers.waiting:
+            self.items.append(offers.item)
+            self.remember(offers=offers.told())
+
+    def seal_off(self, open_calls: tuple[ToolCall, ...]) -> None:
+        """See `Telling.seal_off`."""
+        if not open_calls:
+            self.tell_added()
+        super().seal_off(open_calls)
+
     def _tool(self, tool: Declared) -> dict[str, Any]:
         about = {"description": tool.description} if tool.description else {}
         if tool.spec.form == "text" and self.speech.free_text:
@@ -109,6 +143,8 @@ class Teller(Homeward):
 
     def tell(self, message: Message) -> None:
         """See `Frame.tell`."""
+        if message.role != "tool":
+            self.tell_added()
         match message.role:
             case "system":
                 self._instruction(message)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
 from midstream.adapters.base import Delta, ModelResponse
-from midstream.adapters.routing.config import HedgeConfig
 from midstream.adapters.routing.connecting import Connections
+from midstream.adapters.routing.hedging import (
+    Race,
+    Show,
+    first_sign,
+    hedge_after,
+    hedge_of,
+    is_late,
+    may_hedge,
+)
 from midstream.adapters.routing.kinds import refuses
 from midstream.adapters.routing.ledger import Ledger
 from midstream.adapters.routing.neutral import Renderings
@@ -22,11 +30,7 @@ from midstream.adapters.view import View
 from midstream.errors import AdapterError, BadOutputError, RefusedError
 from midstream.events.payloads import Change
 
-_SAMPLES = 20
-"""First tokens that must be known before `p95` means something."""
-
 Accept = Callable[[ModelResponse], bool]
-Show = Callable[[Delta], None]
 Answered = tuple[Leg, ModelResponse, tuple[Change, ...]]
 
 
@@ -78,9 +82,12 @@ class Asking:
             leg = await walk.next()
             if leg.retry:
                 await self._breathe(walk, leg)
-            racer = self._started(leg, conversation, show, walk)
+            race = None if hedge_of(leg) is None else Race(show)
+            racer = self._started(leg, conversation, show, walk, race)
             try:
-                racer = await self._raced(walk, racer, conversation, show)
+                if race is not None:
+                    racer = await self._raced(walk, racer, conversation, race)
+                await _settled(racer)
                 response = racer.task.result()
             except AdapterError as error:
                 walk.failed(racer.leg, error, racer.notes)
@@ -100,7 +107,12 @@ class Asking:
                 show(Delta(restart=True))
 
     def _started(
-        self, leg: Leg, conversation: Conversation, show: Show | None, walk: Walk
+        self,
+        leg: Leg,
+        conversation: Conversation,
+        show: Show | None,
+        walk: Walk,
+        race: Race | None,
     ) -> _Racer:
         endpoint = leg.candidate.endpoint
         notes = begin()
@@ -111,9 +123,16 @@ class Asking:
         except BaseException:
             walk.ended(leg, Ended("abandoned", 0))
             raise
-        watch = leg.candidate.instance.rules.hedge is not None
+        pieces = show if race is None else race.show(notes)
         task = asyncio.ensure_future(
-            send(adapter, request, leg.manner.timeout, notes, show=show, watch=watch)
+            send(
+                adapter,
+                request,
+                leg.manner.timeout,
+                notes,
+                show=pieces,
+                watch=race is not None,
+            )
         )
         return _Racer(leg, notes, task, (*changes, *request.changes))
 
@@ -136,51 +155,50 @@ class Asking:
             show(Delta(restart=True))
 
     async def _raced(
-        self, walk: Walk, first: _Racer, conversation: Conversation, show: Show | None
+        self, walk: Walk, first: _Racer, conversation: Conversation, race: Race
     ) -> _Racer:
-        """Return whoever answered or failed for good; a second endpoint is asked where the first one is late."""
-        delay = self._hedge_after(first.leg) if show is None else None
-        if delay is not None:
-            await _late((first,), delay)
-        late = delay is not None and not first.task.done() and first.notes.first_token is None
-        if not late or not self._may_hedge(first):
-            await _settled((first,))
+        """Return who is to be waited for; a second endpoint is asked where the first one is late."""
+        state = self._ledger.state
+        delay = hedge_after(first.leg, state)
+        if delay is None:
+            return first
+        await first_sign([first.task], [first.notes], delay)
+        if not is_late(first.task, first.notes) or not may_hedge(first.leg, state):
             return first
         try:
             leg = await walk.next(without=(first.leg.candidate.endpoint.name,), wait=False)
         except AdapterError:  # nobody else has room now, or is left
-            await _settled((first,))
             return first
-        second = self._started(leg, conversation, None, walk)
-        return await self._first_of(walk, first, second)
+        second = self._started(leg, conversation, None, walk, race)
+        return await self._first_of(walk, first, second, race)
 
-    async def _first_of(self, walk: Walk, first: _Racer, second: _Racer) -> _Racer:
+    async def _first_of(self, walk: Walk, first: _Racer, second: _Racer, race: Race) -> _Racer:
         """Return whoever shows its first token first, and end the other one."""
         racers = [first, second]
         try:
-            winner = await self._winner(walk, racers)
+            winner = await self._winner(walk, racers, race)
             for one in racers:
                 if one is not winner:
                     await _stopped(one)
                     self._lost(walk, one)
-            await _settled((winner,))
+            await _settled(winner)
         except BaseException:
             await _stopped(second)  # the caller ends the first one
             walk.abandoned(second.leg, second.notes)
             raise
         return winner
 
-    async def _winner(self, walk: Walk, racers: list[_Racer]) -> _Racer:
+    async def _winner(self, walk: Walk, racers: list[_Racer], race: Race) -> _Racer:
         """Return whoever shows its first token, or is the last to fail; who fails before leaves the race."""
         while True:
             for one in tuple(racers):
                 done = one.task.done()
-                if one.notes.first_token is not None or _good(one) or (done and len(racers) == 1):
+                if race.ahead(one.notes) or _good(one) or (done and len(racers) == 1):
                     return one
                 if done:
                     racers.remove(one)
                     self._lost(walk, one)
-            await _late(racers, None)
+            await first_sign([one.task for one in racers], [one.notes for one in racers], None)
 
     @staticmethod
     def _lost(walk: Walk, racer: _Racer) -> None:
@@ -190,21 +208,6 @@ class Asking:
                 walk.failed(racer.leg, error, racer.notes)
         else:
             walk.abandoned(racer.leg, racer.notes)
-
-    def _hedge_after(self, leg: Leg) -> float | None:
-        """Return how long to wait for the first token before somebody else is asked, or None for ever."""
-        config: HedgeConfig | None = leg.candidate.instance.rules.hedge
-        if config is None:
-            return None
-        if config.after != "p95":
-            return config.after
-        known = sorted(self._ledger.state.habit(leg.candidate.endpoint.name).first_tokens)
-        return known[int(len(known) * 0.95)] if len(known) >= _SAMPLES else None
-
-    def _may_hedge(self, racer: _Racer) -> bool:
-        config = racer.leg.candidate.instance.rules.hedge
-        state = self._ledger.state
-        return config is not None and state.hedges + 1 <= config.extra_calls * state.calls
 
 
 def unwanted(
@@ -227,22 +230,8 @@ def _good(racer: _Racer) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-async def _settled(racers: tuple[_Racer, ...]) -> None:
-    await asyncio.wait([racer.task for racer in racers])
-
-
-async def _late(racers: Sequence[_Racer], delay: float | None) -> None:
-    """Wait until one has ended or shown its first token, or the delay has passed."""
-    watches = [asyncio.ensure_future(racer.notes.first.wait()) for racer in racers]
-    try:
-        await asyncio.wait(
-            [*watches, *(racer.task for racer in racers)],
-            timeout=delay,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-    finally:
-        for watch in watches:
-            watch.cancel()
+async def _settled(racer: _Racer) -> None:
+    await asyncio.wait([racer.task])
 
 
 async def _stopped(racer: _Racer) -> None:

@@ -75,6 +75,7 @@ class Choice:
         half_opens: Breakers that begin to be probed by it.
         closes: Breakers that no longer hold, because settings have changed.
         probe: It shows whether somebody is well again.
+        resting: Its instance has a rest, and there was nobody else.
         first: The endpoint that came first.
     """
 
@@ -86,6 +87,7 @@ class Choice:
     half_opens: tuple[str, ...] = ()
     closes: tuple[str, ...] = ()
     probe: bool = False
+    resting: bool = False
     first: str = ""
 
     def hopeless(self, deadline: float) -> bool:
@@ -104,26 +106,42 @@ def choose(state: RoutingState, route: Route, ask: Ask, now: float, capable: Cap
         capable: What models can.
     """
     preferred = ask.preferred or state.sticky.get(ask.key, "")
+    ordered = candidates(state, route, ask, preferred, now)
+    made = _first(state, ordered, ask, preferred, now, capable, resting=False)
+    if made.candidate is None and route.breaker is not None:
+        # An instance rests so that others are asked in its place. Where there are none, it only counts who is well in it.
+        return _first(state, ordered, ask, preferred, now, capable, resting=True)
+    return made
+
+
+def _first(
+    state: RoutingState,
+    ordered: Sequence[Candidate],
+    ask: Ask,
+    preferred: str,
+    now: float,
+    capable: Capable,
+    *,
+    resting: bool,
+) -> Choice:
+    """Return the first who may be asked; with `resting`, also of instances that have a rest."""
     refused: list[Refused] = []
     hurdles: list[Hurdle] = []
-    first = ""
-    for candidate in candidates(state, route, ask, preferred, now):
+    first = ordered[0].endpoint.name if ordered else ""
+    for candidate in ordered:
         name = candidate.endpoint.name
-        first = first or name
-        found = _hurdle(state, candidate, ask, now, capable)
+        breakers = _breakers(candidate)[:1] if resting else _breakers(candidate)
+        found = _hurdle(state, candidate, ask, now, capable, breakers)
         if found is None:
-            passed = [_passes(state, breaker, candidate, now) for breaker in _breakers(candidate)]
-            half = tuple(name for name, how in passed if how == "half_open")
-            closes = tuple(name for name, how in passed if how == "close")
-            probe = any(how in ("half_open", "probe") for _, how in passed)
-            sticky = name == preferred and bool(preferred)
+            passed = [_passes(state, breaker, candidate, now) for breaker in breakers]
             return Choice(
                 candidate,
                 tuple(refused),
-                sticky=sticky,
-                half_opens=half,
-                closes=closes,
-                probe=probe,
+                sticky=name == preferred and bool(preferred),
+                half_opens=tuple(name for name, how in passed if how == "half_open"),
+                closes=tuple(name for name, how in passed if how == "close"),
+                probe=any(how in ("half_open", "probe") for _, how in passed),
+                resting=resting,
                 first=first,
             )
         refused.append(
@@ -228,7 +246,12 @@ def _complete(ordered: Sequence[str], names: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _hurdle(
-    state: RoutingState, candidate: Candidate, ask: Ask, now: float, capable: Capable
+    state: RoutingState,
+    candidate: Candidate,
+    ask: Ask,
+    now: float,
+    capable: Capable,
+    breakers: Sequence[str],
 ) -> Hurdle | None:
     """Return what keeps an endpoint from being asked now, the most lasting first, or None."""
     habit = state.habit(candidate.endpoint.name)
@@ -242,7 +265,7 @@ def _hurdle(
         return lasting
     if habit.drained:
         return Hurdle("drained")
-    for name in _breakers(candidate):
+    for name in breakers:
         if (found := _broken(state.breaker(name), name, candidate, now)) is not None:
             return found
     if habit.not_before > now:

@@ -75,6 +75,7 @@ def reserved(
         tried=ask.tried,
         probe=choice.probe,
         hedge=hedge,
+        resting=choice.resting,
         first=choice.first if choice.first != candidate.endpoint.name else "",
     )
     return (
@@ -141,7 +142,7 @@ def _breakers(
         breaker = state.breaker(name)
         probing = breaker.status == "half_open" and id_ in breaker.probing
         if outcome == OK or outcome in ALIVE or outcome == "rate_limited":
-            if probing:
+            if probing or (not own and breaker.status == "open" and outcome == OK):
                 yield BreakerClosed(name=name)
             continue
         if outcome == ABANDONED:

@@ -185,8 +185,9 @@ def _reserved(state: RoutingState, data: Mapping[str, Any], now: float) -> None:
     state.calls += 1
     state.hedges += made.hedge
     if data.get("probe"):
-        for breaker in _breakers_of(state, made):
-            if breaker.status == "half_open":
+        for name in made.scopes[:1] if data.get("resting") else made.scopes:
+            breaker = state.breakers.get(name)
+            if breaker is not None and breaker.status == "half_open":
                 breaker.probing[id_] = until
     if len(state.reservations) % 256 == 0:  # those whose process died
         for old in [key for key, one in state.reservations.items() if one.until <= now - MINUTE]:

@@ -50,8 +50,8 @@ class Leg:
     waited: float
     retry: bool
 
-    def decided(self, target: str) -> RouteDecided:
-        """Return the fact for the run that asked."""
+    def decided(self, target: str, *, hedge: bool = False) -> RouteDecided:
+        """Return the fact for the run that asked; `hedge` where it races another call."""
         return RouteDecided(
             target=target,
             endpoint=self.candidate.endpoint.name,
@@ -62,6 +62,7 @@ class Leg:
             attempt=self.attempt,
             waited=round(self.waited, 3),
             refused=self.choice.refused,
+            hedge=hedge,
         )
 
 

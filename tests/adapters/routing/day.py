@@ -306,7 +306,8 @@ def probes_of(day: Day) -> dict[str, list[int]]:
         elif event.type == "breaker.half_opened":
             found.setdefault(name, []).append(0)
         elif event.type == "route.reserved":
-            for scope in event.data["scopes"]:
+            scopes = event.data["scopes"]
+            for scope in scopes[:1] if event.data.get("resting") else scopes:
                 if scope in open_:
                     found.setdefault(scope, [99])  # it was asked before it was half open
                     found[scope][-1] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -449,6 +450,25 @@ def test_an_instance_that_fails_gets_a_rest_of_its_own() -> None:
     assert 2 <= len(fakes["a"].calls) <= 5
 
 
+def test_an_instance_that_rests_is_asked_where_there_is_nobody_else() -> None:
+    """Its other endpoint is well, though it had no chance to show that."""
+    pools = {"p": {"task_groups": ["g"], "failure_threshold": 2, "recovery_time": 500}}
+    groups = one("a", "b", stick_to="none")
+
+    async def scene(router: Router, fakes: dict[str, FakeEndpoint]) -> None:
+        for _ in range(4):
+            with suppress(AdapterError):
+                await router.call("pool:p", "hi", deadline=5)
+        assert router.state.breaker("instance:p/g").status == "open"
+        fakes["b"].trouble = lambda _: None
+        await asyncio.sleep(40)
+        assert (await router.call("pool:p", "hi", deadline=5)).endpoint == "b"
+        assert router.state.breaker("instance:p/g").status == "closed"
+
+    fakes = {name: FakeEndpoint(trouble=during(ALWAYS, down)) for name in "ab"}
+    play(scene, groups, fakes, pools=pools, breaker={"failure_threshold": 5, "recovery_time": 30})
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_a_pool_looks_after_its_endpoints_so_that_no_request_has_to(own: bool) -> None:
     pool: dict[str, Any] = {"task_groups": ["g"], "health_check_interval": 5}
@@ -488,6 +508,22 @@ def test_a_second_endpoint_is_asked_where_the_first_token_is_late() -> None:
 
     fakes = {"a": FakeEndpoint(), "b": FakeEndpoint()}
     assert play(scene, hedged(), fakes).attempts == 1
+
+
+def test_what_is_streamed_in_a_race_is_of_whoever_comes_first() -> None:
+    async def scene(router: Router, fakes: dict[str, FakeEndpoint]) -> list[Any]:
+        await router.call("group:g", "hi")
+        began = asyncio.get_running_loop().time()
+        fakes["a"].trouble = fakes["b"].trouble = lambda now: 50.0 if now < began + 0.5 else None
+        pieces = [piece async for piece in router.stream("group:g", "hi")]
+        assert asyncio.get_running_loop().time() - began < 5
+        assert router.state.hedges == 1
+        return pieces
+
+    fakes = {"a": FakeEndpoint(), "b": FakeEndpoint()}
+    pieces = play(scene, hedged(), fakes)
+    assert [piece.text for piece in pieces] == ["fi", "ne", "fine"]
+    assert not any(piece.restart for piece in pieces[:-1])
 
 
 def test_hedging_is_off_unless_asked_for_and_keeps_to_its_share() -> None:

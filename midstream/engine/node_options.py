@@ -1,0 +1,58 @@
+"""Options of a node that can be checked before anything else is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from midstream.engine.signature import Parameter
+from midstream.errors import GraphError
+from midstream.events.ids import NODE_NAME
+
+
+def check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what no node can have.
+
+    Raises:
+        GraphError: Its name or an option is wrong.
+    """
+    if not NODE_NAME.fullmatch(name):
+        raise GraphError(
+            f"{where.rpartition(': ')[0]}: node name {name!r} must begin with a letter and hold letters, digits, '.', "
+            "'-', '_'; pass name=… where the function has none"
+        )
+    for option in ("timeout", "idle_timeout", "total_timeout"):
+        seconds = options.get(option)
+        if seconds is not None and seconds <= 0:
+            raise GraphError(
+                f"node {name!r}: {option} must be more than 0 seconds, not {seconds!r}"
+            )
+    join = options.get("join", "all")
+    if join not in ("all", "any") and (type(join) is not int or join < 1):
+        raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
+    inputs = options.get("inputs")
+    if inputs not in (None, "each", "merge", "named", "unpack", "none"):
+        raise GraphError(
+            f"{where}: inputs must be 'each', 'merge', 'named', 'unpack' or 'none', not {inputs!r}"
+        )
+
+
+def taking(
+    where: str, parameters: tuple[Parameter, ...], take: Mapping[str, str]
+) -> tuple[Parameter, ...]:
+    """Return the parameters with the nodes that they take by another name.
+
+    Raises:
+        GraphError: There is no such parameter.
+    """
+    known = [parameter.name for parameter in parameters if parameter.source]
+    for name in take:
+        if name not in known:
+            raise GraphError(
+                f"{where} has no parameter {name!r} for take to fill; it takes {', '.join(known) or 'none'}"
+            )
+    return tuple(
+        replace(one, source=take[one.name], named=True) if one.name in take else one
+        for one in parameters
+    )
