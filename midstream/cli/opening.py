@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midstream.cli.settings import SETTINGS
-from midstream.engine.engine import Engine
-from midstream.engine.graph import Graph
 from midstream.errors import StoreOpenError
 
 if TYPE_CHECKING:
+    from midstream.engine.engine import Engine
+    from midstream.engine.graph import Graph
     from midstream.events.sqlite import SqliteStore
 
 
@@ -47,6 +47,8 @@ async def engine(
     Raises:
         StoreOpenError: There is no store, or it is not one of ours.
     """
+    from midstream.engine.engine import Engine  # who only looks at a log has no use for it
+
     if not new:
         must_exist()
     config = configuration() if graphs else None  # who drives nothing asks nobody

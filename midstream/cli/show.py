@@ -16,9 +16,8 @@ from midstream.cli.output import data_console, printable, put, put_json, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
-from midstream.engine.continuing import parked
-from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.moments import moment_seq
+from midstream.projections.conversation import GRAPH_OF_IMPORTED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +50,7 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
     async with reading() as store:
         info = await find_run(store, name)
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
-        summary = await summarise(info, store.read(info.run_id, to=to), now=now)
+        summary = await summarise(info, store, to=to, now=now, whole=whole)
     if whole:
         _put_state(summary)
         return OK
@@ -143,7 +142,9 @@ def next_command(summary: Summary, now: float) -> str:
         return command("tail", run_id)
     if status == "running" and summary.driven(now):
         return command("tail", run_id, "-f")
-    if summary.state.graph == CONVERSATION:
+    if summary.state.graph == GRAPH_OF_IMPORTED:
+        from midstream.engine.continuing import parked  # it takes much of the engine along
+
         waits = parked(summary.state)
         return command("say", run_id, "TEXT") if waits else command("resume", run_id)
     source = summary.state.tags.get(SOURCE, "MODULE:GRAPH")

@@ -115,7 +115,7 @@ class Attempts:
                 await self._recorder.durable()
             durable = False
             try:
-                planned = revised(node, self._state.revisions)
+                planned = revised(node, self._state.plans_for(address))
                 await self._attempt(planned, address, body)
             except Restart:
                 continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from midstream.engine.node import Node
@@ -54,6 +55,26 @@ def check_beginning(where: str, nodes: Mapping[str, Node]) -> None:
     raise GraphError(
         f"{where}: every node has start=False, so nothing would ever run; let one start"
     )
+
+
+def check_inputs_named(where: str, nodes: Mapping[str, Node], inputs: Collection[str]) -> None:
+    """Refuse parameters that are named like no node and like none of the inputs that there are.
+
+    Raises:
+        GraphError: One is.
+    """
+    for node in nodes.values():
+        asked = () if node.when is None else node.when.parameters
+        for parameter in (*node.waits, *asked):
+            source = parameter.source
+            if not source or source in nodes or source in inputs or not parameter.required:
+                continue
+            near = get_close_matches(source, [*nodes, *inputs], 1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            raise GraphError(
+                f"{where}: node {node.name!r} takes {source!r}, which is neither a node nor an input{meant}. "
+                f"Inputs are {', '.join(sorted(inputs)) or 'none'}; {_there_are(nodes)}"
+            )
 
 
 def check_cycles(where: str, nodes: Mapping[str, Any]) -> None:

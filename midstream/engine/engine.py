@@ -421,6 +421,7 @@ class Engine(AgentEngine):
         limits: Mapping[str, float],
     ) -> RunCreated:
         graph.check_inputs(inputs)
+        inputs = graph.with_variables(inputs)
         return RunCreated(
             graph=graph.name,
             definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`

@@ -131,7 +131,7 @@ class Failures:
         seed = f"{self._recorder.run_id}/{activation.address}"
         retry_at = node.retry.due(kind, attempt, now=self._clock.now(), seed=seed)
         if retry_at is None and attempt < granted(
-            node.name, activation.address, self._state.revisions
+            node.name, activation.address, self._state.plans_for(activation.address)
         ):
             retry_at = self._clock.now() + DELAY
         if retry_at is None or node.total_timeout is None:

@@ -99,7 +99,8 @@ async def plan_fork(
         NotRecordableError: A value is not JSON.
     """
     uses = _Uses(changes, codes)
-    cut = await cut_at(store, run_id, at, before=uses.stop if at is None else uses.note)
+    looking = None if not changes.set else uses.stop if at is None else uses.note
+    cut = await cut_at(store, run_id, at, before=looking)
     state = cut.state
     inputs, outputs = _changed(run_id, state, changes)
     for place in (*(f"{_INPUTS}{name}" for name in inputs), *outputs):

@@ -21,16 +21,17 @@ from midstream.engine.asked import asked
 from midstream.engine.checking import (
     check_beginning,
     check_cycles,
+    check_inputs_named,
     check_names,
     check_types,
 )
 from midstream.engine.context_policy import ContextOption
 from midstream.engine.data_function import DataFunction
+from midstream.engine.documents.verbs import Documented
 from midstream.engine.limits import Limits
-from midstream.engine.node import Node, NodeOptions, Over, make_node, with_inputs
+from midstream.engine.node import Node, NodeOptions, Over, Runs, make_node, with_inputs
 from midstream.engine.node_data import node_data
 from midstream.engine.planner import Planner
-from midstream.engine.ready_verbs import ReadyVerbs
 from midstream.engine.registry import Code, Function
 from midstream.engine.signature import From, Parameter, name_of
 from midstream.engine.subgraphs import graphs_in, inputs_of
@@ -44,7 +45,7 @@ __all__ = ["From", "Graph", "Node", "Parameter"]
 
 
 @dataclass(eq=False)
-class Graph(ReadyVerbs, Planner):
+class Graph(Documented, Planner):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:
@@ -53,6 +54,9 @@ class Graph(ReadyVerbs, Planner):
         context: What is done in its runs where a conversation is too long for its model; see `ContextPolicy`.
         limits: What each run may not exceed, unless it is started with other limits.
         on_failure: What is done when a node fails that says nothing of its own: `fail`, or `reflect`; see `Node`.
+        description: For people.
+        takes: The names of the inputs of a run; where they are given, a parameter of any other name must be a node's.
+        variables: Inputs that need not be given, and their values.
 
     Attributes:
         nodes: By name.
@@ -64,6 +68,9 @@ class Graph(ReadyVerbs, Planner):
     context: ContextOption | None = None
     limits: Limits = field(default_factory=Limits)
     on_failure: Literal["fail", "reflect"] = "fail"
+    description: str = ""
+    takes: tuple[str, ...] | None = None
+    variables: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent], init=False)
 
@@ -108,7 +115,7 @@ class Graph(ReadyVerbs, Planner):
     def add_node(
         self,
         name: str | None,
-        function: Callable[..., Any] | Graph | str,
+        function: Callable[..., Any] | Runs | str,
         **options: Unpack[NodeOptions],
     ) -> Node:
         """Add a node.
@@ -124,29 +131,10 @@ class Graph(ReadyVerbs, Planner):
         code = self.code_named(function) if isinstance(function, str) else function
         return self._add(name_of(code) if name is None else name, code, {**options})
 
-    def subgraph(
-        self, name: str | None, graph: Graph | str, **options: Unpack[NodeOptions]
-    ) -> Node:
-        """Add a node that runs a graph, in the same run and log; its output is that of the graph.
-
-        Each activation of the node runs the graph anew, at addresses inside its own: `research#1.plan#2`. The inputs of
-        the graph are the parameters of the node.
-
-        Args:
-            name: Its name; None takes the graph's.
-            graph: What it runs, or the name of a registered one. It may still grow, and it may run itself.
-            **options: See `Node`. `take` says where inputs come from under other names; `model` is that of the calls in it
-                that name none; another attempt gives all that failed in it another one, and what has completed is kept.
-
-        Raises:
-            GraphError: As `add_node`.
-        """
-        return self.add_node(name, graph, **options)
-
     def map(
         self,
         name: str | None,
-        function: Callable[..., Any] | Graph | str,
+        function: Callable[..., Any] | Runs | str,
         *,
         over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
         key: Callable[[Any], Any] | str | None = None,
@@ -333,6 +321,8 @@ class Graph(ReadyVerbs, Planner):
             check_types(f"{where}: node {name!r}", node, self.nodes.get)
         check_cycles(where, nodes)
         check_beginning(where, self.nodes)
+        if self.takes is not None:
+            check_inputs_named(where, self.nodes, {*self.takes, *self.variables})
         return nodes
 
     @cached_property
@@ -360,6 +350,18 @@ class Graph(ReadyVerbs, Planner):
     def input_names(self) -> Mapping[str, bool]:
         """The inputs of a run, and whether each must be given."""
         return {name: parameter.required for name, parameter in self.inputs.items()}
+
+    def check(self) -> None:
+        """Refuse a graph that could not run.
+
+        Raises:
+            GraphError: It names nodes or inputs that do not exist, has a cycle, or has no node.
+        """
+        assert self.definition
+
+    def with_variables(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the inputs of a run, with the variables that somebody takes and that were not given."""
+        return {k: v for k, v in self.variables.items() if k in self.input_names} | {**inputs}
 
     def check_inputs(self, inputs: Iterable[str]) -> None:
         """Refuse inputs that nobody takes, and missing ones.

@@ -86,7 +86,8 @@ class Code:
         inputs = self._inputs.get(scope)
         if inputs is None:
             made = state.activations[scope]
-            _, inputs = bind(self.node(scope), self.values(made.scope), made, None)
+            _, given = bind(self.node(scope), self.values(made.scope), made, None)
+            inputs = self.graph_in(scope).with_variables(given)
             if len(self._inputs) >= _REMEMBERED:
                 self._inputs.clear()
             self._inputs[scope] = inputs

@@ -52,6 +52,11 @@ class Runs(Protocol):
         ...
 
     @property
+    def variables(self) -> Mapping[str, Any]:
+        """Values of inputs that nobody gives."""
+        ...
+
+    @property
     def registered(self) -> Mapping[str, Runs]:
         """The graphs that its nodes may be made of by name."""
         ...

@@ -46,11 +46,23 @@ class ContinueSpec(Spec):
     value: JsonValue = Field(alias="continue")
 
 
+class FunctionRef(Spec):
+    """A function by its name, where a text would be a template or the name of a node.
+
+    Attributes:
+        function: Its name, or `module:name`.
+    """
+
+    function: str
+
+
 class NodeSpec(Spec):
     """The options that every node has; see `midstream.engine.node.Node`.
 
     Attributes:
-        take: For a parameter, or a name in a template, the node or input that it takes.
+        take: For a parameter, or a name in a template, the node that it takes.
+        when: A template, or the name of a registered function.
+        on_failure: None for what the graph says.
         llm_wrapper: A model by the name of whatever may answer; wins over the next three.
         task_group: A group of the routing configuration.
         polling_pool: A pool of the routing configuration.
@@ -71,12 +83,12 @@ class NodeSpec(Spec):
     polling_pool: str = ""
     llm_client: str = ""
     start: bool = True
-    when: str | None = None
+    when: str | FunctionRef | None = None
     join: Literal["all", "any"] | int = "all"
     inputs: Literal["each", "merge", "named", "unpack", "none"] | None = None
     args: Mapping[str, JsonValue] = Field(default_factory=dict)
     distribute: bool = False
-    on_failure: str | ContinueSpec = "fail"
+    on_failure: str | ContinueSpec | None = None
     compensate: str | None = None
 
 
@@ -184,6 +196,26 @@ class QuestionNode(NodeSpec):
 ReadySpec = LlmNode | ToolNode | AgentNode | QuestionNode
 """What a ready-made node does."""
 
+
+class MapNode(NodeSpec):
+    """A node that does something for each item; see `Graph.map`. Its options are those of each item.
+
+    Attributes:
+        each: What is done; its templates name the item `item`. It has no options of its own.
+        over: The node or input that holds the items, a template that is one, or a function.
+        key: A template of `item`, the name of a registered function, or a function.
+        concurrency: At most so many items are under way at a time.
+        order: Of the results: as the items, or as they completed.
+    """
+
+    type: Literal["map"] = "map"
+    each: FunctionNode | LlmNode | ToolNode | AgentNode | QuestionNode = Field(discriminator="type")
+    over: str | FunctionRef
+    key: str | FunctionRef | None = None
+    concurrency: int | None = Field(None, ge=1)
+    order: Literal["results", "completed"] = "results"
+
+
 OPTIONS = frozenset(NodeSpec.model_fields)
 """The names of the options that every node has."""
 
@@ -194,3 +226,13 @@ def work_of(spec: ReadySpec) -> dict[str, Any]:
     if "default" in spec.model_fields_set:  # null is a value here
         found["default"] = spec.model_dump(mode="json", include={"default"})["default"]
     return {"type": spec.type, **found}
+
+
+def given_options(spec: NodeSpec) -> frozenset[str]:
+    """Return the names of the options that are not as they are by default."""
+    fields = NodeSpec.model_fields
+    return frozenset(
+        name
+        for name in OPTIONS & spec.model_fields_set
+        if getattr(spec, name) != fields[name].get_default(call_default_factory=True)
+    )

@@ -50,13 +50,18 @@ class Registry:
         known = self._functions.get(chosen)
         if known is not None and known is not function and not _same_tool(known, function):
             raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
-        self._functions[chosen] = function
+        self._functions.setdefault(chosen, function)
         self._took_in(function)
         return function
 
     def function(self, function: Function) -> Function:
         """Register the decorated function under its own name; see `register`."""
         return self.register(function)
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """What was registered, by name; without the functions of nodes."""
+        return {name: code for name, code in self._functions.items() if callable(code)}
 
     def function_named(self, name: str) -> Callable[..., Any]:
         """Return a registered function; see `code_named`.
@@ -140,6 +145,8 @@ def _type_name(annotation: Any) -> str:
 
 
 def _same_tool(one: Any, other: Any) -> bool:
-    """Say whether both are tools of the same function, as where a function was made a tool twice."""
-    tools = isinstance(one, Tool) and isinstance(other, Tool)
-    return tools and one.function is other.function and one.schema == other.schema
+    """Say whether both are tools of the same function, as where a function was made a tool twice, or was none before."""
+    if not isinstance(one, Tool) and not isinstance(other, Tool):
+        return False
+    first, second = (tool.function if isinstance(tool, Tool) else tool for tool in (one, other))
+    return first is second

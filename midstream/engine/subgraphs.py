@@ -70,6 +70,7 @@ def _taken(graph: Runs, known: Mapping[str, Mapping[str, Parameter]]) -> dict[st
             if name and name not in graph.nodes:
                 # What is called takes its arguments from its caller, if not from the inputs.
                 required = parameter.default is inspect.Parameter.empty and node.start
+                required = required and name not in graph.variables
                 taken[name] = _together(name, taken.get(name), parameter, required=required)
     return taken
 

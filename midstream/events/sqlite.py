@@ -167,9 +167,10 @@ class SqliteStore:
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
+        bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         """See `Selective.select`."""
-        return self._reader.select(run_id, to, without, within)
+        return self._reader.select(run_id, to, without, within, bare)
 
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None

@@ -115,7 +115,12 @@ class Reader:
                     yield event
 
     async def select(
-        self, run_id: RunId, to: int | None, without: frozenset[str], within: Sequence[str] | None
+        self,
+        run_id: RunId,
+        to: int | None,
+        without: frozenset[str],
+        within: Sequence[str] | None,
+        bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         """See `Selective.select`."""
         key = await self.key(run_id)
@@ -129,7 +134,10 @@ class Reader:
             texts = [f"{address}{end}" for address in within for end in "/0"]
         last = _MAX if to is None else to
         parts = await self._parts_between(key, 0, last)
-        async with aclosing(self._pages(run_id, key, 0, last, where, texts, parts)) as pages:
+        columns = self._kinds.columns(bare)
+        async with aclosing(
+            self._pages(run_id, key, 0, last, where, texts, parts, columns)
+        ) as pages:
             async for page in pages:
                 yield page
 
@@ -142,6 +150,7 @@ class Reader:
         where: str = "",
         parameters: Sequence[Any] = (),
         shared: Sequence[Part] | None = None,
+        columns: str = COLUMNS,
     ) -> AsyncGenerator[list[Event], None]:
         """Iterate over pages; `shared` are the parts that other runs recorded, None looks only where they seem to lack."""
         sql = f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} {_HERE} ORDER BY seq LIMIT {PAGE}"

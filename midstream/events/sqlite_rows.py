@@ -44,6 +44,18 @@ class Kinds:
         """Return the numbers of all versions of these types."""
         return [kind for kind, (type_, _) in self.of.items() if type_ in types]
 
+    def columns(self, bare: frozenset[str]) -> str:
+        """Return what is selected, with an empty body for events of these types; old shapes keep theirs, to be upcast."""
+        numbers = [
+            kind
+            for kind, stored in self.of.items()
+            if stored[0] in bare and stored not in upcast.old
+        ]
+        if not numbers:
+            return COLUMNS
+        empty = f"CASE WHEN kind IN ({', '.join(map(str, numbers))}) THEN x'7B7D' ELSE body END"
+        return COLUMNS.replace("body", empty)
+
 
 def row_of(seq: int, kind: int, draft: Draft, epoch: int | None, digest: bytes) -> tuple[Any, ...]:
     """Return what is written of an event, without its run: seq, kind, at, actor, cause, address, epoch, body, digest."""

@@ -304,6 +304,7 @@ class Selective(Protocol):
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
+        bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         """Iterate over some events of a run, in order and in pages, blobs in place.
 
@@ -312,6 +313,7 @@ class Selective(Protocol):
             to: Only events up to this seq.
             without: Stored types that are left out.
             within: The opposite: only those of the types in `without` that belong to a step inside of these activations.
+            bare: Types of which only the envelope is needed: their data is empty, and not read.
 
         Raises:
             RunNotFoundError: There is no such run.

@@ -8,7 +8,7 @@ from typing import Any
 
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
-from midstream.events.ids import Address, activation, activation_of, map_of, nested
+from midstream.events.ids import Address, activation, activation_of, map_of, nested, node_of
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
@@ -125,6 +125,13 @@ class RunState(Nest):
         """The run has ended."""
         return self.status in ("completed", "failed", "cancelled")
 
+    def plans_for(self, address: str) -> list[Mapping[str, Any]]:
+        """Return the plans that were made anew for the node of an activation, in order."""
+        if not self.revisions:
+            return []
+        node = node_of(address)
+        return [plan for plan in self.revisions if node_of(plan["activation"]) == node]
+
     def model_for(self, asked: str, node: str, thread: str) -> str:
         """Return the model that a call goes to, after all migrations so far.
 
@@ -186,8 +193,7 @@ def _run_forked(state: RunState, event: Event) -> None:
     for address, output in data.get("outputs", {}).items():
         if address in state.activations:
             state.activations[address].output = output
-        else:
-            call = state.calls[address]
+        elif (call := state.calls.get(address)) is not None:  # a fold of nodes alone has no calls
             call.outcome = {**(call.outcome or {}), **returned(call.kind, output)}
     state.overrides = (*state.overrides, *data.get("overrides", ()))
     if data.get("definition") is not None:

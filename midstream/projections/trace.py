@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from midstream.events.envelope import Event
 from midstream.events.ids import activation_of, map_of, node_of, scope_of
+from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
 
 StepType = Literal["node", "model_call", "tool_call", "question", "timer", "value", "note"]
@@ -49,6 +50,10 @@ _STATUS: Mapping[str, StepStatus] = {
     "timer.fired": "completed",
     "note.added": "completed",
 }
+
+
+_SHAPING = ("node.", "run.", "edge.", "limit.", "plan.", "reflection.")
+"""The kinds of facts that say which activations there are, and what they waited for."""
 
 
 @dataclass(slots=True)
@@ -115,7 +120,8 @@ class Trace:
     def add(self, event: Event) -> None:
         """Take in the next event."""
         self.run_id, self.seq = event.run_id, event.seq
-        apply(self._state, event)
+        if event.type.startswith(_SHAPING):
+            apply(self._state, event)  # calls lead to no activation by themselves
         status = _STATUS.get(event.type)
         if event.address is None or status is None:
             return
@@ -216,9 +222,11 @@ def trace(events: Iterable[Event]) -> Trace:
     return found
 
 
-async def trace_of(events: AsyncIterable[Event]) -> Trace:
-    """Return the steps of a run's events, as they come."""
+async def trace_of(pages: AsyncIterable[Iterable[Event]]) -> Trace:
+    """Return the steps of a run's events, page by page as they come."""
     found = Trace()
-    async for event in events:
-        found.add(event)
+    with no_collecting():
+        async for page in pages:
+            for event in page:
+                found.add(event)
     return found

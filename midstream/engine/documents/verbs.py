@@ -1,0 +1,170 @@
+"""The verbs of a graph that are about documents: read from one, written as one, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import Any, Literal, Self, Unpack
+
+from pydantic import JsonValue
+
+from midstream.engine.context_policy import ContextOption, context_policy
+from midstream.engine.documents import text
+from midstream.engine.documents.mermaid import mermaid
+from midstream.engine.documents.names import Names
+from midstream.engine.documents.pipeline import PipelineSpec, Stages, graph_of
+from midstream.engine.documents.reading import build, validated
+from midstream.engine.documents.spec import GraphSpec, json_schema
+from midstream.engine.documents.text import Document, Source
+from midstream.engine.documents.writing import document_of
+from midstream.engine.limits import Limits
+from midstream.engine.node import Node, NodeOptions
+from midstream.engine.ready_verbs import ReadyVerbs
+
+
+class Documented(ReadyVerbs):
+    """Graphs as documents; see `Graph`.
+
+    The same graph in either form: a document that was written of a graph is read as one of the same digest. Functions and
+    tools stand in it by name, `module:name` where they can be imported, else as `Graph.register` names them.
+    """
+
+    version: str
+    description: str
+    context: ContextOption | None
+    limits: Limits
+    on_failure: Literal["fail", "reflect"]
+    takes: tuple[str, ...] | None
+    variables: Mapping[str, JsonValue]
+
+    def map(
+        self,
+        name: str | None,
+        function: Callable[..., Any] | str,
+        *,
+        over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
+        key: Callable[[Any], Any] | str | None = None,
+        concurrency: int | None = None,
+        order: Literal["results", "completed"] = "results",
+        **options: Unpack[NodeOptions],
+    ) -> Node:
+        """See `Graph.map`."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """See `Graph.check`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_yaml(
+        cls,
+        source: Source,
+        *,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        agents: Mapping[str, Any] | None = None,
+        actions: Mapping[str, Callable[..., Any] | str] | None = None,
+        types: Mapping[str, Any] | None = None,
+        imports: bool = True,
+    ) -> Self:
+        """Read a graph from YAML, see `docs/graphs-as-data.md` for the format; or a pipeline, which has `stages`.
+
+        Args:
+            source: The text, or a `Path` to a file.
+            functions: Functions and tools by the names that nodes use.
+            agents: Agents by name. Of a pipeline also objects whose methods are its actions, or mappings of them.
+            actions: Of a pipeline: a function, or the template of an agent's task, by `action` or `agent.action`.
+            types: What answers may be, by the names that `schema` uses.
+            imports: Names may be `module:name`, which imports the module; False for documents of others.
+
+        Raises:
+            GraphError: It is no such document, or a name in it stands for nothing; the message says on which line.
+        """
+        return cls._from(text.read_yaml(source), functions, agents, actions, types, imports=imports)
+
+    @classmethod
+    def from_json(
+        cls,
+        source: Source,
+        *,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        agents: Mapping[str, Any] | None = None,
+        actions: Mapping[str, Callable[..., Any] | str] | None = None,
+        types: Mapping[str, Any] | None = None,
+        imports: bool = True,
+    ) -> Self:
+        """Read a graph from JSON; see `from_yaml`."""
+        return cls._from(text.read_json(source), functions, agents, actions, types, imports=imports)
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        agents: Mapping[str, Any] | None = None,
+        actions: Mapping[str, Callable[..., Any] | str] | None = None,
+        types: Mapping[str, Any] | None = None,
+        imports: bool = True,
+    ) -> Self:
+        """Read a graph from plain data; see `from_yaml`."""
+        return cls._from(
+            Document(data, "the document"), functions, agents, actions, types, imports=imports
+        )
+
+    @classmethod
+    def _from(
+        cls,
+        document: Document,
+        functions: Mapping[str, Callable[..., Any]] | None,
+        agents: Mapping[str, Any] | None,
+        actions: Mapping[str, Callable[..., Any] | str] | None,
+        types: Mapping[str, Any] | None,
+        *,
+        imports: bool,
+    ) -> Self:
+        names = Names(functions or {}, agents or {}, types or {}, imports=imports)
+        if "stages" in document.data:
+            pipeline = validated(document, PipelineSpec)
+            spec = graph_of(pipeline, document, names, actions or {})
+            document = Stages(document, pipeline.stages)
+        else:
+            spec = validated(document, GraphSpec)
+        make: Any = cls  # a dataclass of these fields
+        graph: Any = make(
+            spec.name,
+            version=spec.version,
+            on_failure=spec.on_failure,
+            description=spec.description,
+            context=context_policy(spec.context),  # type: ignore[arg-type]  # its name is checked there
+            limits=Limits() if spec.limits is None else spec.limits.made(),
+            takes=spec.inputs,
+            variables=dict(spec.variables),
+        )
+        build(graph, spec, document, names)
+        graph.check()
+        read: Self = graph
+        return read
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the graph as plain data, in the format that `from_yaml` reads.
+
+        Raises:
+            GraphError: A function in it has no name that could be written.
+        """
+        return document_of(self)
+
+    def to_json(self) -> str:
+        """Return the graph as JSON; see `to_data`."""
+        return text.to_json(self.to_data())
+
+    def to_yaml(self) -> str:
+        """Return the graph as YAML; see `to_data`."""
+        return text.to_yaml(self.to_data())
+
+    def to_mermaid(self) -> str:
+        """Return the graph as a Mermaid flowchart."""
+        return mermaid(self.nodes)
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of the documents that `from_yaml` reads."""
+        return json_schema()
