@@ -20,7 +20,8 @@ from midstream.engine.node import Node
 from midstream.engine.parking import Rest
 from midstream.engine.raised import first_of, kind_of_error
 from midstream.engine.recorder import Recorder
-from midstream.engine.reflection import Reflector, revised
+from midstream.engine.reflection import Reflector
+from midstream.engine.replanning import revised
 from midstream.engine.steering import Steering
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address

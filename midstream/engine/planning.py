@@ -13,6 +13,7 @@ from midstream.engine.plan import MAX_NODES, MAX_ROUNDS, Plan, PlannedEdge, Plan
 from midstream.engine.rewiring import Changes
 from midstream.engine.signature import Parameter, is_async, parameters_of
 from midstream.engine.tool_node import as_function
+from midstream.engine.validating import VALIDATE
 from midstream.errors import GraphError, PlanError
 from midstream.projections.flow import last_output, to_come
 
@@ -258,6 +259,10 @@ class _Draft:
         options |= {"args": node.args, "inputs": node.inputs, "loop": self._loop(node.name)}
         if self._terms.on_failure is not None:
             options["on_failure"] = self._terms.on_failure
+        if node.use.startswith(VALIDATE):
+            options["on_failure"] = (
+                "fail"  # what it says is final: nothing that it takes would be another one
+            )
         self._changes.add_node(node.name, node.use, options)
 
     def _loop(self, source: str) -> Loop | None:

@@ -262,7 +262,8 @@ class NodeFailed(Fact):
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         traceback: Where it was raised, innermost last; empty where that says nothing.
         handled: What the node's `on_failure` makes of it, so that the run goes on: `skip`, `continue` or `goto`; the
-            fact that does so follows in the same append. Empty where the run fails of it.
+            fact that does so follows in the same append. `again`: the node is to come again, as a new activation. Empty
+            where the run fails of it.
     """
 
     type: Literal["node.failed"] = "node.failed"

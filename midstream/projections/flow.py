@@ -227,6 +227,15 @@ def call(flow: Flow, node: str, args: Mapping[str, Any], by: str) -> None:
         expect(flow, node)
 
 
+def again(flow: Flow, node: str) -> None:
+    """Have a node that has just failed come again, for all who wait for it."""
+    count = sum(to_come(flow, name) for name in flow.topology.nodes[node].waits_for)
+    if count:
+        flow.pending[node] = count
+    else:
+        flow.ready[node] = None
+
+
 def take_call(flow: Flow, node: str) -> Called | None:
     """Take the oldest call of a node that was not scheduled yet, if there is one."""
     calls = flow.called.get(node)

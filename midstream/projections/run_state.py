@@ -360,9 +360,18 @@ def _gathered(state: RunState, address: str, order: str) -> list[Any]:
 def _node_failed(state: RunState, event: Event) -> None:
     found = state.activations[event.address or ""]
     found.attempt = event.data.get("attempt", 1)
-    if event.data.get("handled"):
+    handled = event.data.get("handled")
+    if handled and handled != "again":
         return  # what ends it follows in the same append
     state.running.pop(found.address, None)
+    if handled:
+        found.status = "failed"
+        leave(state, found)
+        here = around(state, found)
+        here.live -= 1
+        flow.again(here, found.node)
+        stir(state, here)
+        return
     found.retry_at = event.data.get("retry_at")
     if found.retry_at is not None:
         found.status = "waiting"

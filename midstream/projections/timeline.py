@@ -150,6 +150,10 @@ def _revised(data: Mapping[str, Any]) -> str:
     changes = [f"timeout {data['timeout']:g} s"] if data.get("timeout") else []
     changes += [f"{data['attempts']} more attempts"] if data.get("attempts") else []
     changes += ["the run goes on without it"] if data.get("on_failure") else []
+    plan = data.get("plan", {})
+    changes += [f"node {node['name']} added" for node in plan.get("nodes", ())]
+    changes += [f"edge {edge['source']} → {edge['target']}" for edge in plan.get("edges", ())]
+    changes += [f"node {name} removed" for name in plan.get("remove", ())]
     return f"{data['node']}: {', '.join(changes)}"
 
 
