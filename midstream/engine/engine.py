@@ -52,6 +52,7 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
+from midstream.events.redaction import Redaction, redaction_of
 from midstream.events.sealing import Encryption
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
@@ -90,6 +91,8 @@ class Engine(AgentEngine):
         config: Groups, pools and endpoints: a file or folder, plain data, what `midstream.adapters.routing.load` returned, or a
             router that stays the caller's to close; see `midstream.adapters.routing`.
         policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
+        redact: Keep secrets out of the log: True for keys of known vendors, tokens and fields with names such as `password`; a
+            function of texts for that and its own; `midstream.events.redaction.Redaction` for more. None records what is said.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -118,6 +121,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         config: RouterConfig | None = None,
         policies: Iterable[Policy] = (),
+        redact: bool | Redaction | Callable[[str], str] | None = None,
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -137,6 +141,7 @@ class Engine(AgentEngine):
         self._config = config
         self._policies = tuple(policies)
         self._router: Router | None = None
+        self._redact = redaction_of(redact)
         self._always_replay = always_replay
         self._always_advise = experience
         self._advice = advice or AdviceLimits()
@@ -200,6 +205,7 @@ class Engine(AgentEngine):
             park_after=self._park_after,
             budgets=self._budgets,
             always_replay=self._always_replay,
+            redact=self._redact,
             policies=policies,
         )
         self._ledgers = Ledgers(self._host, self._embedder)
@@ -219,7 +225,9 @@ class Engine(AgentEngine):
         """Open what chooses among endpoints, and return the policies of its configuration."""
         from midstream.engine.configured import open_router, policies_in  # only where it is used
 
-        router = await open_router(config, store, self._providers, self._pricing, self._clock)
+        router = await open_router(
+            config, store, self._providers, self._pricing, self._clock, self._redact
+        )
         self._router = None if router is config else router
         self._providers.router = router
         return policies_in(router)
@@ -453,7 +461,8 @@ class Engine(AgentEngine):
         state = await host.load(run_id)
         if state.graph != wanted.graph or state.graph_digest != wanted.graph_digest:
             raise RunExistsError(run_id, f"another graph, {state.graph!r}")
-        if dict(state.inputs) != dict(wanted.inputs):
+        inputs = dict(wanted.inputs) if host.redact is None else host.redact(dict(wanted.inputs))
+        if dict(state.inputs) != inputs:
             raise RunExistsError(run_id, f"other inputs, {dict(state.inputs)!r:.200}")
         with suppress(LeaseHeldError):  # it is being driven elsewhere
             await host.resume(run_id)

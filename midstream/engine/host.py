@@ -37,7 +37,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import Prepared, encode
+from midstream.events.codec import Prepared, Redact, encode, prepare
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -76,6 +76,7 @@ class Host:
         reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         policies: When runs go on with another model.
+        redact: Takes secrets out of what is recorded.
         budgets: What each run, or all runs with a tag, may spend.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
@@ -96,6 +97,7 @@ class Host:
     reflector: Reflector | None = None
     park_after: float = PARK_AFTER
     policies: Sequence[Policy] = ()
+    redact: Redact | None = None
     budgets: Sequence[Budget] = ()
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
@@ -106,6 +108,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._redacted: dict[int, tuple[Prepared, Prepared]] = {}
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
         self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
@@ -200,7 +203,23 @@ class Host:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
         step = None if address is None else Address(address)
-        return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
+        if self.redact is not None and prepared is not None:
+            prepared = {name: self._prepared(one) for name, one in prepared.items()}
+        redact = self.redact
+        return encode(payload, at=at, actor=actor, address=step, prepared=prepared, redact=redact)
+
+    def _prepared(self, field_: Prepared) -> Prepared:
+        """Return a prepared field without secrets, made once."""
+        assert self.redact is not None
+        known = self._redacted.get(id(field_))
+        if known is None:
+            value = self.redact(field_.value)
+            made = field_ if value is field_.value else prepare(value)
+            known = self._redacted[id(field_)] = (
+                field_,
+                made,
+            )  # kept, so that the id stays its own
+        return known[1]
 
     async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
@@ -252,6 +271,7 @@ class Host:
             reflector=self.reflector if cast is None else cast.reflector,
             answers=None if cast is None else cast.answers,
         )
+        runner.recorder.redact = self.redact
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
 
