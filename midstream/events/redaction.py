@@ -145,8 +145,9 @@ class Redaction:
             case dict():
                 return self._object(cast("dict[str, Any]", value))
             case list():
-                made = [self(item) for item in value]
-                return value if all(map(_same, made, value)) else made
+                items = cast("Sequence[Any]", value)
+                made = [self(item) for item in items]
+                return items if all(map(_same, made, items)) else made
             case _:
                 return value
 
@@ -263,10 +264,9 @@ def restored(recorded: Any, given: Any, place: str) -> Any:
                 for name, item in items.items()
             }
         case list():
-            others: Sequence[Any] = given if isinstance(given, list | tuple) else ()
-            pairs = [
-                (item, others[i] if i < len(others) else None) for i, item in enumerate(recorded)
-            ]
+            told = cast("Sequence[Any]", recorded)
+            others = cast("Sequence[Any]", given if isinstance(given, list | tuple) else ())
+            pairs = [(item, others[i] if i < len(others) else None) for i, item in enumerate(told)]
             return [restored(item, other, f"{place}[{i}]") for i, (item, other) in enumerate(pairs)]
         case _:
             return recorded
@@ -291,8 +291,9 @@ def as_recorded(recorded: Any, now: Any) -> Any:
             was, is_ = cast("dict[str, Any]", recorded), cast("dict[str, Any]", now)
             return {name: as_recorded(was.get(name), item) for name, item in is_.items()}
         case list(), list():
-            if len(recorded) != len(now):
-                return now
-            return [as_recorded(one, other) for one, other in zip(recorded, now, strict=True)]
+            old, new = cast("Sequence[Any]", recorded), cast("Sequence[Any]", now)
+            if len(old) != len(new):
+                return new
+            return [as_recorded(one, other) for one, other in zip(old, new, strict=True)]
         case _:
             return now

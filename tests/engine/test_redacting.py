@@ -229,7 +229,7 @@ async def test_no_planted_secret_is_in_any_byte_of_the_file(
             synchronous="normal",
             encryption=Encryption() if sealed else None,
         )
-        models = {"m": lambda messages: f"why say {secret['b']}?"}
+        models: dict[str, Any] = {"m": lambda messages: f"why say {secret['b']}?"}  # pyright: ignore[reportUnknownLambdaType]  # a script
         async with Engine(store, models=models, model="m", redact=Redaction()) as engine:
             run = await engine.start(
                 graph, run_id="r", text=f"x {secret['a']}", tags={"k": secret["a"]}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -191,7 +192,11 @@ def test_options_mean_what_they_say() -> None:
 
 def test_a_name_that_holds_a_secret_is_refused() -> None:
     key = "ghp_" + "a" * 36
-    for more in ({"address": Address(f"fetch#1[{key}]")}, {"actor": f"user:{key}"}):
+    options: list[dict[str, Any]] = [
+        {"address": Address(f"fetch#1[{key}]")},
+        {"actor": f"user:{key}"},
+    ]
+    for more in options:
         with pytest.raises(NotRecordableError, match="github-token") as refused:
             encode(NoteAdded(id="n", data=1), at=1, redact=Redaction(), **more)
         assert key not in str(refused.value)
@@ -214,9 +219,14 @@ def test_true_values_come_back_where_they_are_given_anew(case: tuple[Any, str, s
 
 
 def _keys(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [*value, *(key for item in value.values() for key in _keys(item))]
-    return [key for item in value for key in _keys(item)] if isinstance(value, list) else []
+    match value:
+        case dict():
+            items = cast("dict[str, Any]", value)
+            return [*items, *(key for item in items.values() for key in _keys(item))]
+        case list():
+            return [key for item in cast("Sequence[Any]", value) for key in _keys(item)]
+        case _:
+            return []
 
 
 def test_a_mark_stands_for_something() -> None:
