@@ -39,6 +39,7 @@ from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool
+from midstream.engine.versions import OnChange, checked_policy
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -88,6 +89,9 @@ class Engine(AgentEngine):
         config: Groups, pools and endpoints: a file or folder, plain data, what `midstream.adapters.routing.load` returned, or a
             router that stays the caller's to close; see `midstream.adapters.routing`.
         policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
+        on_change: What is done with runs whose code has changed since they were started, their graph or its version: `pin`
+            refuses to resume them, `upgrade` goes on where nothing of what has begun was changed; see
+            `midstream.engine.versions`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -116,6 +120,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         config: RouterConfig | None = None,
         policies: Iterable[Policy] = (),
+        on_change: OnChange = "pin",
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -134,6 +139,7 @@ class Engine(AgentEngine):
         self._context = context_policy(context)
         self._config = config
         self._policies = tuple(policies)
+        self._on_change: OnChange = checked_policy(on_change)
         self._router: Router | None = None
         self._always_replay = always_replay
         self._always_advise = experience
@@ -192,6 +198,7 @@ class Engine(AgentEngine):
             model=self._model or self._providers.default_model,
             lease=self._lease,
             park_after=self._park_after,
+            on_change=self._on_change,
             budgets=self._budgets,
             always_replay=self._always_replay,
             policies=policies,
@@ -449,19 +456,24 @@ class Engine(AgentEngine):
         """Return a handle on a run; whether it exists shows when it is used."""
         return Run(self._here(), RunId(run_id))
 
-    async def resume(self, run_id: str, graph: Graph | None = None) -> Run:
+    async def resume(
+        self, run_id: str, graph: Graph | None = None, *, on_change: OnChange | None = None
+    ) -> Run:
         """Take a run over and drive it here; see `Run.resume`.
 
         Args:
             run_id: The run.
             graph: Its code; None takes what was given to the engine.
+            on_change: See `Engine`; None for what the engine says.
 
         Raises:
             LeaseHeldError: Another driver holds it and is alive.
-            GraphError: Its code is not known here, or is not the code it was started with.
+            GraphError: Its code is not known here.
+            CodeChangedError: It is not the code it was started with, and that is not allowed.
             RunNotFoundError: There is no such run.
         """
-        await self._here().resume(RunId(run_id), graph)
+        policy = None if on_change is None else checked_policy(on_change)
+        await self._here().resume(RunId(run_id), graph, policy)
         return self.run(run_id)
 
     async def recover(self) -> tuple[Run, ...]:

@@ -31,6 +31,7 @@ from midstream.events.flow_facts import (
     EdgeAdded,
     EdgeDecided,
     EdgeRemoved,
+    GraphUpgraded,
     LimitReached,
     NodeAdded,
     NodeRemoved,
@@ -600,6 +601,7 @@ Payload = Annotated[
     | RunCancelRequested
     | RunCancelled
     | RunRemoved
+    | GraphUpgraded
     | LimitReached
     | NodeScheduled
     | NodeStarted

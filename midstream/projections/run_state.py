@@ -15,6 +15,7 @@ from midstream.events.store import Status
 from midstream.projections import flow, rewire
 from midstream.projections.flow import Activation, Flow
 from midstream.projections.fold import Handler
+from midstream.projections.reshaping import upgrade
 from midstream.projections.returned import returned
 from midstream.projections.topology import shared_topology
 
@@ -256,6 +257,14 @@ def _run_forked(state: RunState, event: Event) -> None:
     if data.get("definition") is not None:
         state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
         rewire.reshape(state, shared_topology(state.graph_digest, data["definition"]))
+
+
+def _graph_upgraded(state: RunState, event: Event) -> None:
+    data = event.data
+    state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
+    state.inputs = {**data.get("inputs", {}), **state.inputs}
+    if data.get("definition"):
+        upgrade(state, shared_topology(state.graph_digest, data["definition"]))
 
 
 def _run_paused(state: RunState, event: Event) -> None:
@@ -610,6 +619,7 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "run.created": _run_created,
     "run.resumed": _run_resumed,
     "run.forked": _run_forked,
+    "graph.upgraded": _graph_upgraded,
     "run.paused": _run_paused,
     "run.continued": _run_continued,
     "run.completed": _run_completed,

@@ -204,6 +204,10 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
     "run.forked": _forked,
+    "graph.upgraded": lambda data: (
+        f"goes on with version {data.get('code', '')!r} of the code, graph {data['graph_digest'][:12]}"
+        f"{'' if data.get('definition') else ', of the same shape'}"
+    ),
     "run.removed": lambda data: " ".join(
         (f"{data['run']}: {data['status']}, {data['seq']} events.", data.get("reason", ""))
     ),
