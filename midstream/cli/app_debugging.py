@@ -18,13 +18,25 @@ Many = Annotated[
     list[str] | None,
     typer.Option("--graph", metavar="MODULE:GRAPH", help="The runs' code. May be repeated."),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="[STEP=]PROVIDER:MODEL", help="In place of the one that was asked."
+    ),
+]
 
 
-def trace(run: RunArgument = "@last", at: At = "") -> None:
+def trace(
+    run: RunArgument = "@last",
+    at: At = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every step, however many are beside each other.")
+    ] = False,
+) -> None:
     """Show the steps of a run as a tree: what each did, how long it took, what it cost."""
-    from midstream.cli import debugging
+    from midstream.cli import looking_back
 
-    carry_out(debugging.trace(run, at=at))
+    carry_out(looking_back.trace(run, at=at, whole=everything))
 
 
 def fork(
@@ -92,15 +104,74 @@ def replay(
     tolerant: Annotated[
         bool, typer.Option("--tolerant", help="Compare what was decided, not how it was told.")
     ] = False,
+    live: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--live", metavar="STEP", help="Try it: this happens, the log answers the rest."
+        ),
+    ] = None,
+    model: Models = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="STEP=TEXT", help="Said in place of what the code says."),
+    ] = None,
+    times: Annotated[int, typer.Option("--times", min=1, help="How often it is tried.")] = 1,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End a try where anything else would happen.")
+    ] = False,
+    limit: Annotated[str, typer.Option("--limit", metavar="USD", help="Of all tries.")] = "",
+    forget: Annotated[bool, typer.Option("--forget", help="Keep no forks of the tries.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about the price.")] = False,
 ) -> None:
-    """Run today's code against the log, asking nobody; exit 1 where it does something else."""
+    """Run today's code against the log, asking nobody; exit 1 where it does something else.
+
+    With --live, chosen steps happen, in forks of the run, after their price was told; exit 1 where a try ends otherwise.
+    """
     from midstream.cli import debugging
 
+    if live:
+        from midstream.cli import trying
+
+        carry_out(
+            trying.replay_live(
+                run or (),
+                everything=everything,
+                live=live,
+                models=model or (),
+                prompts=prompt or (),
+                times=times,
+                stop=stop,
+                limit=limit,
+                forget=forget,
+                place=next(iter(graph or ()), ""),
+                yes=yes,
+            )
+        )
     carry_out(
         debugging.replay(
             run or (), everything=everything, places=graph or (), since=since, tolerant=tolerant
         )
     )
+
+
+def cost(
+    run: RunArgument = "@last",
+    model: Models = None,
+    cache: Annotated[
+        str,
+        typer.Option(
+            "--cache", metavar="none|read|write", help="As if caches were used like that."
+        ),
+    ] = "recorded",
+    date: Annotated[
+        str, typer.Option("--date", metavar="2026-01-31", help="By the prices of that day.")
+    ] = "",
+    at: At = "",
+) -> None:
+    """Say what a run cost by node and model, or would cost by other prices: an estimate, asking nobody."""
+    from midstream.cli import trying
+
+    carry_out(trying.cost(run, models=model or (), cache=cache, date=date, at=at))
 
 
 def diff(
@@ -109,15 +180,16 @@ def diff(
     stat: Annotated[bool, typer.Option("--stat", help="Only where, why and what it cost.")] = False,
 ) -> None:
     """Say where two runs part, why, and what that made differ; exit 1 where they differ."""
-    from midstream.cli import debugging
+    from midstream.cli import looking_back
 
-    carry_out(debugging.diff(left, right, stat=stat))
+    carry_out(looking_back.diff(left, right, stat=stat))
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "trace": trace,
     "fork": fork,
     "replay": replay,
+    "cost": cost,
     "diff": diff,
 }
 """By name."""

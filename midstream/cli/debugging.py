@@ -1,9 +1,9 @@
-"""`midstream trace`, `fork`, `replay` and `diff`: a run's past, looked at, changed and tried again."""
+"""`midstream fork` and `replay`: a run's past, changed and tried again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,70 +13,24 @@ from midstream.cli.given import graph_of, inputs_of, tags_of
 from midstream.cli.moments import moment_of, seconds_ago, split_moment
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine, reading
-from midstream.cli.output import data_console, printable, put, put_json, say
+from midstream.cli.output import put, put_json, say
 from midstream.cli.progress import progress
 from midstream.cli.settings import SETTINGS, command
-from midstream.cli.show import MARKS
-from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE
 from midstream.engine.graph import Graph
-from midstream.engine.moments import moment_seq
-from midstream.engine.parting import diff_stored
 from midstream.engine.providers import Providers
 from midstream.engine.replay import Divergence, ReplayReport, replay_run
 from midstream.errors import ConfigError, GraphError
+from midstream.events.paging import pages
 from midstream.events.store import EventStore, RunInfo, RunQuery
-from midstream.projections.diff import RunDiff, Side, plain_diff
-from midstream.projections.fold import fold_async
-from midstream.projections.trace import Step, Trace, trace_of
+from midstream.projections.fold import fold_pages
 from midstream.projections.usage import USAGE
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
+    pass
 
 _STEPS_SHOWN = 20
 _TEXT_SHOWN = 200
-
-
-async def trace(wanted: str, *, at: str) -> int:
-    """Show the steps of a run as a tree."""
-    run, place = split_moment(wanted)
-    async with reading() as store:
-        info = await find_run(store, run)
-        to = await moment_seq(store, info.run_id, moment_of(at) or place)
-        found = await trace_of(store.read(info.run_id, to=to))
-    if SETTINGS.get().as_json:
-        for row in found.data():
-            put_json(row)
-    else:
-        data_console().print(_tree(info, found))
-    return OK
-
-
-def _tree(info: RunInfo, found: Trace) -> Tree:
-    from rich.tree import Tree
-
-    children: dict[str, list[Step]] = {}
-    for step in found.steps.values():
-        children.setdefault(step.within, []).append(step)
-    tree = Tree(f"{info.run_id}  {info.graph}  up to event {found.seq}")
-    stack = [(tree, step) for step in reversed(children.get("", []))]
-    while stack:
-        above, step = stack.pop()
-        branch = above.add(_label(step))
-        stack += [(branch, inner) for inner in reversed(children.get(step.id, []))]
-    return tree
-
-
-def _label(step: Step) -> str:
-    mark = MARKS.get(step.status, ("?", ""))[0]
-    took = "" if step.seconds is None else f"  {span(step.seconds)}"
-    tokens = step.input_tokens + step.output_tokens
-    used = f"  {tokens} tokens  ${step.cost:.4f}" if tokens else ""
-    name = "" if step.type == "node" else f"  {step.name}"
-    error = f"  {printable(step.error)[:_TEXT_SHOWN]}" if step.error else ""
-    again = f"  {step.attempts} attempts" if step.attempts > 1 else ""
-    return f"{mark} {step.id}{name}  {step.status}{took}{used}{again}{error}"
 
 
 async def fork(
@@ -107,8 +61,8 @@ async def fork(
             at=moment_of(at) or place,
             set=inputs_of(given, ""),
             model=model,
-            prompts=_texts(prompts, "--prompt"),
-            systems=_texts(systems, "--system"),
+            prompts=texts(prompts, "--prompt"),
+            systems=texts(systems, "--system"),
             settings=inputs_of(settings, ""),
             graph=code,
             paused=paused or code is None,
@@ -137,7 +91,12 @@ async def fork(
         return await finish(made, {SOURCE: graph}, quiet=quiet)
 
 
-def _texts(pairs: Sequence[str], option: str) -> dict[str, str]:
+def texts(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """Return what is said by step, from `STEP=TEXT`.
+
+    Raises:
+        ConfigError: One names no step.
+    """
     found: dict[str, str] = {}
     for pair in pairs:
         step, sign, text = pair.partition("=")
@@ -148,7 +107,7 @@ def _texts(pairs: Sequence[str], option: str) -> dict[str, str]:
 
 
 async def _cost_after(store: EventStore, info: RunInfo, seq: int) -> Decimal:
-    usage = await fold_async(USAGE, store.read(info.run_id, after=seq))
+    usage = await fold_pages(USAGE, pages(store, info.run_id, after=seq))
     return usage.total.cost
 
 
@@ -228,47 +187,3 @@ def _divergence_row(found: Divergence) -> dict[str, Any]:
         "line": found.line,
         "remedies": list(found.remedies),
     }
-
-
-async def diff(left: str, right: str, *, stat: bool) -> int:
-    """Say where two runs part; 1 if they differ, as `diff` does."""
-    (first, first_at), (second, second_at) = split_moment(left), split_moment(right)
-    async with reading() as store:
-        ours, theirs = await find_run(store, first), await find_run(store, second)
-        found = await diff_stored(
-            store, ours.run_id, theirs.run_id, left_at=first_at, right_at=second_at
-        )
-    if SETTINGS.get().as_json:
-        put_json(plain_diff(found))
-    else:
-        for text in _diff_lines(found, stat=stat):
-            put(text)
-    return BAD if found else OK
-
-
-def _diff_lines(found: RunDiff, *, stat: bool) -> Iterable[str]:
-    how = "the same events" if found.shared else "alike"
-    yield f"common   {found.common} events ({how})"
-    if not found:
-        yield "no difference"
-        return
-    first = found.steps[0]
-    yield f"part     at {first.step or 'the run'}, events {first.left_seq or '-'} | {first.right_seq or '-'}"
-    yield f"cause    {found.cause}"
-    for one in () if stat else found.steps[:_STEPS_SHOWN]:
-        yield ""
-        yield f"{one.step or 'the run'}"
-        yield f"  - {one.left or 'nothing'}"
-        yield f"  + {one.right or 'nothing'}"
-        yield from (f"    {place}" for place in one.differences[:8])
-        yield from (f"    {text}" for text in one.text)
-    if len(found.steps) > _STEPS_SHOWN and not stat:
-        yield f"… and {len(found.steps) - _STEPS_SHOWN} more steps"
-    yield ""
-    yield from (f"output   {place}" for place in found.output[:8])
-    yield f"outcome  {found.left.status} | {found.right.status}"
-    yield f"since    {_came_to(found.left)} | {_came_to(found.right)}"
-
-
-def _came_to(side: Side) -> str:
-    return f"${side.cost:.4f}, {side.tokens} tokens, {side.calls} calls, {side.seconds:.1f} s"

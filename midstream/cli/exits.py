@@ -15,6 +15,7 @@ import typer
 from midstream.cli.output import as_json, say
 from midstream.cli.settings import SETTINGS
 from midstream.errors import (
+    BudgetError,
     ConfigError,
     CorruptLogError,
     GraphError,
@@ -33,12 +34,13 @@ WRONG_USAGE = 2
 IN_PART = 3
 NOT_FOUND = 4
 STORE = 5
+REFUSED = 6
 INTERRUPTED = 130
 
 MEANINGS = (
     "Exit codes: 0 fine; 1 what was asked about is bad (the run failed, the log is damaged); 2 wrong usage; "
     "3 verified in part, there is no anchor; 4 no such run or step; 5 the store cannot be read or is locked; "
-    "130 interrupted."
+    "6 refused: too dear, or nobody agreed; 130 interrupted."
 )
 
 _CODES: tuple[tuple[type[MidstreamError], int], ...] = (
@@ -51,6 +53,7 @@ _CODES: tuple[tuple[type[MidstreamError], int], ...] = (
     (ConfigError, WRONG_USAGE),
     (GraphError, WRONG_USAGE),
     (NotRecordableError, WRONG_USAGE),
+    (BudgetError, REFUSED),
 )
 
 

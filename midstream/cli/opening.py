@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midstream.cli.settings import SETTINGS
-from midstream.engine.engine import Engine
-from midstream.engine.graph import Graph
 from midstream.errors import StoreOpenError
+from midstream.events.sealing import Encryption
 
 if TYPE_CHECKING:
+    from midstream.engine.engine import Engine
+    from midstream.engine.graph import Graph
     from midstream.events.sqlite import SqliteStore
 
 
@@ -26,7 +27,9 @@ async def reading() -> AsyncGenerator[SqliteStore, None]:
     from midstream.events.sqlite import SqliteStore
 
     must_exist()
-    store = await SqliteStore.open(SETTINGS.get().db, read_only=True)
+    store = await SqliteStore.open(
+        SETTINGS.get().db, read_only=True, encryption=Encryption.from_env()
+    )
     try:
         yield store
     finally:
@@ -47,11 +50,18 @@ async def engine(
     Raises:
         StoreOpenError: There is no store, or it is not one of ours.
     """
+    from midstream.engine.engine import Engine  # who only looks at a log has no use for it
+
     if not new:
         must_exist()
     config = configuration() if graphs else None  # who drives nothing asks nobody
     async with Engine.open(
-        SETTINGS.get().db, graphs=graphs, recover=False, lease=lease, config=config
+        SETTINGS.get().db,
+        graphs=graphs,
+        recover=False,
+        lease=lease,
+        config=config,
+        encryption=Encryption.from_env(),
     ) as opened:
         yield opened
 

@@ -16,9 +16,9 @@ from midstream.cli.output import data_console, printable, put, put_json, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
-from midstream.engine.continuing import parked
-from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.moments import moment_seq
+from midstream.events.store import EventStore, RunInfo
+from midstream.projections.conversation import GRAPH_OF_IMPORTED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,8 +50,10 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
     name, place = split_moment(wanted)
     async with reading() as store:
         info = await find_run(store, name)
+        if info.erased:
+            return await _put_erased(store, info)
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
-        summary = await summarise(info, store.read(info.run_id, to=to), now=now)
+        summary = await summarise(info, store, to=to, now=now, whole=whole)
     if whole:
         _put_state(summary)
         return OK
@@ -59,6 +61,21 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
         put_json(_row(summary, now))
     else:
         print_summary(summary, now)
+    return OK
+
+
+async def _put_erased(store: EventStore, info: RunInfo) -> int:
+    """Say what is left to say of a run whose content was erased."""
+    last = [event async for event in store.read(info.run_id) if event.type == "run.erased"][-1]
+    told = {"at": last.recorded_at.isoformat(" ", "seconds"), "by": last.actor, **last.data}
+    if SETTINGS.get().as_json:
+        row = {"run_id": info.run_id, "graph": info.graph, "status": info.status}
+        put_json({**row, "events": info.seq, "erased": told})
+        return OK
+    put(f"{info.run_id}  {info.graph}  {info.status}  {info.seq} events  erased")
+    why = f": {told['reason']}" if told.get("reason") else ""
+    put(f"  its content was erased on {told['at']} by {told['by']}{why}")
+    put(f"  next       {command('tail', info.run_id)}")
     return OK
 
 
@@ -143,7 +160,9 @@ def next_command(summary: Summary, now: float) -> str:
         return command("tail", run_id)
     if status == "running" and summary.driven(now):
         return command("tail", run_id, "-f")
-    if summary.state.graph == CONVERSATION:
+    if summary.state.graph == GRAPH_OF_IMPORTED:
+        from midstream.engine.continuing import parked  # it takes much of the engine along
+
         waits = parked(summary.state)
         return command("say", run_id, "TEXT") if waits else command("resume", run_id)
     source = summary.state.tags.get(SOURCE, "MODULE:GRAPH")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from midstream.cli.open_calls import BARE, OpenCalls
 from midstream.events.envelope import Event
 from midstream.events.ids import node_of
-from midstream.events.store import RunInfo
+from midstream.events.paging import pages
+from midstream.events.pause import no_collecting
+from midstream.events.store import EventStore, RunInfo
 from midstream.projections.fold import fold
-from midstream.projections.run_state import Call, RunState, apply
+from midstream.projections.run_state import Call, RunState, fold_run
+from midstream.projections.scopes import nodes_of
 from midstream.projections.usage import USAGE, UsageState
 
 SOURCE = "midstream.source"
@@ -105,28 +108,44 @@ class Summary:
         return self.info.holder is not None and self.info.until > now
 
 
-async def summarise(info: RunInfo, events: AsyncIterable[Event], *, now: float) -> Summary:
-    """Fold a run into its summary, as of `now` in seconds since 1970."""
-    made = Summary(info)
-    async for event in events:
-        _take(made, event)
+async def summarise(
+    info: RunInfo, store: EventStore, *, to: int | None = None, now: float, whole: bool = False
+) -> Summary:
+    """Fold a run into its summary.
+
+    Args:
+        info: The run.
+        store: Where it is.
+        to: Up to this event; None for as far as it goes.
+        now: In seconds since 1970.
+        whole: The state has every call and output; else only what is shown, and calls that are open.
+    """
+    made, calls = Summary(info), OpenCalls()
+    with no_collecting():
+        async for page in pages(store, info.run_id, to=to, bare=frozenset() if whole else BARE):
+            fold_run(page if whole else calls.taken_out_of(page), made.state)
+            fold(USAGE, (event for event in page if event.type != "model.requested"), made.usage)
+            for event in page:
+                _take(made, event)
+            made.state.seq = page[-1].seq if page else made.state.seq
+    if not whole and not made.state.over:
+        await calls.put_into(made.state, store, info.run_id)
     for name, tally in made.usage.by_node.items():
-        made.nodes[name].models = tally.calls
-        made.nodes[name].cost = format(tally.cost, "f")
+        line = made.nodes.setdefault(name, NodeLine(name))
+        line.models, line.cost = tally.calls, format(tally.cost, "f")
     for activation in made.state.activations.values():
-        line = made.nodes[activation.node]
+        name = node_of(activation.address)
+        line = made.nodes.setdefault(name, NodeLine(name))
         line.status, line.attempt = activation.status, activation.attempt
     made.waits_for = _waits_for(made, now)
     return made
 
 
 def _take(made: Summary, event: Event) -> None:
-    apply(made.state, event)
-    fold(USAGE, (event,), made.usage)
     made.first_at = made.first_at or event.at
     made.last_at = event.at
     if event.type == "run.created":
-        made.nodes = {name: NodeLine(name) for name in made.state.topology.nodes}
+        made.nodes = {name: NodeLine(name) for name in nodes_of(made.state)}
     elif event.type == "model.switched":
         made.moves.append(_moved(event))
     elif event.type.endswith(".failed"):

@@ -21,9 +21,9 @@ from midstream.events.payloads import (
     ToolRequested,
     ToolUnknown,
 )
-from midstream.projections.conversation import tool_address
+from midstream.projections.conversation import GRAPH_OF_IMPORTED, tool_address
 
-NAME = "midstream.conversation"
+NAME = GRAPH_OF_IMPORTED
 """Of the graph; a run that was imported finds its code by it."""
 TALK = "talk"
 """Its node."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from midstream.engine.asking import Pricing
 from midstream.errors import ConfigError
 from midstream.events.ids import activation_of, node_of
-from midstream.events.payloads import Usage
+from midstream.events.payloads import Cost, Usage
 from midstream.projections.answered import Answered
 
 Caching = Literal["recorded", "none", "read", "write"]
@@ -118,6 +118,17 @@ class CostReport:
         if self.estimate:
             total += f"  an estimate by {prices}; recorded: ${self.recorded:.6f}"
         return "\n".join((*said, total))
+
+
+def with_list(pricing: Pricing) -> Pricing:
+    """Return what asks the price list where an engine knows no price: that of scripted answers, for one."""
+
+    def priced(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
+        from midstream.adapters.prices import cost  # it is large: only where it is needed
+
+        return pricing(provider, model, usage, at) or cost(provider, model, usage, at)
+
+    return priced
 
 
 def model_at(step: str, model: str, models: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Self, overload
 
-from midstream.engine.costing import Caching, CostReport, cost_report
+from midstream.engine.costing import Caching, CostReport, cost_report, with_list
 from midstream.engine.fork import Changes
 from midstream.engine.forking import make_fork, ready
 from midstream.engine.graph import Graph
@@ -19,9 +19,10 @@ from midstream.engine.tries import Estimate, WhatIf
 from midstream.engine.what_if import Changed, Wanted, estimate_what_if, what_if
 from midstream.errors import GraphError
 from midstream.events.ids import RunId
+from midstream.events.paging import pages
 from midstream.projections.answered import ANSWERED
 from midstream.projections.diff import RunDiff
-from midstream.projections.fold import fold_async
+from midstream.projections.fold import fold_pages
 from midstream.projections.run_state import RunState
 from midstream.projections.trace import Trace, trace_of
 from midstream.projections.usage import USAGE, UsageState
@@ -52,12 +53,12 @@ class Debugging:
     async def usage(self, *, at: Moment | None = None) -> UsageState:
         """Return tokens, money and calls, up to a moment or so far; see `state`."""
         to = await moment_seq(self._host.store, self.id, at)
-        return await fold_async(USAGE, self._host.store.read(self.id, to=to))
+        return await fold_pages(USAGE, pages(self._host.store, self.id, to=to))
 
     async def trace(self, *, at: Moment | None = None) -> Trace:
         """Return the steps of the run, up to a moment or so far; see `state`."""
         to = await moment_seq(self._host.store, self.id, at)
-        return await trace_of(self._host.store.read(self.id, to=to))
+        return await trace_of(pages(self._host.store, self.id, to=to))
 
     async def fork(
         self,
@@ -144,10 +145,9 @@ class Debugging:
             RunNotFoundError: There is no such run.
         """
         to = await moment_seq(self._host.store, self.id, at)
-        found = await fold_async(ANSWERED, self._host.store.read(self.id, to=to))
-        return cost_report(
-            self.id, found.calls, self._host.pricing, models=models or {}, on=on, cache=cache
-        )
+        found = await fold_pages(ANSWERED, pages(self._host.store, self.id, to=to))
+        pricing = with_list(self._host.pricing)
+        return cost_report(self.id, found.calls, pricing, models=models or {}, on=on, cache=cache)
 
     async def estimate(
         self,

@@ -99,7 +99,8 @@ async def plan_fork(
         NotRecordableError: A value is not JSON.
     """
     uses = _Uses(changes, codes)
-    cut = await cut_at(store, run_id, at, before=uses.stop if at is None else uses.note)
+    looking = None if not changes.set else uses.stop if at is None else uses.note
+    cut = await cut_at(store, run_id, at, before=looking)
     state = cut.state
     inputs, outputs = _changed(run_id, state, changes)
     for place in (*(f"{_INPUTS}{name}" for name in inputs), *outputs):
@@ -168,7 +169,8 @@ def _shape(run_id: RunId, state: RunState, graph: Graph | None) -> dict[str, Any
         )
     if graph.digest == state.graph_digest:
         return {}
-    going = {state.activations[address].node for address in (*state.running, *state.waiting)}
+    under_way = (state.activations[address] for address in (*state.running, *state.waiting))
+    going = {made.node for made in under_way if not made.scope}
     lost = sorted(going - graph.nodes.keys())
     if lost:
         raise GraphError(
@@ -306,6 +308,8 @@ class _Uses:
 
     def _taken(self, state: RunState, node: str) -> Sequence[str]:
         """Return the inputs that a node takes; without its code, any may be."""
+        if "#" in node:
+            return ()  # what is in a graph inside takes what the activation that runs it has taken
         code = self._codes.get(state.graph)
         known = None if code is None else code.nodes.get(node)
         if known is None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from midstream.errors import ConfigError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
+from midstream.events.paging import pages
+from midstream.events.pause import no_collecting
 from midstream.events.store import EventStore, Head
-from midstream.projections.run_state import RunState, apply
+from midstream.projections.run_state import RunState, apply, fold_run
 
 Moment = int | str
 """The `seq` of an event, whose effect is included, or the address of a step, whose first event is not."""
@@ -36,7 +38,14 @@ async def moment_seq(store: EventStore, run_id: RunId, at: Moment | None) -> int
         ConfigError: The run has no such step.
         RunNotFoundError: There is no such run.
     """
-    return (await cut_at(store, run_id, at)).head.seq if isinstance(at, str) else at
+    if not isinstance(at, str):
+        return at
+    with no_collecting():
+        async for page in pages(store, run_id):
+            for event in page:
+                if event.address == at:
+                    return event.seq - 1
+    return (await cut_at(store, run_id, at)).head.seq  # which says what there is in its place
 
 
 async def cut_at(
@@ -44,7 +53,7 @@ async def cut_at(
     run_id: RunId,
     at: Moment | None,
     *,
-    before: Callable[[RunState, Event], bool] = lambda state, event: False,
+    before: Callable[[RunState, Event], bool] | None = None,
 ) -> Cut:
     """Fold a run up to a moment.
 
@@ -58,24 +67,38 @@ async def cut_at(
         ConfigError: The run has no such event or step, or nothing happened before it.
         RunNotFoundError: There is no such run.
     """
-    state, last = RunState(), None
-    found = at is None
-    async for event in store.read(run_id, to=at if isinstance(at, int) else None):
-        if isinstance(at, str) and _begins(event, at):
-            found = True
-            break
-        if before(state, event):
-            break
-        apply(state, event)
-        last = event
-        found = found or event.seq == at
+    state, last, ended = RunState(), None, False
+    with no_collecting():
+        async for page in pages(store, run_id, to=at if isinstance(at, int) else None):
+            taken = page
+            if before is not None or isinstance(at, str):
+                taken = _until(state, page, at, before)
+                ended = len(taken) < len(page)
+            else:
+                fold_run(page, state)
+            last = taken[-1] if taken else last
+            if ended:
+                break
+    found = at is None or (ended if isinstance(at, str) else last is not None and last.seq == at)
     if last is None or not found:
         raise _no_moment(run_id, at, state)
     return Cut(state, Head(last.seq, last.position, last.digest))
 
 
-def _begins(event: Event, step: str) -> bool:
-    return event.address == step
+def _until(
+    state: RunState,
+    page: Sequence[Event],
+    at: Moment | None,
+    before: Callable[[RunState, Event], bool] | None,
+) -> Sequence[Event]:
+    """Fold the events before the moment, and return them."""
+    for place, event in enumerate(page):
+        if isinstance(at, str) and event.address == at:
+            return page[:place]
+        if before is not None and before(state, event):
+            return page[:place]
+        apply(state, event)
+    return page
 
 
 def _no_moment(run_id: RunId, at: Moment | None, state: RunState) -> ConfigError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from midstream.engine.moments import Moment, moment_seq
 from midstream.events.ids import RunId
+from midstream.events.paging import pages
+from midstream.events.pause import no_collecting
 from midstream.events.store import EventStore
 from midstream.projections.diff import RunDiff, diff_runs
 
@@ -44,8 +46,9 @@ async def diff_stored(
     """
     ends = await moment_seq(store, left, left_at), await moment_seq(store, right, right_at)
     shared = min([await common_part(store, left, right), *(end for end in ends if end is not None)])
-    tails = [
-        [event async for event in store.read(run_id, after=shared, to=end)]
-        for run_id, end in zip((left, right), ends, strict=True)
-    ]
-    return diff_runs(left, right, *tails, shared=shared)
+    with no_collecting():
+        tails = [
+            [event async for page in pages(store, run_id, after=shared, to=end) for event in page]
+            for run_id, end in zip((left, right), ends, strict=True)
+        ]
+        return diff_runs(left, right, *tails, shared=shared)

@@ -46,34 +46,45 @@ class NodeChange:
         node: Its name.
         what: `added`, `removed` or `changed`.
         how: Where it differs, in words.
+        graph: The graph inside the run's that it is in; empty for the run's own.
     """
 
     node: str
     what: Literal["added", "removed", "changed"]
     how: tuple[str, ...] = ()
+    graph: str = ""
 
     def __str__(self) -> str:
         told = f" ({'; '.join(self.how)})" if self.how else ""
-        return f"node {self.node!r} was {self.what}{told}"
+        inside = f" of graph {self.graph!r}" if self.graph else ""
+        return f"node {self.node!r}{inside} was {self.what}{told}"
 
 
 def node_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[NodeChange, ...]:
     """Return what differs between two definitions of a graph, in the order of the first one."""
-    before, after = recorded["nodes"], now["nodes"]
+    inner = dict.fromkeys((*recorded.get("graphs", {}), *now.get("graphs", {})))
+    found = _changes(recorded["nodes"], now["nodes"], "")
+    for graph in inner:
+        was, is_now = (one.get("graphs", {}).get(graph, {"nodes": {}}) for one in (recorded, now))
+        found += _changes(was["nodes"], is_now["nodes"], graph)
+    return tuple(found)
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], graph: str) -> list[NodeChange]:
     found: list[NodeChange] = []
     for name in dict.fromkeys((*before, *after)):
         if name not in after:
-            found.append(NodeChange(name, "removed"))
+            found.append(NodeChange(name, "removed", graph=graph))
         elif name not in before:
-            found.append(NodeChange(name, "added"))
+            found.append(NodeChange(name, "added", graph=graph))
         else:
             was, is_now = before[name], dict(after[name])
             if "optional" not in was:  # releases before this option did without
                 is_now.pop("optional", None)
             how = tuple(str(one) for one in differences(was, is_now))
             if how:
-                found.append(NodeChange(name, "changed", how))
-    return tuple(found)
+                found.append(NodeChange(name, "changed", how, graph))
+    return found
 
 
 def definition_in(events: Iterable[Event]) -> Mapping[str, Any]:
@@ -164,13 +175,33 @@ def _refused(
 ) -> Iterator[str]:
     """Iterate over the changes of what has begun, and of what the run itself has changed."""
     own = state.topology.nodes
+    begun = {*state.latest, *state.called}
+    inside = {name for node in begun for name in _run_by(recorded, node)}
     for change in changes:
-        if change.what != "added" and (change.node in state.latest or change.node in state.called):
+        if change.graph:
+            if change.graph in inside:
+                yield f"{change}, and that graph has begun"
+        elif change.what != "added" and change.node in begun:
             yield f"{change}, and has begun"
         elif change.what == "added" and change.node in own:
             yield f"node {change.node!r} was added, and the run has added one of that name"
     if state.topology.own:
         yield from _rewired(state, recorded, changes)
+
+
+def _run_by(definition: Mapping[str, Any], node: str) -> set[str]:
+    """Return the graphs that a node runs, and those inside them."""
+    graphs = definition.get("graphs", {})
+    found: set[str] = set()
+    left = [definition["nodes"].get(node, {}).get("graph")]
+    while left:
+        name = left.pop()
+        if name and name not in found:
+            found.add(name)
+            left += [
+                data.get("graph") for data in graphs.get(name, {"nodes": {}})["nodes"].values()
+            ]
+    return found
 
 
 def _rewired(
@@ -180,7 +211,7 @@ def _rewired(
     for name, data in recorded["nodes"].items():
         if own.get(name) != shape_of(name, data):
             yield f"the run itself has changed what node {name!r} waits for, or removed it"
-    removed = {change.node for change in changes if change.what == "removed"}
+    removed = {one.node for one in changes if one.what == "removed" and not one.graph}
     for shape in own.values():
         for needed in shape.waits_for if shape.data else ():
             if needed in removed:

@@ -13,7 +13,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collecting() -> Generator[None]:
-    """Let the collector rest; only around what neither awaits nor calls a user's code that may run long."""
+    """Let the collector rest, around what makes much that is kept: the folding of a page, or of a whole log.
+
+    What it counted meanwhile it looks at afterwards, once and not for each page. While a whole log is read, others may have
+    the event loop; a second without a collection does them no harm, so never around what waits for anybody.
+    """
     if not gc.isenabled():
         yield
         return

@@ -17,6 +17,9 @@ from pydantic import JsonValue
 from midstream.events.content import Message, Segment, Text, ToolResult, ToolSpec
 from midstream.projections.run_state import Call, RunState
 
+GRAPH_OF_IMPORTED = "midstream.conversation"
+"""The name of the graph of conversations that were imported."""
+
 Unit = tuple[str, int]
 """A model call and the seq of the request that follows it: results recorded later are not part of what was told."""
 
@@ -73,7 +76,9 @@ def _inherited(state: RunState, activation: str) -> tuple[str, ...]:
         if heads:
             found.update(dict.fromkeys(heads.values()))
         else:
-            stack += reversed(state.activations[address].sources)
+            made = state.activations[address]
+            # What led out of a graph inside, or what led to the activation.
+            stack += reversed(made.ends or made.sources)
     return tuple(found)
 
 

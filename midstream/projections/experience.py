@@ -32,7 +32,7 @@ class Lesson:
         data: The data of its `lesson.drafted`.
         status: See `LessonStatus`.
         reason: Of its newest move.
-        evidence: Run and seq of each event that it rests on.
+        evidence: Who said it, by run and seq of each event that it rests on.
         with_ok: Weighed good outcomes of calls to which it was told.
         with_bad: Bad ones.
         without_ok: Good outcomes of calls that it fitted and to which it was not told.
@@ -47,7 +47,7 @@ class Lesson:
     data: Mapping[str, Any]
     status: str = "candidate"
     reason: str = ""
-    evidence: dict[tuple[str, int], None] = field(default_factory=dict[tuple[str, int], None])
+    evidence: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     with_ok: float = 0.0
     with_bad: float = 0.0
     without_ok: float = 0.0
@@ -166,7 +166,7 @@ def _drafted(state: ExperienceState, event: Event) -> None:
 def _add_evidence(state: ExperienceState, lesson: Lesson, data: Mapping[str, Any]) -> None:
     for one in data.get("evidence", ()):
         if one["run"] not in state.erased:
-            lesson.evidence[one["run"], one["seq"]] = None
+            lesson.evidence[one["run"], one["seq"]] = one.get("by", "")
 
 
 def _supported(state: ExperienceState, event: Event) -> None:

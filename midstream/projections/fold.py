@@ -55,6 +55,17 @@ def fold(projection: Projection[S], events: Iterable[Event], state: S | None = N
     return state
 
 
+async def fold_pages(
+    projection: Projection[S], pages: AsyncIterable[Iterable[Event]], state: S | None = None
+) -> S:
+    """Return the state after the events of the pages, as they come; see `fold`."""
+    state = projection.initial() if state is None else state
+    with no_collecting():
+        async for page in pages:
+            fold(projection, page, state)
+    return state
+
+
 async def fold_async(
     projection: Projection[S], events: AsyncIterable[Event], state: S | None = None
 ) -> S:

@@ -62,3 +62,26 @@ async def pay() -> str:
 @paying.node
 async def once(ctx: Context) -> str:
     return str(await ctx.tool(pay))
+
+
+trip = Graph("trip")
+
+
+@trip.node
+async def plan(ctx: Context) -> str:
+    return (await ctx.llm("plan", model="openai:gpt-4o")).text
+
+
+@trip.node
+async def publish(plan: str, ctx: Context) -> str:
+    return (await ctx.llm(f"publish {plan}", model="openai:gpt-4o", thread=None)).text
+
+
+busy = Graph("busy")
+
+
+@busy.node(name="work")
+async def many(ctx: Context) -> int:
+    for _ in range(50):
+        await ctx.now()
+    return 50

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from midstream.cli.moments import moment_of, seconds_ago, split_moment
 from midstream.errors import ConfigError
+from midstream.testing import Answer, ProviderServer, Seen
 
 from .conftest import Command
 
@@ -126,3 +128,98 @@ def test_moments_and_spans_are_read() -> None:
     assert [seconds_ago(text) for text in ("90s", "1.5h", "2w")] == [90, 5400, 1209600]
     with pytest.raises(ConfigError, match="span of time"):
         seconds_ago("7")
+
+
+TRIP = "tests.cli.graphs:trip"
+
+
+@pytest.fixture
+def trip(command: Command, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProviderServer]:
+    """A provider that answers by model, and a run that asked it twice."""
+
+    def answer(seen: Seen) -> Answer:
+        return Answer(text=str(seen.body["model"]))
+
+    with ProviderServer(answer) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        assert command("start", TRIP, "--run-id", "t1", "-q").code == 0
+        yield server
+
+
+LIVE = ("replay", "t1", "--graph", TRIP, "--live")
+
+
+def test_a_step_is_tried_after_its_price_was_told(command: Command, trip: ProviderServer) -> None:
+    asked = len(trip.requests)
+    refused = command(*LIVE, "plan")
+    assert (refused.code, refused.out) == (6, "")
+    assert "1 tries: about 1 model calls, at most 1 after them; $" in refused.err
+    assert "genai-prices" in refused.err
+    assert len(trip.requests) == asked
+    done = command(*LIVE, "plan", "--times", "2", "--yes")
+    assert done.code == 0
+    assert len(trip.requests) == asked + 2
+    assert [line.split()[:3] for line in done.out.splitlines()[1:4]] == [
+        ["log", "t1", "completed"],
+        ["1", "t1~1", "completed"],
+        ["2", "t1~2", "completed"],
+    ]
+
+
+def test_tries_that_end_otherwise_are_an_exit_code_and_rows(
+    command: Command, trip: ProviderServer
+) -> None:
+    wanted = (*LIVE, "publish", "--model", "publish=openai:gpt-4o-mini", "--yes", "--forget")
+    done = command("--json", *wanted)
+    assert done.code == 1
+    (row,) = done.rows
+    assert (row["original"]["output"], row["tries"][0]["output"]) == ("gpt-4o", "gpt-4o-mini")
+    assert float(row["tries"][0]["cost"]) < float(row["original"]["cost"])
+    assert [run["run_id"] for run in command("--json", "runs").rows] == ["t1"]
+    stopped = command(*LIVE, "plan", "--model", "openai:gpt-4o-mini", "--stop", "--yes")
+    assert "publish#1/llm:" in stopped.out
+    assert "is not asked what it was" in stopped.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("moon",), 2, "no step 'moon'"),
+        (("plan", "--model", "mini"), 2, "names no model"),
+        (("plan", "--limit", "much"), 2, "no amount of US dollars"),
+        (("plan", "--limit", "0"), 6, "the limit is $0"),
+        (("plan", "--prompt", "nonsense"), 2, "names no step"),
+        (("plan", "--all"), 2, "--live tries one run"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(
+    command: Command, trip: ProviderServer, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = command(*LIVE, *words, "--yes")
+    assert done.code == code
+    assert said in done.err
+
+
+def test_trying_needs_the_code(command: Command, trip: ProviderServer) -> None:
+    done = command("replay", "t1", "--live", "plan", "--yes")
+    assert done.code == 2
+    assert f"midstream replay t1 --graph {TRIP}" in done.err
+
+
+def test_what_a_run_cost_and_would_have_cost(command: Command, trip: ProviderServer) -> None:
+    (plain,) = command("--json", "cost", "t1").rows
+    assert (plain["estimate"], plain["unpriced"]) == (False, 0)
+    assert [line["node"] for line in plain["lines"]] == ["plan", "publish"]
+    (other,) = command("--json", "cost", "t1", "--model", "openai:gpt-4o-mini").rows
+    assert other["estimate"]
+    assert other["recorded"] == plain["cost"]
+    assert float(other["cost"]) < float(plain["cost"])
+    (one,) = command("--json", "cost", "t1", "--model", "plan=openai:gpt-4o-mini").rows
+    assert float(other["cost"]) < float(one["cost"]) < float(plain["cost"])
+    told = command("cost", "t1", "--cache", "none", "--date", "2025-06-01").out
+    assert "an estimate by genai-prices" in told
+    assert command("cost", "t1@2").out.startswith("total  $0.000000")
+    assert command("cost", "t1", "--cache", "much").code == 2
+    assert command("cost", "t1", "--date", "soon").code == 2
+    assert command("cost", "t1", "--model", "moon=openai:gpt-4o").code == 2

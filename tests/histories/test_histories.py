@@ -12,6 +12,7 @@ from midstream.engine.replay import replay_run
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines, import_runs, read_lines
 from midstream.events.memory import MemoryStore
+from midstream.events.paging import pages
 from midstream.events.verify import verify
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import fold_run
@@ -67,7 +68,7 @@ async def test_it_is_folded_and_told(file: Path) -> None:
         usage = await fold_async(USAGE, store.read(run_id))
         answered = sum(event.type == "model.responded" for event in events)
         assert (usage.total.calls, usage.total.cost > Decimal(0)) == (answered, answered > 0)
-        steps = (await trace_of(store.read(run_id))).steps
+        steps = (await trace_of(pages(store, run_id))).steps
         assert set(steps) >= set(state.activations)
 
 

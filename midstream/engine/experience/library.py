@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from midstream.engine.experience.advisor import TENANT, offered
-from midstream.engine.experience.credit import credits_of, news, upkeep
+from midstream.engine.experience.credit import credits_of, news, promotions, upkeep
 from midstream.engine.experience.distil import (
     SYSTEM,
     VERSION,
@@ -19,26 +19,25 @@ from midstream.engine.experience.distil import (
     read_drafts,
     trajectory,
 )
-from midstream.engine.experience.drafting import Author, facts_of, lesson_id, neighbours
+from midstream.engine.experience.drafting import lesson_id, neighbours
 from midstream.engine.experience.feedback import actor_of
-from midstream.engine.experience.gates import LessonDraft, least, refusal, trusts, uncited
+from midstream.engine.experience.gates import LessonDraft, refusal, uncited
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits
+from midstream.engine.experience.recording import Distilled, recorded, trusted
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.host import Host
 from midstream.engine.one_question import ask_once
-from midstream.errors import LessonError
+from midstream.errors import LessonError, RunNotFoundError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (
-    ExperienceDistilled,
     ExperienceErased,
     LessonDrafted,
     LessonKind,
     LessonMoved,
     LessonStatus,
     Origin,
-    Trust,
 )
 from midstream.events.ids import RunId
 from midstream.events.payloads import (
@@ -65,23 +64,6 @@ class Found:
     lesson: Lesson
     score: float
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Distilled:
-    """What looking at one run came to.
-
-    Attributes:
-        run_id: The run.
-        lessons: The ids of lessons that were written or supported.
-        refused: Why drafts were refused.
-        known: The run was looked at before, and nothing has been said of it since.
-    """
-
-    run_id: str
-    lessons: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    known: bool = False
 
 
 class Experience:
@@ -248,7 +230,9 @@ class Experience:
         await ledger.record(decide, actor=actor_of(by, "person"))
         return ledger.state.lessons[lesson]
 
-    async def distil(self, run_id: str | None = None, *, model: str = "") -> tuple[Distilled, ...]:
+    async def distil(
+        self, run_id: str | None = None, *, model: str = "", auto_activate: bool = False
+    ) -> tuple[Distilled, ...]:
         """Make lessons of what was said of runs; they are candidates until somebody activates them.
 
         What came of the calls that lessons were offered to is credited in passing. A run that nothing was said of since
@@ -257,13 +241,29 @@ class Experience:
         Args:
             run_id: The run; None for every run that something was said of.
             model: Who reads the runs, as `provider:model`; empty takes the words of feedback as they are.
+            auto_activate: Activate candidates that three runs support in the words of two sources; never one that rests on
+                text from outside, or contradicts an active lesson.
 
         Raises:
             RunNotFoundError: There is no such run.
             AdapterError: The model refused or failed; nothing was recorded of this run.
         """
         wanted = [RunId(run_id)] if run_id is not None else await self._judged_runs()
-        return tuple([await self._distil(one, model) for one in wanted])
+        done = tuple([await self._distil(one, model) for one in wanted])
+        if auto_activate:
+            await self._promote(one.run_id for one in done)
+        return done
+
+    async def _promote(self, run_ids: Iterable[str]) -> None:
+        """Activate what has enough support, of the tenants of these runs."""
+        tenants = {await self._tenant_of(RunId(one)): None for one in run_ids}
+        for tenant in tenants:
+            await self._ledgers.of(tenant).record(promotions)
+
+    async def _tenant_of(self, run_id: RunId) -> str:
+        async for event in self._host.store.read(run_id, to=1):
+            return str(event.data.get("tags", {}).get(TENANT, DEFAULT))
+        raise RunNotFoundError(run_id)
 
     async def _judged_runs(self) -> list[RunId]:
         found: dict[RunId, None] = {}
@@ -286,8 +286,8 @@ class Experience:
             drafts, refused = await self._by_model(ledger, run_id, graph, events, model)
         else:
             drafts, refused = by_rule(run_id, graph, events), ()
-        return await _recorded(
-            ledger, run_id, _trusted(drafts, events, origin, graph), refused, (distiller, upto)
+        return await recorded(
+            ledger, run_id, trusted(drafts, events, origin, graph), refused, (distiller, upto)
         )
 
     async def _by_model(
@@ -341,6 +341,47 @@ class Experience:
         await ledger.record(decide, actor=actor_of(by, "person"))
         return tuple(name for name in before if ledger.state.lessons[name].status == "retired")
 
+    async def forget(
+        self,
+        runs: Collection[str],
+        sealed: Collection[str],
+        *,
+        tenant: str,
+        reason: str = "",
+        actor: str,
+    ) -> tuple[str, ...]:
+        """Let go of what runs have taught whose content was erased; see `Engine.erase`.
+
+        Args:
+            runs: The runs.
+            sealed: Those of them whose content stands in the tenant's stream, readable or not.
+            tenant: Whose stream.
+            reason: Why; recorded.
+            actor: Who wants it.
+
+        Returns:
+            The lessons that nobody is told any more.
+        """
+        ledger = self._ledgers.of(tenant)
+        before = {
+            name for name, one in (await ledger.refresh()).lessons.items() if one.status in _OPEN
+        }
+
+        def decide(state: ExperienceState) -> Sequence[Fact]:
+            known = {run for one in state.lessons.values() for run, _ in one.evidence}
+            known |= {run for run, _ in state.credits} | set(sealed)
+            return [
+                ExperienceErased(run=run, reason=reason, forgotten=True)
+                for run in sorted(known.intersection(runs))
+                if run not in state.erased
+            ]
+
+        await ledger.record(decide, actor=actor)
+        left = ledger.state.lessons
+        return tuple(
+            sorted(name for name in before if name not in left or left[name].status == "retired")
+        )
+
     async def report(self, *, tenant: str = DEFAULT) -> Report:
         """Return what lessons have been worth, each by itself and all together."""
         return report_of(await self.state(tenant=tenant))
@@ -349,50 +390,3 @@ class Experience:
         """Drop the index of a tenant's lessons and make it anew from the log."""
         ledger = self._ledgers.of(tenant)
         ledger.index.rebuild(await ledger.refresh())
-
-
-def _trusted(
-    drafts: Sequence[LessonDraft], events: Sequence[Event], origin: Origin, graph: str
-) -> list[tuple[LessonDraft, Author]]:
-    """Return each draft with its author: as trusted as the least of its evidence, and a model no more than a model."""
-    by_seq = trusts(events)
-    own: tuple[Trust, ...] = ("model",) if origin == "model" else ()
-    nodes = set(events[0].data.get("definition", {}).get("nodes", {}))
-    return [
-        (
-            draft if draft.node in nodes else draft._replace(node=""),
-            Author(origin, least([*own, *(by_seq[one.seq] for one in draft.evidence)]), graph),
-        )
-        for draft in drafts
-    ]
-
-
-async def _recorded(
-    ledger: Ledger,
-    run_id: str,
-    drafts: Sequence[tuple[LessonDraft, Author]],
-    refused: Sequence[str],
-    looked: tuple[str, int],
-) -> Distilled:
-    """Record what drafts come to and that the run was looked at, in one append."""
-    distiller, upto = looked
-    reasons: list[str] = []
-
-    def decide(state: ExperienceState) -> Sequence[Fact]:
-        facts: list[Fact] = []
-        reasons[:] = refused
-        for draft, author in drafts:
-            made, why = facts_of(state, ledger.index, draft, author)
-            known = {one.id for one in facts if isinstance(one, LessonDrafted)}
-            facts += [one for one in made if getattr(one, "id", "") not in known]
-            reasons.extend([why] if why else [])
-        if state.distilled.get((run_id, distiller), 0) >= upto:
-            return []
-        done = ExperienceDistilled(
-            run=run_id, upto=upto, distiller=distiller, refused=tuple(reasons)
-        )
-        return [*facts, done]
-
-    facts = await ledger.record(decide)
-    names = dict.fromkeys(str(getattr(one, "id", "")) for one in facts)
-    return Distilled(run_id, tuple(name for name in names if name), tuple(reasons), known=not facts)
