@@ -33,8 +33,10 @@ def checked_policy(on_change: str) -> OnChange:
     Raises:
         ConfigError: There is no such policy.
     """
-    if on_change == "pin" or on_change == "upgrade":
-        return on_change
+    if on_change == "pin":
+        return "pin"
+    if on_change == "upgrade":
+        return "upgrade"
     raise ConfigError(f"on_change must be 'pin' or 'upgrade', not {on_change!r}")
 
 
