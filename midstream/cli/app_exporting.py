@@ -53,3 +53,23 @@ def html(run: RunArgument = "@last", out: Out = "") -> None:
     from midstream.cli import exporting
 
     carry_out(exporting.page(run, out=out))
+
+
+@export.command("pytest")
+def pin(
+    run: RunArgument = "@last",
+    at: Annotated[
+        str, typer.Option("--at", metavar="N|STEP", help="Up to this event, or before this step.")
+    ] = "",
+    graph: Annotated[
+        str, typer.Option("--graph", metavar="MODULE:GRAPH", help="Its code, if not as started.")
+    ] = "",
+    out: Out = "",
+    inline: Annotated[
+        bool, typer.Option("--inline", help="The log in the test, not in a file beside it.")
+    ] = False,
+) -> None:
+    """Write a test that replays a run up to a moment, and fails once the code decides otherwise."""
+    from midstream.cli import pinning
+
+    carry_out(pinning.pin(run, at=at, place=graph, out=out, inline=inline))

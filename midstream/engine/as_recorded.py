@@ -70,7 +70,7 @@ class RecordedReflections(Reflector):
             if event.type == "reflection.made":
                 # A plan follows its reflection in the same append.
                 found = (event.data, plans.get(event.seq + 1))
-                self._made[node_of(event.address or "")].append(found)
+                self._made[node_of(event.address or "").rpartition("/")[2]].append(found)
 
     async def reflect(
         self, failing: Failing, failed: NodeFailed, number: int, earlier: list[Mapping[str, Any]]

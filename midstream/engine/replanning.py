@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from midstream.engine.binding import Values
 from midstream.engine.graph import Graph
 from midstream.engine.json_reading import json_in
 from midstream.engine.node import Continue, Node
@@ -20,7 +21,6 @@ from midstream.errors import PlanError
 from midstream.events.ids import Address
 from midstream.events.reflection_facts import FailureType, PlanRevised
 from midstream.projections.flow import to_come
-from midstream.projections.run_state import RunState
 
 LONGEST = 3600.0
 """Seconds that no revised timeout exceeds."""
@@ -151,7 +151,7 @@ class Failing:
         node: The node, as it was when it failed.
         address: Its activation.
         graph: The code.
-        state: Returns the run as it stands.
+        values: Returns what there is where it is.
         find: Finds the nodes of the run by name.
     """
 
@@ -160,13 +160,13 @@ class Failing:
         node: Node,
         address: Address,
         graph: Graph,
-        state: Callable[[], RunState],
+        values: Callable[[], Values],
         find: Callable[[str], Node | None],
     ) -> None:
         self.node = node
         self._address = address
         self._graph = graph
-        self._state = state
+        self._values = values
         self._find = find
 
     def changes(self, plan: PlanRevised) -> Changes:
@@ -177,7 +177,7 @@ class Failing:
         """
         rewires = self.is_done_again(plan)
         again = self.node.name if rewires else ""
-        changes = Changes(self._graph, self._state, self._find, again=again)
+        changes = Changes(self._graph, self._values, self._find, again=again)
         if not plan.plan:
             return changes
         self._check(plan, rewires=rewires)
@@ -205,15 +205,15 @@ class Failing:
 
     def validation(self) -> Mapping[str, Any]:
         """Return the plan that puts a validation of what goes into the node before it, or nothing where none can be."""
-        node, state = self.node, self._state()
-        shape = state.topology.nodes[node.name]
+        node, here = self.node, self._values().here
+        shape = here.topology.nodes[node.name]
         check = f"{node.name}.check"
         there = [
             name
             for name in shape.waits_for
-            if name != check and name in state.latest and state.latest[name].status == "completed"
+            if name != check and name in here.latest and here.latest[name].status == "completed"
         ]
-        shared = any(state.topology.nodes[name].distributes for name in there)
+        shared = any(here.topology.nodes[name].distributes for name in there)
         if self._obstacle() or not node.free or shared or node.join != "all":
             return {}
         taken = set(shape.values.values())
@@ -237,12 +237,12 @@ class Failing:
 
     def told(self) -> str:
         """Return what a model has to know of the run and of its functions."""
-        state = self._state()
+        here = self._values().here
         lines: list[str] = []
-        for name, shape in [*state.topology.nodes.items()][:_SHOWN]:
-            made = state.latest.get(name)
+        for name, shape in [*here.topology.nodes.items()][:_SHOWN]:
+            made = here.latest.get(name)
             how: str = "has not begun" if made is None else made.status
-            if made is not None and to_come(state, name) and name != self.node.name:
+            if made is not None and to_come(here, name) and name != self.node.name:
                 how = "is to come"
             lines.append(f"- {name}: {how}; waits for {', '.join(shape.waits_for) or 'nothing'}")
         functions = self._graph.told(self._graph.known_functions()[:_SHOWN])
@@ -262,10 +262,11 @@ class Failing:
 
     def _obstacle(self) -> str:
         """Return why the node cannot be done again as a new activation, or nothing."""
-        state, name = self._state(), self.node.name
+        values, name = self._values(), self.node.name
         if self._address[-1] == "]":
             return "it is an item of a map"
-        if state.activations[self._address].args is not None:
+        if values.state.activations[self._address].args is not None:
             return "it was called with what it takes"
-        comes = (state.pending, state.ready, state.called, state.doomed, state.crowded)
+        here = values.here
+        comes = (here.pending, here.ready, here.called, here.doomed, here.crowded)
         return "another activation of it comes" if any(name in there for there in comes) else ""

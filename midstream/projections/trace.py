@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from midstream.events.envelope import Event
-from midstream.events.ids import activation_of
+from midstream.events.ids import activation_of, map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
 
@@ -91,7 +91,7 @@ class Step:
         type: What it is.
         name: The node, model, or tool; else the kind of its address.
         within: The step it is a part of: of a call its activation, of a tool call that a model made that model call; empty
-            for an activation.
+            for an activation that is neither in the graph of another one nor an item of a map.
         parents: What led to it: of an activation those it waited for, of a model call those whose conversation it
             continues, of anything else the step it is a part of.
         status: How far it has come.
@@ -179,7 +179,7 @@ class Trace:
         address = event.address or ""
         kind = event.type.partition(".")[0]
         activation = str(activation_of(address))
-        within = "" if address == activation else activation
+        within = _around(activation) if address == activation else activation
         data = event.data
         if kind in ("reflection", "plan", "feedback"):
             within = address
@@ -247,6 +247,13 @@ def _tell(step: Step, event: Event, status: StepStatus) -> None:
     )
 
 
+def _around(activation: str) -> str:
+    """Return what an activation is a part of: the one whose graph it is in, or the map of an item."""
+    if activation[-1] == "]":
+        return str(map_of(activation))
+    return scope_of(activation.rpartition("#")[0])[0]
+
+
 def _name(data: Mapping[str, Any], address: str, kind: str) -> str:
     for told in ("model", "name", "memory", "failure_type"):
         if data.get(told):
@@ -254,7 +261,7 @@ def _name(data: Mapping[str, Any], address: str, kind: str) -> str:
     if kind in ("plan", "feedback"):
         return str(data.get("node") or data.get("kind") or "")
     if kind == "node":
-        return address.rpartition("#")[0]
+        return str(node_of(address))
     return address.rpartition("/")[2].partition(":")[0].partition("#")[0]
 
 
