@@ -249,7 +249,7 @@ def _tell(step: Step, event: Event, status: StepStatus) -> None:
 
 def _around(activation: str) -> str:
     """Return what an activation is a part of: the one whose graph it is in, or the map of an item."""
-    if activation[-1] == "]":
+    if activation.endswith("]"):
         return str(map_of(activation))
     return scope_of(activation.rpartition("#")[0])[0]
 
