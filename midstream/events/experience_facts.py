@@ -221,8 +221,10 @@ class ExperienceErased(Fact):
     Attributes:
         run: The run.
         reason: Why.
+        forgotten: The content of the run was erased, and the words of lessons that rest on it alone with it.
     """
 
     type: Literal["experience.erased"] = "experience.erased"
     run: str
     reason: str = ""
+    forgotten: bool = False

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from midstream.errors import UnknownEventError
-from midstream.events.envelope import Event
+from midstream.errors import RunErasedError, UnknownEventError
+from midstream.events.envelope import ERASED, Event
 from midstream.events.ids import Address, activation, activation_of, map_of, nested, node_of
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
@@ -658,12 +658,15 @@ def apply(state: RunState, event: Event) -> None:
 
     Raises:
         UnknownEventError: The event matters and is of a newer version than this release knows.
+        RunErasedError: Its content was erased.
     """
     handler = _HANDLERS.get(event.type)
     if handler is not None:
         if event.version != VERSIONS[event.type]:
             raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
         handler(state, event)
+    elif event.type == ERASED:
+        raise RunErasedError(event.run_id)
     state.seq = event.seq
 
 

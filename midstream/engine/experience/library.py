@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -340,6 +340,47 @@ class Experience:
 
         await ledger.record(decide, actor=actor_of(by, "person"))
         return tuple(name for name in before if ledger.state.lessons[name].status == "retired")
+
+    async def forget(
+        self,
+        runs: Collection[str],
+        sealed: Collection[str],
+        *,
+        tenant: str,
+        reason: str = "",
+        actor: str,
+    ) -> tuple[str, ...]:
+        """Let go of what runs have taught whose content was erased; see `Engine.erase`.
+
+        Args:
+            runs: The runs.
+            sealed: Those of them whose content stands in the tenant's stream, readable or not.
+            tenant: Whose stream.
+            reason: Why; recorded.
+            actor: Who wants it.
+
+        Returns:
+            The lessons that nobody is told any more.
+        """
+        ledger = self._ledgers.of(tenant)
+        before = {
+            name for name, one in (await ledger.refresh()).lessons.items() if one.status in _OPEN
+        }
+
+        def decide(state: ExperienceState) -> Sequence[Fact]:
+            known = {run for one in state.lessons.values() for run, _ in one.evidence}
+            known |= {run for run, _ in state.credits} | set(sealed)
+            return [
+                ExperienceErased(run=run, reason=reason, forgotten=True)
+                for run in sorted(known.intersection(runs))
+                if run not in state.erased
+            ]
+
+        await ledger.record(decide, actor=actor)
+        left = ledger.state.lessons
+        return tuple(
+            sorted(name for name in before if name not in left or left[name].status == "retired")
+        )
 
     async def report(self, *, tenant: str = DEFAULT) -> Report:
         """Return what lessons have been worth, each by itself and all together."""
