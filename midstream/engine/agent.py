@@ -78,9 +78,8 @@ class Agent:
 
     def changed(self, **given: Any) -> Agent:
         """Return it with what was given in place of its own; what is None, empty or not given stays, but for False."""
-        return replace(
-            self, **{name: value for name, value in given.items() if value or value is False}
-        )
+        kept: dict[str, Any] = {n: value for n, value in given.items() if value or value is False}
+        return replace(self, **kept)
 
     def remembering(self) -> Memory | None:
         """Return its memory, or None where it has none."""
