@@ -19,26 +19,26 @@ from midstream.engine.experience.distil import (
     read_drafts,
     trajectory,
 )
-from midstream.engine.experience.drafting import Author, facts_of, lesson_id, neighbours
+from midstream.engine.experience.drafting import lesson_id, neighbours
 from midstream.engine.experience.feedback import actor_of
-from midstream.engine.experience.gates import LessonDraft, least, refusal, trusts, uncited
+from midstream.engine.experience.gates import LessonDraft, refusal, uncited
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits
+from midstream.engine.experience.recording import Distilled, recorded, trusted
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
+from midstream.engine.experience.trial_verbs import TrialVerbs, unknown
 from midstream.engine.host import Host
 from midstream.engine.one_question import ask_once
 from midstream.errors import LessonError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (
-    ExperienceDistilled,
     ExperienceErased,
     LessonDrafted,
     LessonKind,
     LessonMoved,
     LessonStatus,
     Origin,
-    Trust,
 )
 from midstream.events.ids import RunId
 from midstream.events.payloads import (
@@ -67,32 +67,14 @@ class Found:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Distilled:
-    """What looking at one run came to.
-
-    Attributes:
-        run_id: The run.
-        lessons: The ids of lessons that were written or supported.
-        refused: Why drafts were refused.
-        known: The run was looked at before, and nothing has been said of it since.
-    """
-
-    run_id: str
-    lessons: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    known: bool = False
-
-
-class Experience:
+class Experience(TrialVerbs):
     """What the runs of a store have taught; `engine.experience`.
 
     Lessons belong to a tenant: the tag `tenant` of a run, `default` where it has none. Nothing crosses tenants.
     """
 
     def __init__(self, host: Host, ledgers: Ledgers, limits: AdviceLimits) -> None:
-        self._host = host
-        self._ledgers = ledgers
+        super().__init__(host, ledgers)
         self._limits = limits
 
     async def state(self, *, tenant: str = DEFAULT) -> ExperienceState:
@@ -231,10 +213,7 @@ class Experience:
         def decide(state: ExperienceState) -> Sequence[Fact]:
             found = state.lessons.get(lesson)
             if found is None:
-                raise LessonError(
-                    lesson,
-                    f"tenant {tenant!r} has no lesson {lesson!r}; list them with `midstream experience list`",
-                )
+                raise unknown(lesson, tenant)
             if status == "active" and not found.evidence and found.origin in ("model", "rule"):
                 raise LessonError(
                     lesson, f"lesson {lesson!r} has no evidence left; write it by hand to keep it"
@@ -278,7 +257,11 @@ class Experience:
         state = await ledger.refresh()
         distiller = f"{model or 'rule'}/{VERSION}"
         upto = max((event.seq for event in events if event.type in _JUDGED), default=0)
-        if run_id in state.erased or state.distilled.get((run_id, distiller), 0) >= upto:
+        if (
+            _tried(events)
+            or run_id in state.erased
+            or state.distilled.get((run_id, distiller), 0) >= upto
+        ):
             return Distilled(run_id, known=True)
         graph = str(events[0].data.get("graph", ""))
         origin: Origin = "model" if model else "rule"
@@ -286,8 +269,8 @@ class Experience:
             drafts, refused = await self._by_model(ledger, run_id, graph, events, model)
         else:
             drafts, refused = by_rule(run_id, graph, events), ()
-        return await _recorded(
-            ledger, run_id, _trusted(drafts, events, origin, graph), refused, (distiller, upto)
+        return await recorded(
+            ledger, run_id, trusted(drafts, events, origin, graph), refused, (distiller, upto)
         )
 
     async def _by_model(
@@ -315,7 +298,7 @@ class Experience:
         return await self._credit(self._ledger_of(events), run_id, events)
 
     async def _credit(self, ledger: Ledger, run_id: str, events: Sequence[Event]) -> int:
-        made = credits_of(run_id, events)
+        made = () if _tried(events) else credits_of(run_id, events)
         if not made:
             return 0
         recorded = await ledger.record(lambda state: news(state, made))
@@ -351,48 +334,6 @@ class Experience:
         ledger.index.rebuild(await ledger.refresh())
 
 
-def _trusted(
-    drafts: Sequence[LessonDraft], events: Sequence[Event], origin: Origin, graph: str
-) -> list[tuple[LessonDraft, Author]]:
-    """Return each draft with its author: as trusted as the least of its evidence, and a model no more than a model."""
-    by_seq = trusts(events)
-    own: tuple[Trust, ...] = ("model",) if origin == "model" else ()
-    nodes = set(events[0].data.get("definition", {}).get("nodes", {}))
-    return [
-        (
-            draft if draft.node in nodes else draft._replace(node=""),
-            Author(origin, least([*own, *(by_seq[one.seq] for one in draft.evidence)]), graph),
-        )
-        for draft in drafts
-    ]
-
-
-async def _recorded(
-    ledger: Ledger,
-    run_id: str,
-    drafts: Sequence[tuple[LessonDraft, Author]],
-    refused: Sequence[str],
-    looked: tuple[str, int],
-) -> Distilled:
-    """Record what drafts come to and that the run was looked at, in one append."""
-    distiller, upto = looked
-    reasons: list[str] = []
-
-    def decide(state: ExperienceState) -> Sequence[Fact]:
-        facts: list[Fact] = []
-        reasons[:] = refused
-        for draft, author in drafts:
-            made, why = facts_of(state, ledger.index, draft, author)
-            known = {one.id for one in facts if isinstance(one, LessonDrafted)}
-            facts += [one for one in made if getattr(one, "id", "") not in known]
-            reasons.extend([why] if why else [])
-        if state.distilled.get((run_id, distiller), 0) >= upto:
-            return []
-        done = ExperienceDistilled(
-            run=run_id, upto=upto, distiller=distiller, refused=tuple(reasons)
-        )
-        return [*facts, done]
-
-    facts = await ledger.record(decide)
-    names = dict.fromkeys(str(getattr(one, "id", "")) for one in facts)
-    return Distilled(run_id, tuple(name for name in names if name), tuple(reasons), known=not facts)
+def _tried(events: Sequence[Event]) -> bool:
+    """Say whether a run is a try of a what-if: nobody learns from what was staged."""
+    return any(event.type == "run.forked" and event.data.get("rehearsal") for event in events)
