@@ -14,6 +14,8 @@ MidstreamError
     LeaseHeldError           another driver holds the run and is alive            .run_id .holder .until
     RunNotFoundError         there is no such run                                 .run_id
       RunRemovedError        it was there, and was removed                        .tombstone
+    RunErasedError           the content of the run was erased                    .run_id
+    SealedError              content cannot be opened with the keys that are here .run_id
     RunNeededError           the run cannot be removed                            .run_id .forks
     RunExistsError           the id is taken by a run of another graph or input   .run_id
     StoreOpenError           the file is not one that this release can use        .path
@@ -224,6 +226,36 @@ class RunRemovedError(RunNotFoundError):
         self.run_id = run_id
         self.at = at
         self.reason = reason
+
+
+class RunErasedError(StoreError):
+    """The content of the run was erased: it is not read, continued, forked or replayed any more.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"the content of run {run_id!r} was erased; what remains is what happened and when: `midstream tail {run_id}`. "
+            "It cannot be read, continued, forked or replayed: start a new run"
+        )
+        self.run_id = run_id
+
+
+class SealedError(StoreError):
+    """Content is sealed with a key that is not here, or another one than is here.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str, found: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is sealed: {found}; open the store with the keys that it was written with "
+            "(`encryption=`, or MIDSTREAM_KEYS on the command line)"
+        )
+        self.run_id = run_id
 
 
 class RunNeededError(StoreError):

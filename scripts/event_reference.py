@@ -45,6 +45,7 @@ GROUPS = {
     "feedback": "Feedback",
     "lesson": "Lessons",
     "experience": "Experience",
+    "subject": "Subjects",
     "note": "The host",
 }
 

@@ -13,11 +13,17 @@ export = group("export", "Write runs in a form that others read.")
 
 
 @export.command()
-def jsonl(run: RunsArgument, out: Out = "") -> None:
+def jsonl(
+    run: RunsArgument,
+    out: Out = "",
+    opened: Annotated[
+        bool, typer.Option("--opened", help="Sealed content readable, with digests of its own.")
+    ] = False,
+) -> None:
     """Write runs as lines of JSON, from which `midstream import` makes the same runs."""
     from midstream.cli import exporting
 
-    carry_out(exporting.export(run, out=out))
+    carry_out(exporting.export(run, out=out, opened=opened))
 
 
 @export.command()
@@ -53,3 +59,23 @@ def html(run: RunArgument = "@last", out: Out = "") -> None:
     from midstream.cli import exporting
 
     carry_out(exporting.page(run, out=out))
+
+
+@export.command("pytest")
+def pin(
+    run: RunArgument = "@last",
+    at: Annotated[
+        str, typer.Option("--at", metavar="N|STEP", help="Up to this event, or before this step.")
+    ] = "",
+    graph: Annotated[
+        str, typer.Option("--graph", metavar="MODULE:GRAPH", help="Its code, if not as started.")
+    ] = "",
+    out: Out = "",
+    inline: Annotated[
+        bool, typer.Option("--inline", help="The log in the test, not in a file beside it.")
+    ] = False,
+) -> None:
+    """Write a test that replays a run up to a moment, and fails once the code decides otherwise."""
+    from midstream.cli import pinning
+
+    carry_out(pinning.pin(run, at=at, place=graph, out=out, inline=inline))

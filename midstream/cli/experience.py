@@ -74,9 +74,13 @@ def distil(
             "--model", metavar="PROVIDER:MODEL", help="Who reads the runs; by rule, if none."
         ),
     ] = "",
+    auto_activate: Annotated[
+        bool,
+        typer.Option(help="Activate what three runs support in the words of two sources."),
+    ] = False,
 ) -> None:
     """Make lessons of what was said of runs; they wait for somebody to activate them."""
-    carry_out(_distil(run, model))
+    carry_out(_distil(run, model, auto_activate=auto_activate))
 
 
 @app.command()
@@ -213,7 +217,7 @@ async def _add(when: str, do: str, kind: str, graph: str, node: str, tenant: str
     return OK
 
 
-async def _distil(wanted: str, model: str) -> int:
+async def _distil(wanted: str, model: str, *, auto_activate: bool) -> int:
     from midstream.cli.naming import find_run
     from midstream.cli.opening import engine
     from midstream.cli.output import put, put_json
@@ -221,7 +225,7 @@ async def _distil(wanted: str, model: str) -> int:
 
     async with engine() as opened:
         run_id = (await find_run(opened.store, wanted)).run_id if wanted else None
-        done = await opened.experience.distil(run_id, model=model)
+        done = await opened.experience.distil(run_id, model=model, auto_activate=auto_activate)
     for one in done:
         if SETTINGS.get().as_json:
             put_json(

@@ -13,6 +13,7 @@ from midstream.events.pause import no_collecting
 from midstream.events.store import EventStore, RunInfo
 from midstream.projections.fold import fold
 from midstream.projections.run_state import Call, RunState, fold_run
+from midstream.projections.scopes import nodes_of
 from midstream.projections.usage import USAGE, UsageState
 
 SOURCE = "midstream.source"
@@ -133,7 +134,8 @@ async def summarise(
         line = made.nodes.setdefault(name, NodeLine(name))
         line.models, line.cost = tally.calls, format(tally.cost, "f")
     for activation in made.state.activations.values():
-        line = made.nodes.setdefault(activation.node, NodeLine(activation.node))
+        name = node_of(activation.address)
+        line = made.nodes.setdefault(name, NodeLine(name))
         line.status, line.attempt = activation.status, activation.attempt
     made.waits_for = _waits_for(made, now)
     return made
@@ -143,7 +145,7 @@ def _take(made: Summary, event: Event) -> None:
     made.first_at = made.first_at or event.at
     made.last_at = event.at
     if event.type == "run.created":
-        made.nodes = {name: NodeLine(name) for name in made.state.topology.nodes}
+        made.nodes = {name: NodeLine(name) for name in nodes_of(made.state)}
     elif event.type == "model.switched":
         made.moves.append(_moved(event))
     elif event.type.endswith(".failed"):

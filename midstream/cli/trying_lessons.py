@@ -83,7 +83,7 @@ def judge_of(place: str) -> Judge | None:
         found: Any = getattr(import_module(module), name) if colon else None
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"--judge {place!r} cannot be imported: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"--judge {place!r} names no function; write it as MODULE:FUNCTION")
     judge: Judge = found
+    if not callable(judge):
+        raise ConfigError(f"--judge {place!r} names no function; write it as MODULE:FUNCTION")
     return judge

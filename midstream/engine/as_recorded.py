@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from midstream.engine.advice import Advice, memory_of
-from midstream.engine.node import Node
 from midstream.engine.providers import Providers
 from midstream.engine.reflection import Reflector, by_rule
+from midstream.engine.replanning import Failing
 from midstream.events.agent_facts import MemoryRead
 from midstream.events.content import Message
 from midstream.events.envelope import Event
@@ -70,12 +70,13 @@ class RecordedReflections(Reflector):
             if event.type == "reflection.made":
                 # A plan follows its reflection in the same append.
                 found = (event.data, plans.get(event.seq + 1))
-                self._made[node_of(event.address or "")].append(found)
+                self._made[node_of(event.address or "").rpartition("/")[2]].append(found)
 
     async def reflect(
-        self, node: Node, failed: NodeFailed, number: int, earlier: list[Mapping[str, Any]]
+        self, failing: Failing, failed: NodeFailed, number: int, earlier: list[Mapping[str, Any]]
     ) -> tuple[ReflectionMade, PlanRevised | None]:
         """See `Reflector.reflect`."""
+        node = failing.node
         if not self._made[node.name]:  # the code fails where it did not: the replay says so
             report = by_rule(node.name, failed.kind, failed.message, number)
             said = ReflectionMade(

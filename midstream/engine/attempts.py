@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from midstream.engine.binding import LeftOutError, bind
 from midstream.engine.calls import Desk, Restart, Signal, shown
 from midstream.engine.clock import Clock
 from midstream.engine.context import Context
-from midstream.engine.failures import Failures
-from midstream.engine.graph import Graph
+from midstream.engine.deadlines import Deadlines, calling
+from midstream.engine.failures import End, Failures
 from midstream.engine.leaving import Leaving
 from midstream.engine.model_calls import Models
+from midstream.engine.nesting import Code, Nests
 from midstream.engine.node import Node
 from midstream.engine.parking import Rest
 from midstream.engine.raised import first_of, kind_of_error
 from midstream.engine.recorder import Recorder
-from midstream.engine.reflection import Reflector, revised
+from midstream.engine.reflection import Reflector
+from midstream.engine.replanning import revised
 from midstream.engine.steering import Steering
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address
 from midstream.events.payloads import NodeStarted
 from midstream.events.values import plain
-from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import RunState
+from midstream.projections.scopes import around
 
 
 class Attempts:
     """Performs activations of one run.
 
     Args:
-        graph: The code.
+        code: Of the run.
         recorder: Writes the run.
+        nests: Performs activations that run graphs.
+        end: Ends what is under way inside one of these: its address, why, and when it is tried again.
         clock: Tells the time.
         models: Asks models.
         changed: Is notified when somebody else's events were folded.
-        find: Finds the nodes of the run by name.
-        keep: Is given each node that was added to the run.
         closing: Says whether the driving is about to end.
         recall: Reads the outputs that a snapshot left out.
         rest: Is told when an activation begins to wait.
@@ -49,33 +52,33 @@ class Attempts:
 
     def __init__(
         self,
-        graph: Graph,
+        code: Code,
         recorder: Recorder,
         *,
+        nests: Nests,
+        end: End,
         clock: Clock,
         models: Models,
         changed: Signal,
-        find: Callable[[str], Node | None],
-        keep: Callable[[Node], None],
         closing: Callable[[], bool],
         recall: Callable[[], Awaitable[None]],
         rest: Rest,
         reflector: Reflector,
         always_replay: bool,
     ) -> None:
-        self._graph = graph
+        self._code = code
+        self._nests = nests
         self._recorder = recorder
         self._clock = clock
         self._models = models
         self._changed = changed
-        self._find = find
-        self._keep = keep
         self._closing = closing
         self._recall = recall
         self._rest = rest
         self._always_replay = always_replay
         self.leaving = Leaving(recorder)
-        self._failures = Failures(graph, recorder, clock, self.leaving, reflector, find, keep)
+        self._deadlines = Deadlines(recorder, clock)
+        self._failures = Failures(code, recorder, clock, self.leaving, reflector, end)
         self.desks: dict[str, Desk] = {}
         """Where the activations that take a context are, by address."""
 
@@ -113,7 +116,7 @@ class Attempts:
                 await self._recorder.durable()
             durable = False
             try:
-                planned = revised(node, self._state.revisions)
+                planned = revised(node, self._state.plans_for(address))
                 await self._attempt(planned, address, body)
             except Restart:
                 continue
@@ -130,22 +133,19 @@ class Attempts:
         if any(self._state.activations[origin].output is LEFT_OUT for origin in inputs):
             await self._recall()
 
-    def drop(self, address: Address) -> None:
+    def drop(self, address: Address, retry_at: float | None = None) -> None:
         """Refuse whatever an activation still wants to do, and close what it has open."""
         desk = self.desks.get(address)
         if desk is not None:
             desk.claims.close()
-        self.leaving.leave_all(address, None)
+        self.leaving.leave_all(address, retry_at)
 
     async def _attempt(
         self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
     ) -> None:
         attempt = self._state.activations[address].attempt
         try:
-            if body is not None:
-                output, steering = await body(), None
-            else:
-                output, steering = await self._call(node, address, attempt)
+            output, steering = await self._outcome(node, address, attempt, body)
             await self._turn(address)
             if self._state.activations[address].status != "skipped":
                 self._complete(node, address, output, steering)
@@ -172,6 +172,15 @@ class Attempts:
                 node, address, attempt, kind_of_error(error), shown(error), error
             )
 
+    async def _outcome(
+        self, node: Node, address: Address, attempt: int, body: Callable[[], Awaitable[Any]] | None
+    ) -> tuple[Any, Steering | None]:
+        if body is not None:
+            return await body(), None
+        if node.graph is not None:
+            return await self._run_graph(node, address), None
+        return await self._call(node, address, attempt)
+
     async def _turn(self, address: Address, *, closing: bool = False) -> None:
         """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
         if self._recorder.paced:
@@ -187,7 +196,7 @@ class Attempts:
     ) -> None:
         """Record an activation's end with all that it wants, in one append."""
         if node.distributes:
-            self._check_shares(node, output)
+            self._check_shares(node, address, output)
         back = self._back(node, address, output)
         if steering is None:
             data = {} if output is None else {"output": output}
@@ -199,7 +208,7 @@ class Attempts:
         for fact in tuple(steering.facts()):
             self._recorder.add(fact, address)
         for added in steering.added():
-            self._keep(added)
+            self._code.keep(added, self._scope(address))
         decided = steering.decided() or back
         if decided is not None:
             self._recorder.add_plain("edge.decided", decided, address)
@@ -210,12 +219,16 @@ class Attempts:
 
     def _back(self, node: Node, address: Address, output: Any) -> dict[str, Any] | None:
         """Return where control goes back to, or None: there is no loop, it is done, or its beginning was removed."""
-        if node.loop is None or self._find(node.loop.to) is None:
+        if node.loop is None or self._code.find(node.loop.to, self._scope(address)) is None:
             return None
         return node.loop.decided(address, output)
 
-    def _check_shares(self, node: Node, output: Any) -> None:
-        wanted = len(self._state.topology.successors[node.name])
+    def _scope(self, address: str) -> str:
+        return self._state.activations[address].scope
+
+    def _check_shares(self, node: Node, address: Address, output: Any) -> None:
+        here = around(self._state, self._state.activations[address])
+        wanted = len(here.topology.successors[node.name])
         if not isinstance(output, list) or len(output) != wanted:  # pyright: ignore[reportUnknownArgumentType]  # JSON
             raise NodeError(
                 f"node {node.name!r} distributes its output, so it must return a list of {wanted} items, one for each "
@@ -230,10 +243,11 @@ class Attempts:
         activation = self._state.activations[address]
         if not node.wants_context:
             try:
-                arguments = bind(node, self._state, activation, None)
+                arguments = bind(node, self._code.values(activation.scope), activation, None)
             except LeftOutError:
                 arguments = await self._bound_again(node, address, None)
-            output = await self._invoke(node, arguments, activation, None)
+            call = calling(node, arguments)
+            output = await self._deadlines.keep(node, activation, None, call)
             return plain(output, f"output of node {node.name!r}"), None
         desk = Desk(
             self._recorder,
@@ -243,17 +257,21 @@ class Attempts:
             always_replay=self._always_replay,
             rest=self._rest,
         )
-        steering = Steering(desk, self._graph, node, self._find)
-        context = Context(desk, self._models, steering, attempt=attempt, model=node.model)
+        scope = activation.scope
+        find, values = self._code.finder(scope), partial(self._code.values, scope)
+        steering = Steering(desk, self._code.graph_in(scope), node, find, values)
+        model = self._code.model(node, scope)
+        context = Context(desk, self._models, steering, attempt=attempt, model=model)
         try:
-            arguments = bind(node, self._state, activation, context)
+            arguments = bind(node, values(), activation, context)
         except LeftOutError:
             arguments = await self._bound_again(node, address, context)
         desk.claims.begin()
         self.desks[address] = desk
         strays = False
         try:
-            output = await self._invoke(node, arguments, activation, desk)
+            call = calling(node, arguments)
+            output = await self._deadlines.keep(node, activation, desk, call)
         except Exception:
             if desk.torn:
                 raise Restart from None
@@ -272,58 +290,15 @@ class Attempts:
         self, node: Node, address: Address, context: Context | None
     ) -> tuple[list[Any], dict[str, Any]]:
         await self._recall()
-        return bind(node, self._state, self._state.activations[address], context)
+        made = self._state.activations[address]
+        return bind(node, self._code.values(made.scope), made, context)
 
-    async def _invoke(
-        self,
-        node: Node,
-        arguments: tuple[list[Any], dict[str, Any]],
-        activation: Activation,
-        desk: Desk | None,
-    ) -> Any:
-        if node.timeout is None and node.total_timeout is None and node.idle_timeout is None:
-            return await self._result(node, arguments)
-        seconds, which = self._time_left(node, activation)
-        if seconds is not None and seconds <= 0 and not self._recorder.paced:
-            raise TimeoutError(which)
-        whole = self._recorder.deadline(activation.address, seconds)
-        idle = asyncio.timeout(None if self._recorder.paced else node.idle_timeout)
-        if desk is not None and node.idle_timeout is not None:
-            desk.touched = _postponing(idle, node.idle_timeout)
+    async def _run_graph(self, node: Node, address: Address) -> Any:
+        """Return the output of the graph that an activation runs."""
+        activation = self._state.activations[address]
         try:
-            async with whole, idle:
-                return await self._result(node, arguments)
-        except TimeoutError as error:
-            if whole.expired():
-                raise TimeoutError(which) from error
-            if idle.expired():
-                raise TimeoutError(f"gave no sign of life for {node.idle_timeout} s") from error
-            raise
-
-    def _time_left(self, node: Node, activation: Activation) -> tuple[float | None, str]:
-        """Return how long an attempt may take, and what is said where it takes longer."""
-        which = f"took longer than {node.timeout} s"
-        if node.total_timeout is None:
-            return node.timeout, which
-        left = activation.began / 1_000_000 + node.total_timeout - self._clock.now()
-        if node.timeout is not None and node.timeout < left:
-            return node.timeout, which
-        return left, f"took longer than {node.total_timeout} s with all its attempts"
-
-    async def _result(self, node: Node, arguments: tuple[list[Any], dict[str, Any]]) -> Any:
-        rest, named = arguments
-        if not node.is_async and not node.pure:
-            return await asyncio.to_thread(node.function, *rest, **named)
-        made = node.function(*rest, **named) if rest else node.function(**named)
-        return await made if inspect.isawaitable(made) else made
-
-
-def _postponing(idle: asyncio.Timeout, seconds: float) -> Callable[[], None]:
-    """Return what is called at each sign of life."""
-    loop = asyncio.get_running_loop()
-
-    def touched() -> None:
-        if not idle.expired() and idle.when() is not None:
-            idle.reschedule(loop.time() + seconds)
-
-    return touched
+            self._code.values(address)
+        except LeftOutError:
+            await self._recall()
+            self._code.values(address)
+        return await self._deadlines.keep(node, activation, None, partial(self._nests.run, address))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,13 +13,28 @@ from midstream.engine.asked import Asked
 from midstream.engine.node import ITEMS, Node
 from midstream.engine.signature import Parameter, adapter_of
 from midstream.errors import NodeError
-from midstream.events.ids import map_of, node_of
+from midstream.events.ids import map_of, scope_of
 from midstream.events.values import own
-from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.flow import LEFT_OUT, Activation, Flow
 from midstream.projections.run_state import RunState
 
 _NO_MORE: list[Any] = []
 _PLAIN = (str, int, bool, dict, list)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What there is for parameters to take.
+
+    Attributes:
+        state: The run.
+        here: The flow that the node is in.
+        inputs: Of the graph that the node is in.
+    """
+
+    state: RunState
+    here: Flow
+    inputs: Mapping[str, Any]
 
 
 class LeftOutError(Exception):
@@ -26,13 +42,13 @@ class LeftOutError(Exception):
 
 
 def bind(
-    node: Node, state: RunState, activation: Activation, context: Any
+    node: Node, values: Values, activation: Activation, context: Any
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of an activation.
 
     Args:
         node: What is to be called.
-        state: The run.
+        values: What there is to take.
         activation: Its activation.
         context: What a parameter of type `Context` receives.
 
@@ -44,12 +60,12 @@ def bind(
     if node.simple and activation.args is None:
         for parameter in node.parameters:
             if parameter.source:
-                _bind_one(node, state, activation, parameter, named)
+                _bind_one(node, values, activation, parameter, named)
             else:
                 named[parameter.name] = context
         return _NO_MORE, named
     if node.over is not None:
-        return [], _bind_item(node, state, activation, context)
+        return [], _bind_item(node, values, activation, context)
     given = node.args if activation.args is None else {**node.args, **activation.args}
     spread = node.inputs is not None and not activation.args
     for parameter in node.parameters:
@@ -58,30 +74,30 @@ def bind(
         elif given and parameter.name in given:
             named[parameter.name] = checked(given[parameter.name], parameter, node.name)
         elif parameter.name[0] != "*" and (not spread or parameter.named):
-            _bind_one(node, state, activation, parameter, named)
+            _bind_one(node, values, activation, parameter, named)
     if not spread:
         return [], named
-    return _spread(node, state, activation, named)
+    return _spread(node, values, activation, named)
 
 
 def _bind_one(
-    node: Node, state: RunState, activation: Activation, parameter: Parameter, named: dict[str, Any]
+    node: Node, values: Values, activation: Activation, parameter: Parameter, named: dict[str, Any]
 ) -> None:
     origin = activation.inputs.get(parameter.name)
     if origin is not None:
-        value = output_for(state, origin, node.name)
-    elif parameter.source in state.inputs:
-        value = state.inputs[parameter.source]
+        value = output_for(values, origin, node.name)
+    elif parameter.source in values.inputs:
+        value = values.inputs[parameter.source]
     elif parameter.default is not inspect.Parameter.empty:
         return
     else:
-        raise _missing(node, state, parameter)
+        raise _missing(node, values, parameter)
     named[parameter.name] = checked(value, parameter, node.name)
 
 
-def _bind_item(node: Node, state: RunState, activation: Activation, context: Any) -> dict[str, Any]:
+def _bind_item(node: Node, values: Values, activation: Activation, context: Any) -> dict[str, Any]:
     """Bind an activation of a map: the item to the first parameter, the others as those of the map."""
-    parent = state.activations[map_of(activation.address)]
+    parent = values.state.activations[map_of(activation.address)]
     given = node.args if parent.args is None else {**node.args, **parent.args}
     named: dict[str, Any] = {}
     first = node.free[0]
@@ -90,16 +106,16 @@ def _bind_item(node: Node, state: RunState, activation: Activation, context: Any
             named[parameter.name] = context
         elif parameter is first:
             named[parameter.name] = checked(
-                _item(node, state, activation, parent), parameter, node.name
+                _item(node, values, activation, parent), parameter, node.name
             )
         elif parameter.name in given:
             named[parameter.name] = checked(given[parameter.name], parameter, node.name)
         else:
-            _bind_one(node, state, parent, parameter, named)
+            _bind_one(node, values, parent, parameter, named)
     return named
 
 
-def _item(node: Node, state: RunState, activation: Activation, parent: Activation) -> Any:
+def _item(node: Node, values: Values, activation: Activation, parent: Activation) -> Any:
     """Return the item of a map's activation, without looking at the others."""
     over = node.over
     assert over is not None
@@ -108,33 +124,36 @@ def _item(node: Node, state: RunState, activation: Activation, parent: Activatio
     if parent.args is not None and over.source in parent.args:
         return parent.args[over.source][activation.index]
     origin = parent.inputs.get(ITEMS)
-    items = state.inputs[over.source] if origin is None else output_for(state, origin, node.name)
+    given = values.inputs
+    items = given[over.source] if origin is None else output_for(values, origin, node.name)
     return items[activation.index]
 
 
-def _missing(node: Node, state: RunState, parameter: Parameter) -> NodeError:
+def _missing(node: Node, values: Values, parameter: Parameter) -> NodeError:
+    given = f"which {values.here.scope or 'the run'} was not given"
     what = (
         f"the output of {parameter.source!r}, which has none"
-        if parameter.source in state.topology.nodes
-        else f"input {parameter.source!r}, which the run was not given"
+        if parameter.source in values.here.topology.nodes
+        else f"input {parameter.source!r}, {given}"
     )
     return NodeError(f"node {node.name!r} needs {what}", node=node.name, kind="missing_input")
 
 
-def output_for(state: RunState, origin: str, taker: str) -> Any:
+def output_for(values: Values, origin: str, taker: str) -> Any:
     """Return what an activation gave to a node that takes it: all of its output, or its share.
 
     Raises:
         NodeError: There is no share for it.
         LeftOutError: It has to be read from the log.
     """
-    made = state.activations[origin]
+    made = values.state.activations[origin]
     value = made.output
     if value is LEFT_OUT:
         raise LeftOutError
-    if not state.topology.nodes[made.node].distributes:
+    topology = values.here.topology
+    if not topology.nodes[made.node].distributes:
         return value
-    place = state.topology.place(made.node, taker)
+    place = topology.place(made.node, taker)
     if place >= len(value):
         raise NodeError(
             f"node {taker!r} is successor {place + 1} of {made.node!r}, which gave {len(value)} items",
@@ -145,27 +164,39 @@ def output_for(state: RunState, origin: str, taker: str) -> Any:
 
 
 def _spread(
-    node: Node, state: RunState, activation: Activation, named: dict[str, Any]
+    node: Node, values: Values, activation: Activation, named: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Fill the free parameters with the outputs of what the node waited for, as its `inputs` says."""
-    outputs: list[Any] = [output_for(state, origin, node.name) for origin in activation.sources]
+    # What begins a graph inside others has the sources of the activation that runs it.
+    begins = activation.scope and activation.args is None and not _waits(values.here, node.name)
+    sources = () if begins else activation.sources
+    outputs: list[Any] = [output_for(values, origin, node.name) for origin in sources]
     match node.inputs:
         case "merge":
-            values: list[Any] = [outputs]
+            given: list[Any] = [outputs]
         case "named":
-            values = [dict(zip(map(node_of, activation.sources), outputs, strict=True))]
+            given = [dict(zip(map(_local, sources), outputs, strict=True))]
         case "unpack":
             one = outputs[0] if len(outputs) == 1 else None
             if type(one) is dict:
                 return _by_name(node, outputs[0], named)
             if type(one) is not list:
                 raise _unfit(node, f"one list or dict to unpack, not {outputs!r:.200}")
-            values = outputs[0]
+            given = outputs[0]
         case "each":
-            values = outputs
+            given = outputs
         case _:
-            values = []
-    return _by_place(node, values, named)
+            given = []
+    return _by_place(node, given, named)
+
+
+def _local(address: str) -> str:
+    """Return the name that an activation's node has in its own graph."""
+    return scope_of(address.rpartition("#")[0])[1]
+
+
+def _waits(here: Flow, node: str) -> bool:
+    return bool(here.topology.nodes[node].waits_for)
 
 
 def _by_place(
@@ -218,26 +249,26 @@ def _unfit(node: Node, wants: str) -> NodeError:
     return NodeError(f"node {node.name!r} wants {wants}", node=node.name, kind="bad_value")
 
 
-def ask(asked: Asked, state: RunState, inputs: Mapping[str, str], node: str) -> Any:
+def ask(asked: Asked, values: Values, inputs: Mapping[str, str], node: str) -> Any:
     """Call a function beside a node's own with what its parameters name.
 
     Args:
         asked: The function.
-        state: The run.
+        values: What there is to take.
         inputs: For parameters that take a node's output, the activation it comes from.
         node: The node it belongs to.
 
     Raises:
         NodeError: A value is missing or does not fit.
     """
-    values: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for parameter in asked.parameters:
-        made = state.latest.get(parameter.source)
+        made = values.here.latest.get(parameter.source)
         origin = inputs.get(parameter.name) or (made.address if made is not None else None)
-        if origin is not None and state.activations[origin].status == "completed":
-            value = output_for(state, origin, node)
-        elif parameter.source in state.inputs:
-            value = state.inputs[parameter.source]
+        if origin is not None and values.state.activations[origin].status == "completed":
+            value = output_for(values, origin, node)
+        elif parameter.source in values.inputs:
+            value = values.inputs[parameter.source]
         elif parameter.required:
             raise NodeError(
                 f"{parameter.source!r} has no value for {asked.name or 'a function'} of node {node!r}",
@@ -246,11 +277,11 @@ def ask(asked: Asked, state: RunState, inputs: Mapping[str, str], node: str) -> 
             )
         else:
             continue
-        values[parameter.name] = checked(value, parameter, node)
-    return asked.function(**values)
+        given[parameter.name] = checked(value, parameter, node)
+    return asked.function(**given)
 
 
-def items_of(node: Node, state: RunState, activation: Activation) -> Any:
+def items_of(node: Node, values: Values, activation: Activation) -> Any:
     """Return what a map is made over: its items, or what gives them one by one.
 
     Raises:
@@ -260,12 +291,12 @@ def items_of(node: Node, state: RunState, activation: Activation) -> Any:
     assert over is not None
     if over.items is not None:
         origins = {name.partition(".")[2]: origin for name, origin in activation.inputs.items()}
-        return ask(over.items, state, origins, node.name)
+        return ask(over.items, values, origins, node.name)
     if activation.args is not None and over.source in activation.args:
         return own(activation.args[over.source])
     bound: dict[str, Any] = {}
     _bind_one(
-        node, state, activation, Parameter(ITEMS, over.source, Any, inspect.Parameter.empty), bound
+        node, values, activation, Parameter(ITEMS, over.source, Any, inspect.Parameter.empty), bound
     )
     return bound[ITEMS]
 

@@ -127,6 +127,8 @@ def check_types(where: str, node: Node, known: Callable[[str], Node | None]) -> 
 
 def returns(node: Node) -> str:
     """Return the JSON kind that a node's function says it returns, or nothing."""
+    if node.graph is not None:
+        return ""  # whatever its outputs say, they may be none
     return kind_of(annotations_of(node.function).get("return", Any))
 
 

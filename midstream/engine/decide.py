@@ -5,16 +5,20 @@ The state knows which nodes became ready; nothing here looks at the rest of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.events.ids import Address
+from midstream.events.ids import Address, nested
 from midstream.events.payloads import Failure
-from midstream.projections.flow import Activation, last_output, to_come
+from midstream.projections.flow import Activation, Flow, last_output, to_come
 from midstream.projections.run_state import RunState, next_address
+from midstream.projections.scopes import around, is_failing, is_over
 
 _SHOWN = 5
+
+DEPTH = 64
+"""How deep graphs may be inside graphs, and runs inside runs, where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Schedule:
         node: Whose.
         address: Its address.
         inputs: For each parameter that takes a node's output, the activation it comes from.
+        scope: The activation whose graph the node is in, or empty.
         called: Who called it, or whose effects it undoes; empty where it runs because of what it waited for.
         asks: Its `when` decides first.
     """
@@ -32,6 +37,7 @@ class Schedule:
     node: str
     address: Address
     inputs: Mapping[str, str]
+    scope: str = ""
     called: str = ""
     asks: bool = False
 
@@ -98,70 +104,109 @@ def decide(state: RunState) -> tuple[Command, ...]:
         return () if state.running or state.waiting else (_undo_or_fail(state),)
     if state.status == "paused":
         return ()
-    if state.ready or state.doomed or state.called:
-        return tuple(_begin(state))
+    if state.ready or state.doomed or state.called or state.active:
+        commands = tuple(_begin(state))
+        if commands:
+            return commands
     if state.running or state.waiting:
         return ()
     if state.pending:
         return (Fail((_deadlock(state),)),)
-    return (Complete(_output(state)),)
+    return (Complete(_output(state, state)),)
 
 
 def _begin(state: RunState) -> Iterator[Command]:
+    flows = _stirred(state)
+    exceeded = _exceeded(state, flows)
+    if exceeded is not None:
+        yield exceeded
+        return
+    for here in flows:
+        yield from _begin_in(state, here)
+
+
+def _stirred(state: RunState) -> list[Flow]:
+    """Return the flows in which something can begin."""
+    found: list[Flow] = [state] if state.ready or state.doomed or state.called else []
+    for scope in state.active:
+        here = state.scopes[scope]
+        if not is_failing(state, here):
+            found.append(here)
+    return found
+
+
+def _exceeded(state: RunState, flows: Iterable[Flow]) -> Limit | None:
+    """Return the limit that what is to begin would exceed, if there is one."""
     limit = state.limits.get("activations")
     if limit is not None:
-        coming = len(state.ready) + sum(len(calls) for calls in state.called.values())
-        if len(state.activations) + coming > limit:
-            yield Limit(
+        coming = sum(
+            len(here.ready) + sum(len(calls) for calls in here.called.values()) for here in flows
+        )
+        if coming and len(state.activations) + coming > limit:
+            return Limit(
                 "activations",
                 f"the run would have more than {limit:.0f} activations; if that is no runaway loop, "
                 "give it a higher Limits(activations=…)",
             )
-            return
-    for node, reason in state.doomed.items():
-        yield Skip(node, next_address(state, node), reason)
-    for node in state.ready:
-        yield _schedule(state, node)
-        if node in state.topology.joins:
+    depth = state.limits.get("depth", DEPTH)
+    for here in flows if state.graphs else ():
+        if here.scope.count("#") < depth:
+            continue
+        for node in (*here.ready, *here.called):
+            if here.topology.nodes[node].graph:
+                return Limit("depth", too_deep(f"node {nested(here.scope, node)!r}", depth))
+    return None
+
+
+def _begin_in(state: RunState, here: Flow) -> Iterator[Command]:
+    for node, reason in here.doomed.items():
+        yield Skip(node, next_address(here, node), reason)
+    for node in here.ready:
+        yield _schedule(here, node)
+        if node in here.topology.joins:
             return  # it gives up what it no longer waits for, which may be what would come next here
-    for node, calls in state.called.items():
-        inputs = _any_inputs(state, node)
+    for node, calls in here.called.items():
+        inputs = _any_inputs(state, here, node)
         for number, call in enumerate(calls):
-            yield Schedule(node, next_address(state, node, number), inputs, call.by)
+            yield Schedule(node, next_address(here, node, number), inputs, here.scope, call.by)
 
 
-def _schedule(state: RunState, node: str) -> Schedule:
-    shape = state.topology.nodes[node]
-    if state.irregular:
-        return Schedule(node, next_address(state, node), _inputs(state, node), "", shape.asks)
-    latest = state.latest
+def _schedule(here: Flow, node: str) -> Schedule:
+    shape = here.topology.nodes[node]
+    address = next_address(here, node)
+    if here.irregular:
+        return Schedule(node, address, _inputs(here, node), here.scope, "", shape.asks)
+    latest = here.latest
     inputs = {parameter: latest[source].address for parameter, source in shape.values.items()}
-    return Schedule(node, next_address(state, node), inputs, "", shape.asks)
+    return Schedule(node, address, inputs, here.scope, "", shape.asks)
 
 
-def _inputs(state: RunState, node: str) -> Mapping[str, str]:
+def _inputs(here: Flow, node: str) -> Mapping[str, str]:
     """Return where a node's values come from, of those that are there; a join takes none that is to come anew."""
     found: dict[str, str] = {}
-    shape = state.topology.nodes[node]
+    shape = here.topology.nodes[node]
     for parameter, source in shape.values.items():
-        if shape.join and to_come(state, source):
+        if shape.join and to_come(here, source):
             continue
-        made = _newest_output(state, source)
+        made = _newest_output(here, source)
         if made is not None:
             found[parameter] = made.address
     return found
 
 
-def _any_inputs(state: RunState, node: str) -> Mapping[str, str]:
+def _any_inputs(state: RunState, here: Flow, node: str) -> Mapping[str, str]:
     """Return the same for a node that was called: what there is, however old."""
-    values = state.topology.nodes[node].values
-    found = {parameter: _last_output(state, source) for parameter, source in values.items()}
+    values = here.topology.nodes[node].values
+    found = {
+        parameter: last_output(here, state.activations, source)
+        for parameter, source in values.items()
+    }
     return {parameter: made.address for parameter, made in found.items() if made is not None}
 
 
-def _newest_output(state: RunState, node: str) -> Activation | None:
+def _newest_output(here: Flow, node: str) -> Activation | None:
     """Return the newest activation of a node, if that has completed."""
-    made = state.latest.get(node)
+    made = here.latest.get(node)
     return made if made is not None and made.status == "completed" else None
 
 
@@ -169,50 +214,75 @@ def _undo_or_fail(state: RunState) -> Command:
     if not state.undo:
         return Fail(_failures(state))
     done = state.activations[state.undo[-1]]
-    node = state.topology.nodes[done.node].undo
-    values = state.topology.nodes[node].values
+    here = around(state, done)
+    node = here.topology.nodes[done.node].undo
+    values = here.topology.nodes[node].values
     inputs = {
         parameter: done.address if source == done.node else made.address
         for parameter, source in values.items()
-        if (made := state.latest.get(source)) is not None and made.status == "completed"
+        if (made := here.latest.get(source)) is not None and made.status == "completed"
     }
-    return Schedule(node, next_address(state, node), inputs, done.address)
+    return Schedule(node, next_address(here, node), inputs, done.scope, done.address)
 
 
 def _failures(state: RunState) -> tuple[Failure, ...]:
-    found = [
+    found = list(failures_of(state, state))
+    if state.limited is not None:
+        limit = Failure(address="", kind="limit", message=state.limited["message"])
+        found.append(limit)
+    return tuple(found)
+
+
+def failures_of(state: RunState, here: Flow) -> tuple[Failure, ...]:
+    """Return what failed for good in a flow, in order."""
+    return tuple(
         Failure(
             address=address,
             kind=state.failed_data[address]["kind"],
             message=state.failed_data[address].get("message", ""),
         )
-        for address in state.failures
-    ]
-    if state.limited is not None:
-        found.append(Failure(address="", kind="limit", message=state.limited["message"]))
-    return tuple(found)
+        for address in here.failures
+    )
 
 
-def _deadlock(state: RunState) -> Failure:
+def _deadlock(here: Flow) -> Failure:
     """Name what waits for what, where nothing runs and something waits."""
     stuck: list[str] = []
-    for node in tuple(state.pending)[:_SHOWN]:
-        needs = state.topology.nodes[node].waits_for
-        stuck.append(f"{node} waits for {', '.join(n for n in needs if to_come(state, n))}")
-    more = len(state.pending) - _SHOWN
+    for node in tuple(here.pending)[:_SHOWN]:
+        needs = here.topology.nodes[node].waits_for
+        stuck.append(f"{node} waits for {', '.join(n for n in needs if to_come(here, n))}")
+    more = len(here.pending) - _SHOWN
     rest = f" and {more} more" if more > 0 else ""
     message = f"nothing can run any more: {'; '.join(stuck)}{rest}"
-    return Failure(address="", kind="deadlock", message=message)
+    return Failure(address=here.scope, kind="deadlock", message=message)
 
 
-def _output(state: RunState) -> Any:
-    outputs = state.topology.outputs
+def _output(state: RunState, here: Flow) -> Any:
+    outputs = here.topology.outputs
     if len(outputs) == 1:
-        made = _last_output(state, outputs[0])
+        made = last_output(here, state.activations, outputs[0])
         return None if made is None else made.output
-    found = {name: _last_output(state, name) for name in outputs}
+    found = {name: last_output(here, state.activations, name) for name in outputs}
     return {name: made.output for name, made in found.items() if made is not None}
 
 
-def _last_output(state: RunState, node: str) -> Activation | None:
-    return last_output(state, state.activations, node)
+def too_deep(what: str, depth: float) -> str:
+    """Return what is said of a graph or a run that would be too deep inside others."""
+    return (
+        f"{what} would be more than {depth:.0f} deep inside other graphs and runs; if that is no runaway recursion, "
+        "give the run a higher Limits(depth=…)"
+    )
+
+
+def settled(state: RunState, scope: str) -> Complete | Fail | Drop | None:
+    """Return what has become of the graph of an activation, or None while something in it is under way or will begin."""
+    if not is_over(state, scope):
+        return None
+    here = state.scopes[scope]
+    if here.failures:
+        return Fail(failures_of(state, here))
+    if is_failing(state, here) and (here.ready or here.called or here.doomed or here.pending):
+        return Drop(Address(scope), "what it is a part of fails")
+    if here.pending:
+        return Fail((_deadlock(here),))
+    return Complete(_output(state, here))

@@ -21,6 +21,7 @@ from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
 from midstream.engine.conversation_graph import NAME as CONVERSATION
+from midstream.engine.erasing import Erased, check_sealed, erase
 from midstream.engine.experience.advisor import LessonAdvisor
 from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
@@ -51,6 +52,7 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
+from midstream.events.sealing import Encryption
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
@@ -151,6 +153,7 @@ class Engine(AgentEngine):
         *,
         synchronous: Literal["full", "normal"] = "full",
         busy_timeout: float = 30.0,
+        encryption: Encryption | None = None,
         **options: Any,
     ) -> Engine:
         """Return an engine over an SQLite file, which is made when the engine is entered.
@@ -160,13 +163,16 @@ class Engine(AgentEngine):
             synchronous: `full`: an event is on the disk when `append` returns. `normal`: some ten times the rate for lone
                 events; the newest commits may be lost when the power fails, never when the process dies.
             busy_timeout: Seconds to wait for other processes' writes.
+            encryption: Seals the content of runs, so that it can be erased, and with keys of yours is read by nobody else;
+                see `midstream.events.sealing.Encryption`.
             **options: See `Engine`.
         """
 
         async def opened() -> EventStore:
             from midstream.events.sqlite import SqliteStore  # a driver only where it is used
 
-            return await SqliteStore.open(path, synchronous=synchronous, busy_timeout=busy_timeout)
+            options: Any = {"synchronous": synchronous, "busy_timeout": busy_timeout}
+            return await SqliteStore.open(path, encryption=encryption, **options)
 
         return cls(opened, **options)
 
@@ -283,6 +289,7 @@ class Engine(AgentEngine):
         policies: Iterable[Policy] = (),
         inputs: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        subject: str = "",
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -297,6 +304,7 @@ class Engine(AgentEngine):
                 takes it over has its own engine's.
             inputs: Inputs by name, for those whose names are options here.
             limits: What it may not exceed; None takes the graph's.
+            subject: Whom its content is about: `erase(subject=…)` erases it with all other runs of that.
             **named: Inputs by name.
 
         Raises:
@@ -315,6 +323,7 @@ class Engine(AgentEngine):
             limits=limits,
             policies=policies,
             inputs=given,
+            subject=subject,
         )
 
     async def _start(
@@ -329,7 +338,10 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
+        subject: str = "",
     ) -> Run:
+        if subject:
+            check_sealed(host.store)
         if host.draining:
             raise StoreError(
                 "the engine is being closed and starts nothing new; start the run elsewhere"
@@ -338,6 +350,7 @@ class Engine(AgentEngine):
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
+        payload = payload.model_copy(update={"subject": subject}) if subject else payload
         chosen = _chosen(run_id)
         host.register(graph)
         host.patrol.police(chosen, policies)
@@ -542,6 +555,31 @@ class Engine(AgentEngine):
             actor=f"user:{by}" if by else "user",
             reason=reason,
         )
+
+    async def erase(
+        self, run_id: str | None = None, *, subject: str = "", reason: str = "", by: str = ""
+    ) -> Erased:
+        """Erase the content of a run, or of all runs of a subject, for good: the keys that it was sealed with are destroyed.
+
+        Events stay where they are, with type, time, actor and digest, so `verify` finds the log whole; what they said is gone,
+        also from forks that begin with them, from snapshots, and from lessons that rest on nothing else. A run that had not
+        ended is cancelled by it. Erasing again does what is left to do.
+
+        Args:
+            run_id: The run, with its forks.
+            subject: All runs of this subject.
+            reason: Why; recorded, so it should not say what is to be erased.
+            by: Who wants it; recorded.
+
+        Raises:
+            ConfigError: Not exactly one of the two is given.
+            RunNotFoundError: There is no such run; nothing was erased.
+            StoreError: The run was recorded without encryption; nothing was erased.
+        """
+        host = self._here()
+        actor = f"user:{by}" if by else "user"
+        more: Any = {"at": host.clock.now(), "actor": actor, "reason": reason}
+        return await erase(host.store, self.experience, run_id, subject=subject, **more)
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""

@@ -169,7 +169,8 @@ def _shape(run_id: RunId, state: RunState, graph: Graph | None) -> dict[str, Any
         )
     if graph.digest == state.graph_digest:
         return {}
-    going = {state.activations[address].node for address in (*state.running, *state.waiting)}
+    under_way = (state.activations[address] for address in (*state.running, *state.waiting))
+    going = {made.node for made in under_way if not made.scope}
     lost = sorted(going - graph.nodes.keys())
     if lost:
         raise GraphError(
@@ -307,6 +308,8 @@ class _Uses:
 
     def _taken(self, state: RunState, node: str) -> Sequence[str]:
         """Return the inputs that a node takes; without its code, any may be."""
+        if "#" in node:
+            return ()  # what is in a graph inside takes what the activation that runs it has taken
         code = self._codes.get(state.graph)
         known = None if code is None else code.nodes.get(node)
         if known is None:

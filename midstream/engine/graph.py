@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 import orjson
 from pydantic import JsonValue
@@ -29,9 +29,12 @@ from midstream.engine.context_policy import ContextOption
 from midstream.engine.data_function import DataFunction
 from midstream.engine.documents.verbs import Documented
 from midstream.engine.limits import Limits
-from midstream.engine.node import Node, NodeOptions, Over, make_node, node_data
+from midstream.engine.node import Node, NodeOptions, Over, Runs, make_node, with_inputs
+from midstream.engine.node_data import node_data
 from midstream.engine.planner import Planner
+from midstream.engine.registry import Code, Function
 from midstream.engine.signature import From, Parameter, name_of
+from midstream.engine.subgraphs import graphs_in, inputs_of
 from midstream.engine.templates import ItemExpression, is_template
 from midstream.errors import GraphError
 from midstream.events.codec import Prepared, prepare
@@ -39,8 +42,6 @@ from midstream.events.ids import NODE_NAME
 from midstream.events.values import plain
 
 __all__ = ["From", "Graph", "Node", "Parameter"]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(eq=False)
@@ -75,6 +76,8 @@ class Graph(Documented, Planner):
 
     def __post_init__(self) -> None:
         super().__init__()
+        self._inputs: Mapping[str, Parameter] | None = None
+        self._around: list[Graph] = []  # the graphs that may run this one
         if not NODE_NAME.fullmatch(self.name):
             raise GraphError(
                 f"graph name {self.name!r}: must begin with a letter and hold letters, digits, '.', '-', '_'"
@@ -110,25 +113,28 @@ class Graph(Documented, Planner):
         return add if function is None else add(function)
 
     def add_node(
-        self, name: str | None, function: Callable[..., Any] | str, **options: Unpack[NodeOptions]
+        self,
+        name: str | None,
+        function: Callable[..., Any] | Runs | str,
+        **options: Unpack[NodeOptions],
     ) -> Node:
         """Add a node.
 
         Args:
             name: Its name; None takes the function's.
-            function: What it does, or the name of a registered function.
+            function: What it does: a function, a graph, see `subgraph`, or the name of one that is registered.
             **options: See `Node`; without any node with `output=True`, those that nobody waits for are the outputs.
 
         Raises:
             GraphError: The name is taken or not a name, or the function's parameters cannot be bound.
         """
-        code = self.function_named(function) if isinstance(function, str) else function
+        code = self.code_named(function) if isinstance(function, str) else function
         return self._add(name_of(code) if name is None else name, code, {**options})
 
     def map(
         self,
         name: str | None,
-        function: Callable[..., Any] | str,
+        function: Callable[..., Any] | Runs | str,
         *,
         over: str | Callable[..., Iterable[Any] | AsyncIterable[Any]],
         key: Callable[[Any], Any] | str | None = None,
@@ -140,7 +146,8 @@ class Graph(Documented, Planner):
 
         Args:
             name: Its name; None takes the function's.
-            function: What is done with an item, which its first parameter takes; the others are bound by name.
+            function: What is done with an item, which its first parameter takes; the others are bound by name. A graph
+                is run for each item, which its first input takes.
             over: The node or input that holds the items, a template that is one, or a function that gives them, also one
                 by one as an async generator. A run that is resumed asks it again, so it must then give items with the
                 same keys.
@@ -157,7 +164,7 @@ class Graph(Documented, Planner):
             raise GraphError(
                 f"graph {self.name!r}: concurrency must be 1 or more, not {concurrency!r}"
             )
-        code = self.function_named(function) if isinstance(function, str) else function
+        code = self.code_named(function) if isinstance(function, str) else function
         named = name_of(code) if name is None else name
         where = f"graph {self.name!r}: node {named!r}: over"
         by_name = isinstance(over, str) and not is_template(over)
@@ -174,7 +181,7 @@ class Graph(Documented, Planner):
             return self.function_named(key)
         return ItemExpression(key, f"graph {self.name!r}: node {node!r}: key")
 
-    def _add(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> Node:
+    def _add(self, name: str, function: Code, options: dict[str, Any]) -> Node:
         options.setdefault("on_failure", self.on_failure)
         undo = options.get("compensate")
         if callable(undo):
@@ -193,12 +200,27 @@ class Graph(Documented, Planner):
             self._named[own] = function if self._named.get(own, function) is function else None
         if callable(undo):
             self._add(f"{name}.undo", undo, {"start": False, "on_failure": "fail"})
+        self._took_in(function)
         self._changed()
         return made
 
+    def _took_in(self, code: Code) -> None:
+        """Hear of changes of a graph that this one may run."""
+        if isinstance(code, Graph):
+            if all(one is not self for one in code._around):
+                code._around.append(self)
+            self._changed()
+
     def _changed(self) -> None:
-        for cached in ("definition", "prepared", "digest", "input_names"):
-            self.__dict__.pop(cached, None)
+        left, seen = [self], [self]
+        while left:
+            one = left.pop()
+            for cached in ("definition", "prepared", "digest", "input_names"):
+                one.__dict__.pop(cached, None)
+            one._inputs = None
+            new = [outer for outer in one._around if all(outer is not known for known in seen)]
+            left += new
+            seen += new
 
     def add_edge(self, source: str, target: str, *, to: str | None = None) -> None:
         """Have a node wait for another one.
@@ -214,6 +236,8 @@ class Graph(Documented, Planner):
         node = self._existing(target)
         if to is None:
             self.nodes[target] = replace(node, after=(*node.after, source))
+        elif node.graph is not None:
+            self.nodes[target] = replace(node, take={**node.take, to: source})
         elif all(parameter.name != to for parameter in node.free):
             raise GraphError(f"graph {self.name!r}: node {target!r} has no free parameter {to!r}")
         else:
@@ -275,10 +299,22 @@ class Graph(Documented, Planner):
         Raises:
             GraphError: It names nodes that do not exist, has a cycle, or has no node.
         """
+        inside = {
+            graph.name: graph for graph in graphs_in(self).values() if isinstance(graph, Graph)
+        }
+        made: dict[str, JsonValue] = {"nodes": self._nodes_as_data()}
+        if inside:
+            made["graphs"] = {n: {"nodes": graph._nodes_as_data()} for n, graph in inside.items()}
+        return made
+
+    def _nodes_as_data(self) -> dict[str, JsonValue]:
         if not self.nodes:
             raise GraphError(f"graph {self.name!r} has no node; add one with @{self.name}.node")
         nodes: dict[str, JsonValue] = {}
         where = f"graph {self.name!r}"
+        for name, node in self.nodes.items():
+            if node.graph is not None:
+                self.nodes[name] = with_inputs(where, node, node.graph.inputs)
         for name, node in self.nodes.items():
             check_names(where, node, self.nodes)
             nodes[name] = node_data(where, node, self.nodes.get)
@@ -287,7 +323,7 @@ class Graph(Documented, Planner):
         check_beginning(where, self.nodes)
         if self.takes is not None:
             check_inputs_named(where, self.nodes, {*self.takes, *self.variables})
-        return {"nodes": nodes}
+        return nodes
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -303,18 +339,17 @@ class Graph(Documented, Planner):
         """sha256 of the definition, in hex: the same for the same graph in every process."""
         return sha256(orjson.dumps(self.definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
+    @property  # and not a cached one, which is no property for a protocol
+    def inputs(self) -> Mapping[str, Parameter]:
+        """What a run takes, by name."""
+        if self._inputs is None:
+            self._inputs = inputs_of(self)
+        return self._inputs
+
     @cached_property
     def input_names(self) -> Mapping[str, bool]:
         """The inputs of a run, and whether each must be given."""
-        names: dict[str, bool] = {}
-        for node in self.nodes.values():
-            for parameter in (*node.waits, *(node.when.parameters if node.when else ())):
-                if parameter.source and parameter.source not in self.nodes:
-                    # What is called takes its arguments from its caller, if not from the inputs.
-                    given = parameter.source in self.variables
-                    required = parameter.required and node.start and not given
-                    names[parameter.source] = names.get(parameter.source, False) or required
-        return names
+        return {name: parameter.required for name, parameter in self.inputs.items()}
 
     def check(self) -> None:
         """Refuse a graph that could not run.

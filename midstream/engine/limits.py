@@ -9,15 +9,18 @@ from midstream.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one run; None is no bound.
+    """Bounds of one run; None is no bound, but for `depth`, of which it is 64.
 
     Attributes:
         activations: So many activations, skipped ones and those of a map's items included.
         seconds: So much time since the run was created, on the wall, pauses and crashes included.
+        depth: So deep are graphs inside its graph, and runs inside it, counted together: 1 is a graph with subgraphs and
+            runs that have none of their own.
     """
 
     activations: int | None = None
     seconds: float | None = None
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.data().items():
@@ -26,5 +29,5 @@ class Limits:
 
     def data(self) -> dict[str, float]:
         """Return the limits as data, without those that are None."""
-        limits = {"activations": self.activations, "seconds": self.seconds}
+        limits = {"activations": self.activations, "seconds": self.seconds, "depth": self.depth}
         return {name: value for name, value in limits.items() if value is not None}

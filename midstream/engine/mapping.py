@@ -17,13 +17,14 @@ from typing import Any
 from midstream.engine.attempts import Attempts
 from midstream.engine.binding import items_of
 from midstream.engine.claims import on_own_branch
-from midstream.engine.node import Node
+from midstream.engine.nesting import Code
 from midstream.engine.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address, item
-from midstream.events.payloads import NodeSkipped
+from midstream.events.payloads import NodeSkipped, NodeStarted
 from midstream.events.values import own, plain
 from midstream.projections.run_state import RunState
+from midstream.projections.scopes import around, is_failing
 
 _SHOWN = 3
 _TOGETHER = 256
@@ -36,7 +37,7 @@ class Items:
     Args:
         attempts: Performs activations.
         recorder: Writes the run.
-        node: The map.
+        code: Of the run.
         address: Its activation.
         go_on: Returns once the run is not paused.
     """
@@ -45,13 +46,14 @@ class Items:
         self,
         attempts: Attempts,
         recorder: Recorder,
-        node: Node,
+        code: Code,
         address: Address,
         go_on: Callable[[], Awaitable[None]],
     ) -> None:
         self._attempts = attempts
         self._recorder = recorder
-        self._node = node
+        self._code = code
+        self._node = code.node(address)
         self._address = address
         self._go_on = go_on
         self._failed: list[Address] = []
@@ -81,11 +83,16 @@ class Items:
             raise error
         if self._failed:
             raise self._failures()
-        if self._state.failing:
+        if self._fails():
             self._recorder.add(NodeSkipped(reason="the run fails"), self._address)
 
+    def _fails(self) -> bool:
+        state = self._state
+        return is_failing(state, around(state, state.activations[self._address]))
+
     def _items(self) -> AsyncIterator[Any]:
-        given: Any = items_of(self._node, self._state, self._state.activations[self._address])
+        made = self._state.activations[self._address]
+        given: Any = items_of(self._node, self._code.values(made.scope), made)
         # not isinstance(): the checkers would take what it holds for unknown
         kind: type[object] = type(given)  # pyright: ignore[reportUnknownVariableType]  # user's data
         if issubclass(kind, AsyncIterable):
@@ -110,7 +117,7 @@ class Items:
                             await self._start(group, begun, free)
                         await free.acquire()
                     await self._go_on()
-                    if self._failed or self._state.failing:
+                    if self._failed or self._fails():
                         break
                     address = self._begun(value, place, recorded=recorded)
                     place += 1
@@ -161,6 +168,10 @@ class Items:
             if kept is not None:
                 data["item"] = kept
             self._recorder.add_plain("node.scheduled", data, address)
+        elif (
+            known.status == "failed" and known.since < self._state.activations[self._address].since
+        ):
+            self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
         elif known.status not in ("running", "waiting"):
             if known.status == "failed":
                 self._failed.append(address)

@@ -15,6 +15,7 @@ from midstream.events.payloads import Change, Usage
 from midstream.projections.brief import brief
 from midstream.projections.conversation import parents_for, results
 from midstream.projections.run_state import RunState
+from midstream.projections.scopes import is_node, nodes_of
 from midstream.projections.told import told
 
 CHARACTERS_PER_TOKEN = 4
@@ -157,14 +158,15 @@ def check_scope(state: RunState, scope: str) -> None:
     """Refuse a scope that is not one.
 
     Raises:
-        ConfigError: It is not `run`, `node:NAME` of a node of this run, or `thread:NAME`.
+        ConfigError: It is not `run`, `node:NAME` of a node of this run, `node:NAME/NAME` of one in the graph that a node
+            runs, or `thread:NAME`.
     """
     kind, _, name = scope.partition(":")
     if scope == "run" or (kind == "thread" and name):
         return
-    if kind == "node" and name in state.topology.nodes:
+    if kind == "node" and is_node(state, name):
         return
-    nodes = ", ".join(f"node:{known}" for known in state.topology.nodes)
+    nodes = ", ".join(f"node:{known}" for known in nodes_of(state))
     raise ConfigError(
         f"scope {scope!r} names nothing of this run; use 'run', 'thread:NAME', or one of {nodes}"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import JsonValue, ValidationError
 
@@ -31,6 +31,35 @@ Inputs = Literal["each", "merge", "named", "unpack", "none"]
 
 ITEMS = "*"
 """The name under which a map's items are bound."""
+
+
+class Runs(Protocol):
+    """What a node knows of the graph that it runs; see `Graph`."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """Its nodes, by name."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Parameter]:
+        """What it takes, by name."""
+        ...
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """Values of inputs that nobody gives."""
+        ...
+
+    @property
+    def registered(self) -> Mapping[str, Runs]:
+        """The graphs that its nodes may be made of by name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +147,8 @@ class Node:
         undo: The node that undoes its effects if the run fails, or empty.
         over: What it is mapped over, or None.
         code: The name of the registered function, of a node that was added to a run.
+        graph: The graph that it runs in place of a function, or None.
+        take: Of such a node: the nodes or inputs that the graph's inputs come from, where the names differ.
         loop: Where control goes back to, of a node that a plan has added.
         simple: All its parameters are bound by name.
     """
@@ -145,6 +176,8 @@ class Node:
     undo: str = ""
     over: Over | None = None
     code: str = ""
+    graph: Runs | None = None
+    take: Mapping[str, str] = field(default_factory=dict[str, str])
     loop: Loop | None = None
     simple: bool = field(init=False, default=True)
 
@@ -177,16 +210,25 @@ class Node:
             ]
         return (*self.bound, *extra)
 
+    def code_of(self) -> Any:
+        """Return what it is made of: its function, or the graph that it runs."""
+        return self.function if self.graph is None else self.graph
+
+    def taking(self, parameter: Parameter) -> Parameter:
+        """Return an input of the graph that it runs as its own parameter."""
+        source = self.take.get(parameter.name)
+        return parameter if source is None else replace(parameter, source=source)
+
 
 def make_node(
-    owner: str, name: str, function: Callable[..., Any], options: Mapping[str, Any]
+    owner: str, name: str, function: Callable[..., Any] | Runs, options: Mapping[str, Any]
 ) -> Node:
     """Return a node, whose options are checked as far as they can be without the rest of the graph.
 
     Args:
         owner: The graph, for errors, as in `graph 'trip'`.
         name: The node's name.
-        function: What it does.
+        function: What it does, or the graph that it runs: what that takes is known once it is whole, see `with_inputs`.
         options: See `NodeOptions`; `when` a function, `compensate` the name of a node; `over` for a map.
 
     Raises:
@@ -197,9 +239,15 @@ def make_node(
     given = dict(options)
     given["model"] = model_named(where, given)
     inputs = given.pop("inputs", None)
-    code = function.placed(where) if isinstance(function, DataFunction) else as_function(function)
-    parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
-    parameters = taking(where, parameters, given.pop("take", {}))
+    take: Mapping[str, str] = given.pop("take", {})
+    if callable(function):
+        code = (
+            function.placed(where) if isinstance(function, DataFunction) else as_function(function)
+        )
+        parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
+        parameters, graph = taking(where, parameters, take), None
+    else:
+        code, parameters, graph = _runs_graph, (), function
     args = {
         key: plain(value, f"{where}: argument {key!r}")
         for key, value in given.pop("args", {}).items()
@@ -220,10 +268,42 @@ def make_node(
         when=None if when is None else asked(f"{where}: when", when),
         distributes=distributes,
         undo=undo,
+        graph=graph,
+        take={} if graph is None else dict(take),
         **given,
     )
-    _check_parameters(where, made)
+    if graph is None:
+        _check_parameters(where, made)
+    else:
+        _check_runs(where, made)
     return made
+
+
+def with_inputs(owner: str, node: Node, inputs: Mapping[str, Parameter]) -> Node:
+    """Return a node that runs a graph, with the inputs of that graph as its parameters.
+
+    Args:
+        owner: The graph it is in, for errors.
+        node: The node.
+        inputs: Of the graph that it runs, by name.
+
+    Raises:
+        GraphError: An option names an input that there is not, or a value does not fit.
+    """
+    made = replace(node, parameters=tuple(node.taking(one) for one in inputs.values()))
+    _check_parameters(f"{owner}: node {node.name!r}", made)
+    return made
+
+
+def _runs_graph() -> None:
+    raise AssertionError("a node that runs a graph has no function")
+
+
+def _check_runs(where: str, node: Node) -> None:
+    if node.pure:
+        raise GraphError(f"{where} runs a graph: say pure=True of the nodes in it")
+    if node.idle_timeout is not None:
+        raise GraphError(f"{where} runs a graph: give idle_timeout to the nodes in it")
 
 
 def _check_parameters(where: str, node: Node) -> None:
@@ -233,6 +313,10 @@ def _check_parameters(where: str, node: Node) -> None:
                 f"node {node.name!r} has a parameter of its own name: it would wait for itself; rename it"
             )
     names = {parameter.name for parameter in node.parameters if parameter.source}
+    for name in node.take:
+        if name not in names:
+            takes = ", ".join(sorted(names)) or "none"
+            raise GraphError(f"{where} has no parameter {name!r} for take to fill; it has {takes}")
     for name, value in node.args.items():
         if name not in names:
             takes = ", ".join(sorted(names)) or "none"
@@ -241,7 +325,8 @@ def _check_parameters(where: str, node: Node) -> None:
             )
         _check_value(where, node, name, value)
     if node.over is not None and not node.free:
-        raise GraphError(f"{where} is a map, but its function takes no item")
+        what = "function" if node.graph is None else f"graph {node.graph.name!r}"
+        raise GraphError(f"{where} is a map, but its {what} takes no item")
     if node.over is not None and node.inputs is not None:
         raise GraphError(f"{where} is a map: its function takes an item, so inputs= has no meaning")
 
@@ -258,86 +343,3 @@ def _check_value(where: str, node: Node, name: str, value: JsonValue) -> None:
             f"{where}: argument {name!r} wants {parameter.annotation!r}, not {value!r:.100}: "
             f"{error.errors()[0]['msg']}"
         ) from error
-
-
-def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> dict[str, JsonValue]:
-    """Return a node as it is recorded.
-
-    Args:
-        owner: The graph, for errors.
-        node: The node.
-        known: Finds the other nodes by name.
-
-    Raises:
-        GraphError: It names nodes that do not exist, or takes what cannot fit.
-    """
-    where = f"{owner}: node {node.name!r}"
-    values = {p.name: p.source for p in node.waits if known(p.source) is not None}
-    asks = () if node.when is None else node.when.parameters
-    after = dict.fromkeys(node.after)
-    after |= {p.source: None for p in asks if known(p.source) and p.source not in values.values()}
-    _check_join(where, node, {*values.values(), *after})
-    needed = {p.source for p in node.waits if p.required or p.name == ITEMS}
-    optional = sorted({s for s in values.values() if s not in needed and s not in after})
-    options: dict[str, Any] = {
-        "values": values,
-        "after": [*after],
-        "output": node.output,
-        "pure": node.pure,
-        "retry": node.retry.data() if node.retry != NEVER else None,
-        "timeout": node.timeout,
-        "model": node.model,
-        "idle_timeout": node.idle_timeout,
-        "total_timeout": node.total_timeout,
-        "on_call": not node.start,
-        "when": node.when is not None and (node.when.name or True),
-        "join": node.join if node.join != "all" else None,
-        "optional": optional,
-        "inputs": node.inputs,
-        "args": dict(node.args),
-        "distribute": node.distributes,
-        "undo": node.undo,
-        "on_failure": _failure_data(node.on_failure),
-        "function": node.code,
-        "loop": node.loop.data() if node.loop is not None else None,
-        "ready": node.function.data() if isinstance(node.function, DataFunction) else None,
-    }
-    if node.over is not None:
-        named = node.over.items.name if node.over.items is not None else ""
-        options["over"] = node.over.source or named or True
-        options["key"] = node.over.key_name
-        options["order"] = node.over.order if node.over.order != "results" else ""
-        options["concurrency"] = node.over.concurrency
-    return {name: value for name, value in options.items() if value}
-
-
-def _check_join(where: str, node: Node, needs: set[str]) -> None:
-    if node.join == "all":
-        return
-    if isinstance(node.join, int) and node.join > len(needs):
-        raise GraphError(f"{where}: join={node.join}, but it waits for {len(needs)} nodes only")
-    if not needs:
-        raise GraphError(
-            f"{where}: join={node.join!r}, but it waits for nothing; name nodes in after="
-        )
-    lacking = [p.name for p in node.waits if p.source in needs and p.required]
-    if lacking:
-        raise GraphError(
-            f"{where} does not wait for all, so parameter {lacking[0]!r} may get no value: give it a default, "
-            "or take what there is with after=[…] and inputs='merge'"
-        )
-
-
-def _failure_data(policy: str | Continue) -> JsonValue:
-    if isinstance(policy, Continue):
-        return {"continue": policy.value}
-    if policy in ("fail", "skip", "reflect"):
-        return None if policy == "fail" else policy
-    return {"goto": policy}
-
-
-def failure_policy(data: Any) -> str | Continue:
-    """Return the policy that was recorded."""
-    if data is None or isinstance(data, str):
-        return data or "fail"
-    return Continue(data["continue"]) if "continue" in data else str(data["goto"])

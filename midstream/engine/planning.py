@@ -13,6 +13,7 @@ from midstream.engine.plan import MAX_NODES, MAX_ROUNDS, Plan, PlannedEdge, Plan
 from midstream.engine.rewiring import Changes
 from midstream.engine.signature import Parameter, is_async, parameters_of
 from midstream.engine.tool_node import as_function
+from midstream.engine.validating import VALIDATE
 from midstream.errors import GraphError, PlanError
 from midstream.projections.flow import last_output, to_come
 
@@ -154,18 +155,20 @@ class _Draft:
 
     def _foreign_source(self, name: str) -> str:
         """Return why a node that is not the plan's cannot be waited for, or nothing."""
-        state = self._changes.state
+        values = self._changes.values
+        here = values.here
         if self._changes.find(name) is None or name in self._removed:
             return f"there is no node {name!r}"
-        if name not in state.topology.nodes or name == self._changes.again:
+        if name not in here.topology.nodes or name == self._changes.again:
             return ""  # what it is about to become is checked when the edge is added
-        if to_come(state, name) or last_output(state, state.activations, name) is not None:
+        made = values.state.activations
+        if to_come(here, name) or last_output(here, made, name) is not None:
             return ""
         return f"node {name!r} has no output and will have none"
 
     def _lacks(self, name: str) -> Iterator[str]:
         """Return what a node would take from nodes of the run, which have nothing to give."""
-        there = self._changes.state.topology.nodes
+        there = self._changes.values.here.topology.nodes
         for parameter in self._implied(name):
             source = parameter.source
             if parameter.required and source in there and source not in self._nodes:
@@ -256,6 +259,10 @@ class _Draft:
         options |= {"args": node.args, "inputs": node.inputs, "loop": self._loop(node.name)}
         if self._terms.on_failure is not None:
             options["on_failure"] = self._terms.on_failure
+        if node.use.startswith(VALIDATE):
+            options["on_failure"] = (
+                "fail"  # what it says is final: nothing that it takes would be another one
+            )
         self._changes.add_node(node.name, node.use, options)
 
     def _loop(self, source: str) -> Loop | None:

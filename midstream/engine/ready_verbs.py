@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from midstream.engine import ready
 from midstream.engine.agent import Agent
 from midstream.engine.context_policy import ContextOption
-from midstream.engine.node import Node, NodeOptions
+from midstream.engine.node import Node, NodeOptions, Runs
 from midstream.engine.people import MISSING
 from midstream.engine.ready_node import Ready
 from midstream.engine.registry import Registry
@@ -31,10 +31,30 @@ class ReadyVerbs(Registry):
     agents: dict[str, Agent]
 
     def add_node(
-        self, name: str | None, function: Callable[..., Any] | str, **options: Unpack[NodeOptions]
+        self,
+        name: str | None,
+        function: Callable[..., Any] | Runs | str,
+        **options: Unpack[NodeOptions],
     ) -> Node:
         """See `Graph.add_node`."""
         raise NotImplementedError
+
+    def subgraph(self, name: str | None, graph: Runs | str, **options: Unpack[NodeOptions]) -> Node:
+        """Add a node that runs a graph, in the same run and log; its output is that of the graph.
+
+        Each activation of the node runs the graph anew, at addresses inside its own: `research#1.plan#2`. The inputs of
+        the graph are the parameters of the node.
+
+        Args:
+            name: Its name; None takes the graph's.
+            graph: What it runs, or the name of a registered one. It may still grow, and it may run itself.
+            **options: See `Node`. `take` says where inputs come from under other names; `model` is that of the calls in it
+                that name none; another attempt gives all that failed in it another one, and what has completed is kept.
+
+        Raises:
+            GraphError: As `add_node`.
+        """
+        return self.add_node(name, graph, **options)
 
     def llm(
         self,

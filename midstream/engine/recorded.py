@@ -9,7 +9,8 @@ from typing import Any
 from midstream.engine.asked import asked
 from midstream.engine.graph import Graph
 from midstream.engine.loop import loop_from
-from midstream.engine.node import ITEMS, Node, failure_policy, make_node
+from midstream.engine.node import ITEMS, Node, make_node, with_inputs
+from midstream.engine.node_data import failure_policy
 from midstream.engine.ready import ready_from
 from midstream.engine.retry import NEVER, Retry
 
@@ -35,7 +36,7 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "join": data.get("join", "all"),
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
-        "take": {name: node for name, node in data.get("values", {}).items() if name[0] != ITEMS},
+        "take": data["take"] if "take" in data else _taken(data),
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),
@@ -50,5 +51,14 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         done = ready_from(data["ready"], graph.function_named, graph.agents, where=where)
         return make_node(f"graph {graph.name!r}", name, done, options)
     code = data["function"]
-    made = make_node(f"graph {graph.name!r}", name, graph.function_named(code), options)
+    owner = f"graph {graph.name!r}"
+    made = make_node(owner, name, graph.code_named(code), options)
+    if made.graph is not None:
+        made = with_inputs(owner, made, made.graph.inputs)
     return replace(made, code=code)
+
+
+def _taken(data: Mapping[str, Any]) -> Mapping[str, str]:
+    if "graph" in data:
+        return {}
+    return {name: node for name, node in data.get("values", {}).items() if name[0] != ITEMS}

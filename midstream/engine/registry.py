@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from midstream.engine.node import Node
+from midstream.engine.node import Node, Runs
 from midstream.engine.signature import name_of, parameters_of
 from midstream.engine.tool_node import as_function, code_of
 from midstream.engine.tools import Tool
@@ -13,6 +13,10 @@ from midstream.engine.validating import VALIDATE, validation_of
 from midstream.errors import GraphError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Code: TypeAlias = Callable[..., Any] | Runs
+"""What a node can be made of: a function, or a graph."""
+
+Registered = TypeVar("Registered", bound=Code)
 
 
 class Registry:
@@ -22,11 +26,19 @@ class Registry:
     nodes: dict[str, Node]
 
     def __init__(self) -> None:
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._named: dict[str, Callable[..., Any] | None] = {}
+        self._functions: dict[str, Code] = {}
+        self._named: dict[str, Code | None] = {}
 
-    def register(self, function: Function, *, name: str | None = None) -> Function:
-        """Let nodes be made of a function by its name, also in running nodes and in graphs as data.
+    def _took_in(self, code: Code) -> None:
+        """Hear that nodes may be made of this."""
+
+    @property
+    def registered(self) -> Mapping[str, Runs]:
+        """The graphs that nodes may be made of by name."""
+        return {code.name: code for code in self._functions.values() if not callable(code)}
+
+    def register(self, function: Registered, *, name: str | None = None) -> Registered:
+        """Let nodes be made of a function or a graph by its name, also in running nodes and in graphs as data.
 
         Functions of nodes are registered under the names of their nodes, and under their own where those are unique.
         A tool becomes a node that calls it as `Context.tool` does, recorded and with its retries.
@@ -39,6 +51,7 @@ class Registry:
         if known is not None and known is not function and not _same_tool(known, function):
             raise GraphError(f"graph {self.name!r} has another function {chosen!r}; pass name=…")
         self._functions.setdefault(chosen, function)
+        self._took_in(function)
         return function
 
     def function(self, function: Function) -> Function:
@@ -48,17 +61,28 @@ class Registry:
     @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """What was registered, by name; without the functions of nodes."""
-        return self._functions
+        return {name: code for name, code in self._functions.items() if callable(code)}
 
     def function_named(self, name: str) -> Callable[..., Any]:
-        """Return a registered function.
+        """Return a registered function; see `code_named`.
+
+        Raises:
+            GraphError: There is none, several nodes have functions of this name, or it is a graph.
+        """
+        found = self.code_named(name)
+        if not callable(found):
+            raise GraphError(f"graph {self.name!r}: {name!r} is a graph, and a function is wanted")
+        return found
+
+    def code_named(self, name: str) -> Code:
+        """Return a registered function or graph.
 
         Raises:
             GraphError: There is none, or several nodes have functions of this name.
         """
         found = self._functions.get(name)
         if found is None and name in self.nodes:
-            found = self.nodes[name].function
+            found = self.nodes[name].code_of()
         if found is None:
             found = self._named.get(name)
         if found is None and name.startswith(VALIDATE):
@@ -72,8 +96,8 @@ class Registry:
             )
         return found
 
-    def name_of_function(self, function: Callable[..., Any]) -> str:
-        """Return the name under which a function is registered.
+    def name_of_function(self, function: Code) -> str:
+        """Return the name under which a function or a graph is registered.
 
         Raises:
             GraphError: It is not.
@@ -85,7 +109,7 @@ class Registry:
         if self._named.get(name) is function:
             return name
         node = next(
-            (node.name for node in self.nodes.values() if code_of(node.function) is function), None
+            (node.name for node in self.nodes.values() if code_of(node.code_of()) is function), None
         )
         if node is None:
             raise GraphError(

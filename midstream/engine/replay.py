@@ -340,10 +340,13 @@ def _words(event: Event) -> str:
 
 
 def _of_node(graph: Graph, name: str) -> tuple[str, int]:
-    """Return where a node's function is written."""
-    node = graph.nodes.get(name)
+    """Return where a node's function is written; of a node in a graph inside, given by the way to it."""
+    first, _, further = name.partition("/")
+    node = graph.nodes.get(first)
     if node is None:
         return "", 0
+    if isinstance(node.graph, Graph):
+        return _of_node(node.graph, further)
     function = inspect.unwrap(node.function)
     code = getattr(function, "__code__", None)
     return ("", 0) if code is None else (code.co_filename, code.co_firstlineno)

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from midstream.engine.asked import asked
+from midstream.engine.binding import Values
 from midstream.engine.checking import check_types
 from midstream.engine.data_function import DataFunction
 from midstream.engine.graph import Graph
-from midstream.engine.node import ITEMS, Node, make_node, node_data
+from midstream.engine.node import ITEMS, Node, make_node, with_inputs
+from midstream.engine.node_data import node_data
 from midstream.engine.ready import ready_from
+from midstream.engine.registry import Code
 from midstream.errors import GraphError, TopologyError
 from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
 from midstream.events.payloads import Fact
 from midstream.projections.flow import is_live, to_come
-from midstream.projections.run_state import RunState
 
 Change = NodeAdded | NodeRemoved | EdgeAdded | EdgeRemoved
 
@@ -29,7 +31,7 @@ class Changes:
 
     Args:
         graph: The code.
-        state: Returns the run as it stands.
+        values: Returns what there is where the activation is.
         find: Finds the nodes of the run by name.
         again: A node that has failed and is to be done again, so that what it waits for can be changed; or empty.
     """
@@ -37,14 +39,14 @@ class Changes:
     def __init__(
         self,
         graph: Graph,
-        state: Callable[[], RunState],
+        values: Callable[[], Values],
         find: Callable[[str], Node | None],
         *,
         again: str = "",
     ) -> None:
         self.graph = graph
         self.again = again
-        self._state = state
+        self._values = values
         self._find = find
         self._asked: list[tuple[Change, Node | None]] = []
         self._view = self._fresh()
@@ -86,15 +88,17 @@ class Changes:
         given.setdefault("on_failure", self.graph.on_failure)
         owner = f"graph {self.graph.name!r}"
         node = make_node(owner, name, self._code(function), given)
+        if node.graph is not None:
+            node = with_inputs(owner, node, node.graph.inputs)
         data = node_data(owner, node, self._view.find)
         if isinstance(function, str):
             data["function"] = function
         self._ask(NodeAdded(name=name, definition=data), node)
 
-    def _code(self, function: str | DataFunction) -> Callable[..., Any]:
+    def _code(self, function: str | DataFunction) -> Code:
         """Return what another process finds, too."""
         if isinstance(function, str):
-            return self.graph.function_named(function)
+            return self.graph.code_named(function)
         agent = getattr(function, "agent", None)
         if agent is not None and self.graph.agents.get(agent.name) is not agent:
             raise GraphError(
@@ -117,18 +121,18 @@ class Changes:
 
     def tried(self) -> Changes:
         """Return these changes once more, so that others can be tried on top of them."""
-        made = Changes(self.graph, self._state, self._find, again=self.again)
+        made = Changes(self.graph, self._values, self._find, again=self.again)
         for change, node in self._asked:
             made._ask(change, node)
         return made
 
     @property
-    def state(self) -> RunState:
-        """The run as it stands."""
-        return self._state()
+    def values(self) -> Values:
+        """What there is where the activation is."""
+        return self._values()
 
     def _fresh(self) -> _View:
-        return _View(self.graph, self._state(), self._find, self.again)
+        return _View(self.graph, self._values(), self._find, self.again)
 
     def _ask(self, change: Change, node: Node | None = None) -> None:
         self._view.check(change, node)
@@ -139,10 +143,11 @@ class _View:
     """The topology with some changes on top."""
 
     def __init__(
-        self, graph: Graph, state: RunState, find: Callable[[str], Node | None], again: str
+        self, graph: Graph, values: Values, find: Callable[[str], Node | None], again: str
     ) -> None:
         self._graph = graph
-        self._state = state
+        self._here = values.here
+        self._inputs = values.inputs
         self._find = find
         self._again = again
         self._added: dict[str, Node] = {}
@@ -155,7 +160,7 @@ class _View:
         if name in self._removed:
             return None
         found = self._added.get(name)
-        if found is None and name in self._state.topology.nodes:
+        if found is None and name in self._here.topology.nodes:
             found = self._find(name)
         return found
 
@@ -173,8 +178,8 @@ class _View:
                 self._disconnect(source, target)
 
     def _add(self, change: NodeAdded, node: Node) -> None:
-        name, state = node.name, self._state
-        if name in state.topology.nodes or name in self._graph.nodes or name in self._added:
+        name, here = node.name, self._here
+        if name in here.topology.nodes or name in self._graph.nodes or name in self._added:
             raise TopologyError(name, f"{self._where} has a node {name!r} already")
         data: Mapping[str, Any] = change.definition
         values: Mapping[str, str] = data.get("values", {})
@@ -191,11 +196,11 @@ class _View:
 
     def _check_values(self, node: Node, values: Mapping[str, str]) -> None:
         """Refuse a node with a parameter that would have no value."""
-        name, state = node.name, self._state
+        name = node.name
         for parameter in node.bound:
             if parameter.name in values or not (parameter.required and node.start):
                 continue
-            if parameter.source not in state.inputs and parameter.name != ITEMS:
+            if parameter.source not in self._inputs and parameter.name != ITEMS:
                 raise TopologyError(
                     name,
                     f"parameter {parameter.name!r} of node {name!r} has no value: there is no node and no input "
@@ -217,9 +222,9 @@ class _View:
 
     def _remove(self, name: str) -> None:
         self._existing(name)
-        state = self._state
-        if name in state.latest or name in state.called:
-            did = "runs" if is_live(state, name) or name in state.called else "has run"
+        here = self._here
+        if name in here.latest or name in here.called:
+            did = "runs" if is_live(here, name) or name in here.called else "has run"
             raise TopologyError(name, f"node {name!r} {did}, so it cannot be removed")
         for follower in self._followers_of(name):
             if name in self._values(follower):
@@ -270,7 +275,7 @@ class _View:
     def _existing(self, name: str) -> Node:
         found = self.find(name)
         if found is None:
-            there_are = [n for n in self._state.topology.nodes if n not in self._removed]
+            there_are = [n for n in self._here.topology.nodes if n not in self._removed]
             known = ", ".join([*there_are, *self._added][:20])
             raise TopologyError(name, f"{self._where} has no node {name!r}; there are {known}")
         return found
@@ -278,30 +283,30 @@ class _View:
     def _check_to_come(self, name: str) -> None:
         if name == self._again:
             return
-        state = self._state
-        if name in state.called or (name in state.latest and not to_come(state, name)):
+        here = self._here
+        if name in here.called or (name in here.latest and not to_come(here, name)):
             raise TopologyError(
                 name, f"node {name!r} has run, so what it waits for cannot be changed"
             )
-        if is_live(state, name) and name not in state.pending:
+        if is_live(here, name) and name not in here.pending:
             raise TopologyError(name, f"node {name!r} runs, so what it waits for cannot be changed")
 
     def _values(self, name: str) -> set[str]:
-        shape = self._state.topology.nodes.get(name)
+        shape = self._here.topology.nodes.get(name)
         if shape is not None:
             return set(shape.values.values())
         return {parameter.source for parameter in self._added[name].waits}
 
     def _is_output(self, name: str) -> bool:
         node = self._added.get(name)
-        return name in self._state.topology.declared or (node is not None and node.output)
+        return name in self._here.topology.declared or (node is not None and node.output)
 
     def _outputs(self) -> list[str]:
-        declared = [n for n in self._state.topology.declared if n not in self._removed]
+        declared = [n for n in self._here.topology.declared if n not in self._removed]
         return [*declared, *(name for name, node in self._added.items() if node.output)]
 
     def _needs_of(self, name: str) -> Iterator[str]:
-        shape = self._state.topology.nodes.get(name)
+        shape = self._here.topology.nodes.get(name)
         yield from self._needs.get(name, ())
         for needed in shape.waits_for if shape is not None else ():
             if needed not in self._removed and (needed, name) not in self._cut:
@@ -310,7 +315,7 @@ class _View:
     def _followers_of(self, name: str) -> Iterator[str]:
         for follower in (
             *self._followers.get(name, ()),
-            *self._state.topology.successors.get(name, ()),
+            *self._here.topology.successors.get(name, ()),
         ):
             if follower not in self._removed and (name, follower) not in self._cut:
                 yield follower

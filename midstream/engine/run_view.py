@@ -15,6 +15,7 @@ from midstream.engine.asking import Pricing
 from midstream.engine.providers import Providers
 from midstream.errors import ConfigError
 from midstream.events.content import Message, Segment, Text
+from midstream.events.ids import node_of
 from midstream.events.payloads import Change, Usage
 from midstream.projections.conversation import results
 from midstream.projections.run_state import Call, RunState
@@ -181,7 +182,7 @@ def conversation_head(
         state: The run.
         step: A model call, or an activation.
         thread: A named thread.
-        node: A node; its newest activation is meant.
+        node: A node, or the way to it, as in `research/plan`; its newest activation is meant.
 
     Raises:
         ConfigError: More than one of them is given, or no model was asked there.
@@ -198,12 +199,9 @@ def conversation_head(
     elif thread is not None:
         found = [call for call in found if call.request.get("thread", "") == thread]
     elif node is not None:
-        latest = state.latest.get(node)
-        found = [
-            call
-            for call in found
-            if latest is not None and call.address.startswith(f"{latest.address}/")
-        ]
+        of_node = (address for address in reversed(state.activations) if node_of(address) == node)
+        latest = next(of_node, None)
+        found = [call for call in found if latest and call.address.startswith(f"{latest}/")]
     if found:
         return max(found, key=lambda call: call.first_seq).address
     if not given:

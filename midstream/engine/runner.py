@@ -28,12 +28,12 @@ from midstream.engine.decide import (
     Skip,
     decide,
 )
-from midstream.engine.graph import Graph, Node
+from midstream.engine.graph import Graph
 from midstream.engine.mapping import Items
 from midstream.engine.model_calls import Models
+from midstream.engine.nesting import Code, Nests
 from midstream.engine.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.providers import Providers
-from midstream.engine.recorded import node_from
 from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.rehearsal import Answers
@@ -53,6 +53,7 @@ from midstream.events.payloads import (
 from midstream.events.store import EventStore
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState, fold_run
+from midstream.projections.scopes import is_under_way
 
 _BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 
@@ -99,7 +100,6 @@ class Runner:
         self._cancelling: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._at: dict[str, Address] = {}  # what each of these tasks is at
-        self._made: dict[str, Node] = {}  # nodes that were added to the run
         self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._park)
         self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
@@ -116,14 +116,16 @@ class Runner:
         if answers is not None:
             self.recorder.answers, answers.stop = answers, self._stop
             self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
+        self._code = Code(graph, lambda: self.recorder.state)
+        self._nests = Nests(self.recorder, self._begin_at, self._advance)
         self._attempts = Attempts(
-            graph,
+            self._code,
             self.recorder,
+            nests=self._nests,
+            end=self._end_inside,
             clock=clock,
             models=models,
             changed=self._changed,
-            find=self._find,
-            keep=self._keep,
             closing=lambda: self._closing,
             recall=self._recall,
             rest=self._rest,
@@ -184,19 +186,6 @@ class Runner:
             self._changed.notify()
             self._advance()
 
-    def _find(self, name: str) -> Node | None:
-        """Return a node of this run, of its graph or its own."""
-        made = self.graph.nodes.get(name) or self._made.get(name)
-        if name not in self.state.topology.nodes:
-            return None
-        if made is None:
-            data = self.state.topology.nodes[name].data
-            made = self._made[name] = node_from(self.graph, name, data)
-        return made
-
-    def _keep(self, node: Node) -> None:
-        self._made[node.name] = node
-
     async def _recall(self) -> None:
         """Read the outputs that a snapshot left out."""
         await self.recorder.durable()
@@ -256,6 +245,8 @@ class Runner:
                         kept = scheduled
                     else:
                         self._begin(scheduled)
+            if self.state.idle:
+                self._nests.look()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
             return None
@@ -285,7 +276,8 @@ class Runner:
 
     def _schedule(self, command: Schedule) -> Activation | None:
         node, address = command.node, command.address
-        if not command.called and node not in self.state.ready:
+        here = self.state.scopes[command.scope] if command.scope else self.state
+        if not command.called and node not in here.ready:
             return None  # what was scheduled before it has made it superfluous
         if command.asks and not self._wanted(command):
             return None
@@ -297,11 +289,12 @@ class Runner:
 
     def _wanted(self, command: Schedule) -> bool:
         """Ask a node's `when`, and record what comes of a no."""
-        node, address = self._find(command.node), command.address
+        node, address = self._code.find(command.node, command.scope), command.address
         assert node is not None
         assert node.when is not None
         try:
-            if ask(node.when, self.state, command.inputs, node.name):
+            values = self._code.values(command.scope)
+            if ask(node.when, values, command.inputs, node.name):
                 return True
         except Exception as error:  # noqa: BLE001  # a predicate is user code: its failure is the node's
             self.recorder.add(NodeScheduled(inputs=command.inputs), address)
@@ -313,11 +306,34 @@ class Runner:
 
     def _drop(self, address: Address, reason: str) -> None:
         """End an activation that nobody waits for any more; its task ends by itself, and late results are refused."""
+        made = self.state.activations[address]
+        if made.scope and not is_under_way(made):
+            return  # it has ended with what it was in
+        self._end_inside(address, reason)
         self._attempts.drop(address)
         self.recorder.add(NodeSkipped(reason=reason), address)
+        self._stop_at(address)
+
+    def _end_inside(self, address: Address, reason: str, retry_at: float | None = None) -> None:
+        """End what is under way in the graph that an activation runs; where that is tried again, it is, too."""
+        for inner in self._nests.inside(address) if self.state.scopes else ():
+            self._attempts.drop(inner, retry_at)
+            if retry_at is None:
+                self.recorder.add(NodeSkipped(reason=reason), inner)
+            else:
+                attempt = self.state.activations[inner].attempt
+                failed = NodeFailed(kind="cancelled", message=reason, attempt=attempt)
+                self.recorder.add(failed, inner)
+            self._stop_at(inner)
+
+    def _stop_at(self, address: str) -> None:
         for first, at in self._at.items():
             if at == address and first in self._tasks:
                 self._tasks[first].cancel()
+
+    def _begin_at(self, address: str) -> None:
+        if address[-1] != "]":
+            self._begin(self.state.activations[address])
 
     async def _cancel(self, cause: int, reason: str) -> None:
         """End every task, close what is open, and say so, in one append."""
@@ -333,9 +349,8 @@ class Runner:
 
     def _begin(self, activation: Activation) -> None:
         address = Address(activation.address)
-        node = self._find(activation.node)
-        assert node is not None
-        if node.pure or activation.status == "waiting":
+        node = self._code.node(address)
+        if node.pure or node.graph is not None or activation.status == "waiting":
             self._spawn(address)
             return
         context = copy_context()
@@ -400,13 +415,14 @@ class Runner:
         return found if found or paused else None
 
     def _moments_of(self, address: str) -> Moments | None:
-        node = self._find(self.state.activations[address].node)
-        assert node is not None
+        node = self._code.node(address)
         if node.over is not None and address[-1] != "]":
             # Its items are under way by themselves; what gives them one by one is not known to wait.
             return None if node.over.items is not None else ()
-        desk = self._attempts.desks.get(address)
         limited = node.timeout or node.total_timeout or node.idle_timeout
+        if node.graph is not None:
+            return None if limited else ()  # what is inside it is under way by itself
+        desk = self._attempts.desks.get(address)
         # A node's own time limit runs in this process.
         return None if desk is None or limited else desk.branches.moments()
 
@@ -436,12 +452,11 @@ class Runner:
             following = None if kept is None else Address(kept.address)
 
     async def _perform_one(self, address: Address, *, durable: bool) -> None:
-        node = self._find(self.state.activations[address].node)
-        assert node is not None
+        node = self._code.node(address)
         if node.over is None:
             await self._attempts.perform(node, address, durable=durable)
             return
-        items = Items(self._attempts, self.recorder, node, address, self._going_on)
+        items = Items(self._attempts, self.recorder, self._code, address, self._going_on)
         await self._attempts.perform(node, address, items.run, durable=durable)
 
     async def _going_on(self) -> None:

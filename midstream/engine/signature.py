@@ -57,8 +57,10 @@ _READ: WeakKeyDictionary[Callable[..., Any], dict[bool, tuple[Parameter, ...]]] 
 )
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a callable, or that of its class."""
+def name_of(function: object) -> str:
+    """Return the name of a callable or a graph, or that of its class."""
+    if not callable(function):
+        return str(getattr(function, "name", type(function).__name__))
     return str(getattr(function, "__name__", type(function).__name__))
 
 

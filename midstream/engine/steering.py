@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from midstream.engine.binding import Values
 from midstream.engine.calls import Desk
 from midstream.engine.graph import Graph
 from midstream.engine.node import Node
@@ -27,16 +28,24 @@ class Steering:
         desk: Of the activation.
         graph: The code.
         node: The activation's.
-        find: Finds the nodes of the run by name.
+        find: Finds the nodes beside it by name.
+        values: Returns what there is to take where it is.
     """
 
     def __init__(
-        self, desk: Desk, graph: Graph, node: Node, find: Callable[[str], Node | None]
+        self,
+        desk: Desk,
+        graph: Graph,
+        node: Node,
+        find: Callable[[str], Node | None],
+        values: Callable[[], Values],
     ) -> None:
         self._desk = desk
         self._graph = graph
         self._node = node
         self._find = find
+        self._values = values
+        self._name = desk.activation.rpartition("#")[0]
         self._goto: list[Mapping[str, Any]] = []
         self._trigger: list[Mapping[str, Any]] = []
         self._changes: Changes | None = None
@@ -50,8 +59,8 @@ class Steering:
         """See `Context.trigger`."""
         self._trigger.append(self._call(node, args))
 
-    def registered(self, function: Callable[..., Any]) -> str:
-        """Return the name under which the graph registers a function.
+    def registered(self, function: Callable[..., Any] | Graph) -> str:
+        """Return the name under which the graph registers a function or a graph.
 
         Raises:
             GraphError: It does not.
@@ -63,7 +72,7 @@ class Steering:
         """The changes of the graph."""
         self._refuse_in_item("change the graph")
         if self._changes is None:
-            self._changes = Changes(self._graph, lambda: self._desk.state, self._find)
+            self._changes = Changes(self._graph, self._values, self._find)
         return self._changes
 
     def plan(self, plan: Plan, terms: Terms) -> None:
@@ -85,7 +94,7 @@ class Steering:
         if self._local is None:
             self._local = {
                 key: own(value)
-                for key, value in self._desk.state.locals.get(self._node.name, {}).items()
+                for key, value in self._desk.state.locals.get(self._name, {}).items()
             }
         return self._local
 
@@ -98,7 +107,7 @@ class Steering:
         if self._local is None:
             return None
         made: Any = plain(self._local, f"ctx.local of node {self._node.name!r}")
-        return None if made == self._desk.state.locals.get(self._node.name, {}) else made
+        return None if made == self._desk.state.locals.get(self._name, {}) else made
 
     def facts(self) -> Iterator[Fact]:
         """Return what is to be recorded before the activation's completion.
@@ -143,12 +152,13 @@ class Steering:
         return {"node": name, "args": recorded} if recorded else {"node": name}
 
     def _check_given(self, target: Node, args: Mapping[str, Any]) -> None:
-        state = self._desk.state
+        values = self._values()
+        made = values.state.activations
         for parameter in target.free if target.over is None else target.bound:
             source = parameter.source
-            if not parameter.required or parameter.name in args or source in state.inputs:
+            if not parameter.required or parameter.name in args or source in values.inputs:
                 continue
-            if source == self._node.name or last_output(state, state.activations, source):
+            if source == self._node.name or last_output(values.here, made, source):
                 continue
             raise TopologyError(
                 target.name,
@@ -158,7 +168,7 @@ class Steering:
     def _existing(self, name: str) -> Node:
         found = self._find(name) if self._changes is None else self._changes.find(name)
         if found is None:
-            known = ", ".join(self._desk.state.topology.nodes)
+            known = ", ".join(self._values().here.topology.nodes)
             raise TopologyError(
                 name, f"step {self._desk.activation}: there is no node {name!r}; there are {known}"
             )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, Unpack
 
 from midstream.engine.data_function import DataFunction
+from midstream.engine.graph import Graph
 from midstream.engine.node import NodeOptions
 from midstream.engine.plan import MAX_NODES, MAX_ROUNDS, Plan
 from midstream.engine.planning import Terms
@@ -45,13 +46,13 @@ class SteeringContext:
         return self._steering.local
 
     def add_node(
-        self, name: str, function: str | Callable[..., Any], **options: Unpack[NodeOptions]
+        self, name: str, function: str | Callable[..., Any] | Graph, **options: Unpack[NodeOptions]
     ) -> None:
         """Add a node to this run, when this activation completes.
 
         Args:
             name: Its name, new in this run.
-            function: A function that the graph registers, by name or itself, as the run may be resumed in another process;
+            function: A function or graph that the graph registers, by name or itself, as the run may be resumed in another process;
                 or one that is data, see `midstream.engine.ready`.
             **options: As for `Graph.add_node`; `args` are its constant arguments, `when` is a registered function.
 

@@ -58,11 +58,18 @@ did not look useful this time, nothing was told to see how it goes without, or i
 
 
 class Evidence(BaseModel):
-    """An event that a lesson rests on."""
+    """An event that a lesson rests on.
+
+    Attributes:
+        run: Its run.
+        seq: Its number.
+        by: Who said it, as the event's actor; empty where nobody looked.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     run: str
     seq: int
+    by: str = ""
 
 
 class Offer(BaseModel):
@@ -216,8 +223,10 @@ class ExperienceErased(Fact):
     Attributes:
         run: The run.
         reason: Why.
+        forgotten: The content of the run was erased, and the words of lessons that rest on it alone with it.
     """
 
     type: Literal["experience.erased"] = "experience.erased"
     run: str
     reason: str = ""
+    forgotten: bool = False

@@ -36,7 +36,7 @@ from midstream.events.flow_facts import (
     NodeRemoved,
 )
 from midstream.events.fork_facts import RunForked
-from midstream.events.keeping_facts import RunRemoved
+from midstream.events.keeping_facts import RunErased, RunRemoved, SubjectErased
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
@@ -134,6 +134,7 @@ class RunCreated(Fact):
         id: Of this start; a start whose answer was lost is recognised by it.
         limits: What the run may not exceed: `activations`, `seconds`.
         context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
+        subject: Whom its content is about, so that it can be erased with all other runs of that; or empty.
     """
 
     type: Literal["run.created"] = "run.created"
@@ -148,6 +149,7 @@ class RunCreated(Fact):
     id: str = ""
     limits: Mapping[str, float] = Field(default_factory=dict)
     context: Mapping[str, JsonValue] = Field(default_factory=dict)
+    subject: str = ""
 
 
 class RunResumed(Fact):
@@ -262,7 +264,8 @@ class NodeFailed(Fact):
         retry_at: When the next attempt is due, in seconds since 1970; None where there is none.
         traceback: Where it was raised, innermost last; empty where that says nothing.
         handled: What the node's `on_failure` makes of it, so that the run goes on: `skip`, `continue` or `goto`; the
-            fact that does so follows in the same append. Empty where the run fails of it.
+            fact that does so follows in the same append. `again`: the node is to come again, as a new activation. Empty
+            where the run fails of it.
     """
 
     type: Literal["node.failed"] = "node.failed"
@@ -600,6 +603,8 @@ Payload = Annotated[
     | RunCancelRequested
     | RunCancelled
     | RunRemoved
+    | RunErased
+    | SubjectErased
     | LimitReached
     | NodeScheduled
     | NodeStarted

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
+
+from pydantic import Field, JsonValue
 
 from midstream.events.fact import Fact
 
@@ -39,6 +42,8 @@ class PlanRevised(Fact):
         timeout: Seconds for one attempt from now on; None leaves it.
         attempts: How many more attempts it has; 0 for none.
         on_failure: `continue`: the run goes on without its output; empty leaves it.
+        plan: What changes in the graph: nodes, edges, and nodes that are not to run; the facts that do so follow in the same
+            append. With an edge to the node, it is done again, as a new activation, when what it waits for is there.
         reason: Why.
         by: The model that was asked, or `rule`.
     """
@@ -48,5 +53,6 @@ class PlanRevised(Fact):
     timeout: float | None = None
     attempts: int = 0
     on_failure: Literal["", "continue"] = ""
+    plan: Mapping[str, JsonValue] = Field(default_factory=dict)
     reason: str = ""
     by: str = "rule"

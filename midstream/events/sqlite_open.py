@@ -213,12 +213,7 @@ async def open_writer(
 
     def begun(connection: sqlite3.Connection) -> Found:
         if _size(path) == 0:
-            # All three stand in the first page, so they come before the first table and before there is a WAL,
-            # and the one that writes that page comes last.
-            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-            # What removed runs leave can be given back in small steps, and not only by writing the file anew.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            begin_file(connection)
         if max_bytes is not None:
             connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_SIZE)}")
         _use_wal(connection, busy_timeout)
@@ -232,6 +227,20 @@ async def open_writer(
 
     uri = _uri(path, "rwc", immutable=False)
     return await opened(uri, busy_timeout=busy_timeout, first=first, then=begun)
+
+
+def begin_file(connection: sqlite3.Connection) -> None:
+    """Write the first page of an empty file.
+
+    What stands in it comes before the first table and before there is a WAL, and in one write: another process that looks
+    at the file meanwhile finds nothing, or a file of ours.
+    """
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    connection.execute("BEGIN")
+    # What removed runs leave can be given back in small steps, and not only by writing the file anew.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("COMMIT")
 
 
 def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:

@@ -58,7 +58,7 @@ def _decided(state: RunState) -> Iterator[str]:
 def _open(state: RunState) -> Iterator[str]:
     for address in (*state.running, *state.waiting):
         yield f"{address}: {_progress(state, state.activations[address])}"
-    started = {made.node for made in state.activations.values()}
+    started = {made.node for made in state.activations.values() if not made.scope}
     for node in state.topology.nodes:
         if node not in started:
             yield f"{node}: not begun"

@@ -76,7 +76,9 @@ def _inherited(state: RunState, activation: str) -> tuple[str, ...]:
         if heads:
             found.update(dict.fromkeys(heads.values()))
         else:
-            stack += reversed(state.activations[address].sources)
+            made = state.activations[address]
+            # What led out of a graph inside, or what led to the activation.
+            stack += reversed(made.ends or made.sources)
     return tuple(found)
 
 

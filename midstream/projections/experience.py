@@ -32,7 +32,7 @@ class Lesson:
         data: The data of its `lesson.drafted`.
         status: See `LessonStatus`.
         reason: Of its newest move.
-        evidence: Run and seq of each event that it rests on.
+        evidence: Who said it, by run and seq of each event that it rests on.
         with_ok: Weighed good outcomes of calls to which it was told.
         with_bad: Bad ones.
         without_ok: Good outcomes of calls that it fitted and to which it was not told.
@@ -47,7 +47,7 @@ class Lesson:
     data: Mapping[str, Any]
     status: str = "candidate"
     reason: str = ""
-    evidence: dict[tuple[str, int], None] = field(default_factory=dict[tuple[str, int], None])
+    evidence: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     with_ok: float = 0.0
     with_bad: float = 0.0
     without_ok: float = 0.0
@@ -182,7 +182,7 @@ def _drafted(state: ExperienceState, event: Event) -> None:
 def _add_evidence(state: ExperienceState, lesson: Lesson, data: Mapping[str, Any]) -> None:
     for one in data.get("evidence", ()):
         if one["run"] not in state.erased:
-            lesson.evidence[one["run"], one["seq"]] = None
+            lesson.evidence[one["run"], one["seq"]] = one.get("by", "")
 
 
 def _supported(state: ExperienceState, event: Event) -> None:
@@ -291,9 +291,9 @@ def _erased(state: ExperienceState, event: Event) -> None:
             del lesson.evidence[key]
         if had and not lesson.evidence and lesson.status not in ("retired", "superseded"):
             lesson.status, lesson.reason = "retired", "no evidence is left"
-    for key in [key for key in state.trials if key[1] == run]:
-        del state.trials[key]
-        touched.add(key[0])
+    for tried in [tried for tried in state.trials if tried[1] == run]:
+        del state.trials[tried]
+        touched.add(tried[0])
     gone = [use for use in state.credits if use[0] == run]
     for use in gone:
         credit = state.credits.pop(use)

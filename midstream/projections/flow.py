@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from midstream.events.ids import nested
 from midstream.projections.topology import NodeShape, Topology
 
 Progress = Literal["running", "waiting", "completed", "failed", "skipped"]
@@ -37,6 +38,8 @@ class Activation:
         args: Values for its parameters from whoever called it, or None.
         index: The place of its item in a map, or None.
         began: When it was scheduled, in microseconds since 1970.
+        scope: The activation whose graph it is in, or empty.
+        ends: Once the graph that it ran has ended, the activations that gave its output.
     """
 
     address: str
@@ -51,6 +54,8 @@ class Activation:
     args: Mapping[str, Any] | None = None
     index: int | None = None
     began: int = 0
+    scope: str = ""
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,6 +84,12 @@ class Flow:
         met: For each waiting node that need not wait for all, those that have completed and are not to come anew.
         bypassed: For each waiting node, those it waits for that sent control elsewhere.
         irregular: Something was skipped or called: what a node waited for may be missing.
+        failures: Addresses of activations that failed for good, in order.
+        scope: The activation whose graph this is, or empty; `running`, `waiting` and `losers` are those of the whole run.
+        graph: The name of that graph.
+        live: How many activations are under way in this flow itself, items of maps not counted.
+        inner: The scopes that began in this one and are not gone.
+        undoes: Something in it is undone if the run fails.
     """
 
     topology: Topology = field(default_factory=lambda: Topology({}, {}, {}, {}))
@@ -94,6 +105,12 @@ class Flow:
     met: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
     bypassed: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
     irregular: bool = False
+    failures: list[str] = field(default_factory=list[str])
+    scope: str = ""
+    graph: str = ""
+    live: int = 0
+    inner: dict[str, None] = field(default_factory=dict[str, None])
+    undoes: bool = False
 
 
 def is_live(flow: Flow, node: str) -> bool:
@@ -124,10 +141,13 @@ def begin(flow: Flow) -> None:
 def last_output(flow: Flow, made: Mapping[str, Activation], node: str) -> Activation | None:
     """Return the newest of the activations made of a node that has completed."""
     newest = flow.latest.get(node)
-    number = 0 if newest is None else int(newest.address.rpartition("#")[2])
+    if newest is None:
+        return None
+    name, _, place = newest.address.rpartition("#")
+    number = int(place)
     while newest is not None and newest.status != "completed":
         number -= 1
-        newest = made.get(f"{node}#{number}")
+        newest = made.get(f"{name}#{number}")
     return newest
 
 
@@ -138,6 +158,7 @@ def scheduled(flow: Flow, made: Activation) -> None:
         _crowd(flow, node)
     flow.latest[node] = made
     flow.running[made.address] = None
+    flow.live += 1
     joins = flow.topology.joins
     if joins and node in joins and made.args is None:
         _abandon(flow, flow.topology.nodes[node], made.address)
@@ -204,6 +225,15 @@ def call(flow: Flow, node: str, args: Mapping[str, Any], by: str) -> None:
     flow.irregular = True
     if not was_to_come:
         expect(flow, node)
+
+
+def again(flow: Flow, node: str) -> None:
+    """Have a node that has just failed come again, for all who wait for it."""
+    count = sum(to_come(flow, name) for name in flow.topology.nodes[node].waits_for)
+    if count:
+        flow.pending[node] = count
+    else:
+        flow.ready[node] = None
 
 
 def take_call(flow: Flow, node: str) -> Called | None:
@@ -356,8 +386,9 @@ def _abandon(flow: Flow, shape: NodeShape, winner: str) -> None:
             for record in (flow.pending, flow.ready, flow.called, flow.met, flow.bypassed):
                 record.pop(node, None)
             flow.doomed[node] = reason
+        name = nested(flow.scope, node)
         for address in (*flow.running, *flow.waiting) if is_live(flow, node) else ():
-            if address.rpartition("#")[0] == node and address[-1] != "]":
+            if address.rpartition("#")[0] == name and address[-1] != "]":
                 flow.losers[address] = reason
         stack += flow.topology.nodes[node].waits_for
 

@@ -2,7 +2,7 @@
 
 A snapshot is a cache. Completed activations are names; an output is kept while somebody may still take it, a call while
 its activation goes on. What is left out is in the log. Conversations need every word of what led to them, which would be
-a copy of the log: a run that has asked a model has no snapshot.
+a copy of the log: a run that has asked a model has no snapshot, and none that may run graphs inside its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from midstream.projections.topology import Topology, data_of, shared_topology, t
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 3
+VERSION = 4
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -54,6 +54,7 @@ _PLAIN = (
     "going",
     "locals",
     "undo",
+    "live",
     "reflections",
     "revisions",
     "forked_at",
@@ -94,7 +95,9 @@ def in_order(state: RunState) -> None:
 
 def dump(state: RunState) -> bytes | None:
     """Return the state as a snapshot, or None for a run that has none: it has asked a model, or is to be cancelled."""
-    if state.cancelling is not None or any(call.kind == "model" for call in state.calls.values()):
+    if state.cancelling is not None or state.graphs:
+        return None
+    if any(call.kind == "model" for call in state.calls.values()):
         return None
     outputs = _needed(state)
     going = {*state.running, *state.waiting}

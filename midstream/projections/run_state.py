@@ -2,121 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from midstream.errors import UnknownEventError
-from midstream.events.envelope import Event
-from midstream.events.ids import Address, activation, activation_of, map_of
+from midstream.errors import RunErasedError, UnknownEventError
+from midstream.events.envelope import ERASED, Event
+from midstream.events.ids import Address, activation, activation_of, map_of, nested, node_of
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
 from midstream.events.store import Status
 from midstream.projections import flow, rewire
 from midstream.projections.flow import Activation, Flow
 from midstream.projections.fold import Handler
+from midstream.projections.records import (  # exported from here, too
+    Call as Call,
+)
+from midstream.projections.records import (
+    CallStatus as CallStatus,
+)
+from midstream.projections.records import (
+    Cut as Cut,
+)
+from midstream.projections.records import (
+    Said as Said,
+)
+from midstream.projections.records import (
+    Switch as Switch,
+)
 from midstream.projections.returned import returned
+from midstream.projections.scopes import (
+    Nest,
+    around,
+    enter,
+    failed_in,
+    is_under_way,
+    keep_undo,
+    leave,
+    place,
+    reshape,
+    stir,
+)
 from midstream.projections.topology import shared_topology
 
-CallStatus = Literal["open", "completed", "failed", "waiting", "unknown", "aborted"]
-
 
 @dataclass(slots=True)
-class Call:
-    """One recorded thing that a node did: a call of a model or tool, a value, a timer.
-
-    Attributes:
-        address: `plan#2/tool:search:3fa9c2d1#1`.
-        kind: The part of its event types before the dot: `model`, `tool`, `value`, `timer`, `question`,
-            `agent`, `memory`.
-        status: `waiting` between two attempts.
-        lane: Which of the node's parallel branches made it.
-        request: The data of the first request, with what later attempts changed.
-        outcome: The data of the newest outcome.
-        first_seq: The event of its first request.
-        seq: The event of its newest outcome; 0 before there is one.
-        epoch: The driver that made the newest request.
-        attempt: The newest attempt, from 1.
-    """
-
-    address: str
-    kind: str
-    status: CallStatus
-    lane: str
-    request: Mapping[str, Any]
-    outcome: Mapping[str, Any] | None
-    first_seq: int
-    seq: int
-    epoch: int | None
-    attempt: int = 1
-
-
-@dataclass(slots=True)
-class Switch:
-    """A migration that was recorded."""
-
-    seq: int
-    scope: str
-    source: str
-    target: str
-    now: bool
-    id: str = ""
-    brief: str = ""
-    actor: str = ""
-
-
-@dataclass(slots=True)
-class Cut:
-    """What a model is no longer told from a call on, because the conversation was too long for it.
-
-    Attributes:
-        seq: The event that says so.
-        model: `provider:model` that it was too long for.
-        lasting: It holds for every model.
-        results: The outputs of tools that are left out, as `SEQ/ID`.
-        by: The model call whose answer stands for the beginning, or empty.
-        since: The first model call after that beginning, or empty.
-        refused: The provider had refused the conversation.
-    """
-
-    seq: int
-    model: str
-    lasting: bool
-    results: frozenset[str] = frozenset()
-    by: str = ""
-    since: str = ""
-    refused: bool = False
-
-
-@dataclass(slots=True)
-class Said:
-    """A message that somebody added to a conversation.
-
-    Attributes:
-        id: Of the message.
-        message: As it was recorded; None where nobody will say more.
-    """
-
-    id: str
-    message: Any
-
-
-@dataclass(slots=True)
-class RunState(Flow):
-    """Where a run stands after event number `seq`; where control is, `Flow` says.
+class RunState(Nest):
+    """Where a run stands after event number `seq`; where control is, `Nest` and `Flow` say.
 
     Attributes:
         seq: The newest event in it.
         status: As in `RunInfo`.
         graph: The graph's name.
-        graph_digest: Of its definition.
         began: When it was created, in microseconds since 1970.
         inputs: Of the run.
         model: The run's default model, or empty.
         tags: Of the run.
         limits: What it may not exceed, by name.
-        limited: The data of the `limit.reached` that it fails of, or None.
-        activations: By address.
         items: For each activation of a map, those of its items that have completed, in that order.
         going: For each activation whose end sends control elsewhere, where to.
         locals: What nodes keep between their activations.
@@ -124,7 +66,6 @@ class RunState(Flow):
         calls: By address.
         call_keys: For each call's address without its occurrence, the addresses recorded so far.
         switches: In order.
-        failures: Addresses of activations that failed for good, in order.
         failed_data: The data of their last `node.failed`.
         cancelling: The `run.cancel_requested` that is to be obeyed, or None.
         epoch: The newest driver's.
@@ -148,15 +89,12 @@ class RunState(Flow):
     seq: int = 0
     status: Status = "running"
     graph: str = ""
-    graph_digest: str = ""
     code: str = ""
     began: int = 0
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     model: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
-    limited: Mapping[str, Any] | None = None
-    activations: dict[str, Activation] = field(default_factory=dict[str, Activation])
     items: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     going: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     locals: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -164,7 +102,6 @@ class RunState(Flow):
     calls: dict[str, Call] = field(default_factory=dict[str, Call])
     call_keys: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     switches: list[Switch] = field(default_factory=list[Switch])
-    failures: list[str] = field(default_factory=list[str])
     failed_data: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     cancelling: Event | None = None
     epoch: int = 0
@@ -188,17 +125,20 @@ class RunState(Flow):
         """The run has ended."""
         return self.status in ("completed", "failed", "cancelled")
 
-    @property
-    def failing(self) -> bool:
-        """Nothing new begins, but what undoes; when all has settled, the run fails."""
-        return bool(self.failures) or self.limited is not None
+    def plans_for(self, address: str) -> list[Mapping[str, Any]]:
+        """Return the plans that were made anew for the node of an activation, in order."""
+        if not self.revisions:
+            return []
+        node = node_of(address)
+        return [plan for plan in self.revisions if node_of(plan["activation"]) == node]
 
     def model_for(self, asked: str, node: str, thread: str) -> str:
         """Return the model that a call goes to, after all migrations so far.
 
         Args:
             asked: The model that the code names, or empty for the run's default.
-            node: The node that calls.
+            node: The node that calls, with the nodes whose graphs it is in, as in `research/plan`: what is said of one of
+                these holds for it.
             thread: The thread it speaks in, or empty.
         """
         switches = self.switches_for(asked, node, thread)
@@ -207,7 +147,10 @@ class RunState(Flow):
     def switches_for(self, asked: str, node: str, thread: str) -> list[Switch]:
         """Return the migrations that such a call has been through, in order; see `model_for`."""
         model = asked or self.model
-        scopes = ("run", f"node:{node}", f"thread:{thread}" if thread else "")
+        scopes = {"run", f"node:{node}", f"thread:{thread}" if thread else ""}
+        while "/" in node:
+            node = node.rpartition("/")[0]
+            scopes.add(f"node:{node}")
         found: list[Switch] = []
         for switch in self.switches:
             if switch.scope in scopes and switch.source in ("", model):
@@ -228,6 +171,7 @@ def _run_created(state: RunState, event: Event) -> None:
     state.began = event.at
     state.context = data.get("context", {})
     state.topology = shared_topology(state.graph_digest, data["definition"])
+    state.graphs = data["definition"].get("graphs", {})
     state.epoch = event.epoch or 0
     flow.begin(state)
 
@@ -255,6 +199,8 @@ def _run_forked(state: RunState, event: Event) -> None:
     if data.get("definition") is not None:
         state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
         rewire.reshape(state, shared_topology(state.graph_digest, data["definition"]))
+        state.graphs = data["definition"].get("graphs", {})
+        reshape(state)
 
 
 def _run_paused(state: RunState, event: Event) -> None:
@@ -300,33 +246,39 @@ def _node_scheduled(state: RunState, event: Event) -> None:
     if address[-1] == "]":
         _item_scheduled(state, event, address)
         return
-    node = address.rpartition("#")[0]
+    here, node = place(state, address)
+    shape = here.topology.nodes[node]
     caller = data.get("called")
     args = None
     if caller is None:
-        latest = state.latest
-        waits_for = state.topology.nodes[node].waits_for
-        if state.irregular:
+        latest = here.latest
+        waits_for = shape.waits_for
+        if here.irregular:
             waits_for = tuple(
                 name for name in waits_for if name in latest and latest[name].status == "completed"
             )
         sources = tuple(latest[name].address for name in waits_for)
-        state.ready.pop(node, None)
+        here.ready.pop(node, None)
     else:
         sources = (caller,)
-        args = _taken(state, node, caller)
+        args = _taken(state, here, node, caller)
+    if not sources and here.scope:
+        sources = state.activations[here.scope].sources
     made = Activation(address, node, "running", 1, data.get("inputs", {}), sources, event.seq)
-    made.args, made.began = args, event.at
+    made.args, made.began, made.scope = args, event.at, here.scope
     state.activations[address] = made
-    flow.scheduled(state, made)
+    flow.scheduled(here, made)
+    if shape.graph and not shape.over:
+        enter(state, made, shape.graph)
+    stir(state, here)
 
 
-def _taken(state: RunState, node: str, caller: str) -> Mapping[str, Any]:
+def _taken(state: RunState, here: Flow, node: str, caller: str) -> Mapping[str, Any]:
     """Take a node's call, or what it is to undo."""
     if state.failing and state.undo and state.undo[-1] == caller:
         state.undo.pop()
         return {}
-    taken = flow.take_call(state, node)
+    taken = flow.take_call(here, node)
     return {} if taken is None else taken.args
 
 
@@ -334,20 +286,36 @@ def _item_scheduled(state: RunState, event: Event, address: Address) -> None:
     parent = state.activations[map_of(address)]
     item = event.data.get("item")
     made = Activation(address, parent.node, "running", 1, {}, parent.sources, event.seq)
-    made.index, made.began = event.data["index"], event.at
+    made.index, made.began, made.scope = event.data["index"], event.at, parent.scope
     made.args = None if item is None else {"item": item}
     state.activations[address] = made
     state.running[address] = None
+    graph = around(state, made).topology.nodes[made.node].graph
+    if graph:
+        enter(state, made, graph)
 
 
 def _node_started(state: RunState, event: Event) -> None:
     found = state.activations[event.address or ""]
+    if found.status == "failed":
+        _tried_again(state, found)
     found.status = "running"
     found.attempt = event.data["attempt"]
     found.since = event.seq
     found.retry_at = None
     state.waiting.pop(found.address, None)
     state.running[found.address] = None
+
+
+def _tried_again(state: RunState, found: Activation) -> None:
+    """Take in that the graph which an activation failed in is tried again, and it with that."""
+    state.failed_data.pop(found.address, None)
+    if found.address[-1] == "]":
+        return
+    here = around(state, found)
+    here.failures.remove(found.address)
+    here.live += 1
+    stir(state, here)
 
 
 def _node_completed(state: RunState, event: Event) -> None:
@@ -358,21 +326,27 @@ def _node_completed(state: RunState, event: Event) -> None:
     state.running.pop(address, None)
     if state.losers:
         state.losers.pop(address, None)
+    if state.scopes:
+        leave(state, found)
     node = found.node
     if address[-1] == "]":
         state.items.setdefault(map_of(address), []).append(address)
         return
-    shape = state.topology.nodes[node]
+    here = around(state, found)
+    here.live -= 1
+    shape = here.topology.nodes[node]
     if shape.over:
         found.output = _gathered(state, address, shape.order)
     if shape.undo:
         state.undo.append(address)
+        keep_undo(state, found)
     if "local" in event.data:
-        state.locals[node] = event.data["local"]
+        state.locals[nested(here.scope, node)] = event.data["local"]
     if state.going and address in state.going:
-        flow.leave(state, node, state.going.pop(address))
+        flow.leave(here, node, state.going.pop(address))
     else:
-        flow.settle(state, node)
+        flow.settle(here, node)
+    stir(state, here)
 
 
 def _gathered(state: RunState, address: str, order: str) -> list[Any]:
@@ -386,18 +360,30 @@ def _gathered(state: RunState, address: str, order: str) -> list[Any]:
 def _node_failed(state: RunState, event: Event) -> None:
     found = state.activations[event.address or ""]
     found.attempt = event.data.get("attempt", 1)
-    if event.data.get("handled"):
+    handled = event.data.get("handled")
+    if handled and handled != "again":
         return  # what ends it follows in the same append
     state.running.pop(found.address, None)
+    if handled:
+        found.status = "failed"
+        leave(state, found)
+        here = around(state, found)
+        here.live -= 1
+        flow.again(here, found.node)
+        stir(state, here)
+        return
     found.retry_at = event.data.get("retry_at")
     if found.retry_at is not None:
         found.status = "waiting"
         state.waiting[found.address] = None
         return
     found.status = "failed"
-    if found.address[-1] != "]":  # an item's map fails of it
-        state.failures.append(found.address)
     state.failed_data[found.address] = event.data
+    if found.address[-1] != "]":  # an item's map fails of it
+        failed_in(state, found).append(found.address)
+        here = around(state, found)
+        here.live -= 1
+        stir(state, here)
 
 
 def _node_skipped(state: RunState, event: Event) -> None:
@@ -406,50 +392,54 @@ def _node_skipped(state: RunState, event: Event) -> None:
     if found is None:
         _turn_passed(state, event, address)
         return
+    was_under_way = is_under_way(found)
     found.status = "skipped"
     for record in (state.running, state.waiting, state.losers, state.going, state.items):
         record.pop(address, None)
+    leave(state, found)
     if address[-1] != "]":
         for record in (state.running, state.waiting):  # what is left of a map's items
             for name in [name for name in record if name.startswith(f"{address}[")]:
                 state.activations[name].status = "skipped"
                 del record[name]
-        state.irregular = True
-        flow.settle(state, found.node)
+                leave(state, state.activations[name])
+        here = around(state, found)
+        here.live -= was_under_way
+        here.irregular = True
+        flow.settle(here, found.node)
+        stir(state, here)
 
 
 def _turn_passed(state: RunState, event: Event, address: str) -> None:
-    node = address.rpartition("#")[0]
-    state.ready.pop(node, None)
-    state.doomed.pop(node, None)
-    made = Activation(address, node, "skipped", 0, {}, (), event.seq)
+    here, node = place(state, address)
+    here.ready.pop(node, None)
+    here.doomed.pop(node, None)
+    made = Activation(address, node, "skipped", 0, {}, (), event.seq, scope=here.scope)
     state.activations[address] = made
-    flow.passed(state, made)
+    flow.passed(here, made)
+    stir(state, here)
 
 
 def _edge_decided(state: RunState, event: Event) -> None:
     address = event.address or ""
+    here, _ = place(state, address)
     goto = event.data.get("goto", ())
     if goto:
         state.going[address] = [target["node"] for target in goto]
     for target in (*goto, *event.data.get("trigger", ())):
-        flow.call(state, target["node"], target.get("args", {}), address)
+        flow.call(here, target["node"], target.get("args", {}), address)
+    stir(state, here)
 
 
-def _node_added(state: RunState, event: Event) -> None:
-    rewire.add_node(state, event.data["name"], event.data.get("definition", {}))
+def _rewired(change: Callable[[Flow, Mapping[str, Any]], None]) -> Handler[RunState]:
+    """Change the graph that the activation in the address is in."""
 
+    def apply(state: RunState, event: Event) -> None:
+        here, _ = place(state, event.address or "")
+        change(here, event.data)
+        stir(state, here)
 
-def _node_removed(state: RunState, event: Event) -> None:
-    rewire.remove_node(state, event.data["name"])
-
-
-def _edge_added(state: RunState, event: Event) -> None:
-    rewire.add_edge(state, event.data["source"], event.data["target"], event.data.get("to", ""))
-
-
-def _edge_removed(state: RunState, event: Event) -> None:
-    rewire.remove_edge(state, event.data["source"], event.data["target"])
+    return apply
 
 
 def _requested(state: RunState, event: Event) -> None:
@@ -622,10 +612,16 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "node.failed": _node_failed,
     "node.skipped": _node_skipped,
     "edge.decided": _edge_decided,
-    "node.added": _node_added,
-    "node.removed": _node_removed,
-    "edge.added": _edge_added,
-    "edge.removed": _edge_removed,
+    "node.added": _rewired(
+        lambda here, data: rewire.add_node(here, data["name"], data.get("definition", {}))
+    ),
+    "node.removed": _rewired(lambda here, data: rewire.remove_node(here, data["name"])),
+    "edge.added": _rewired(
+        lambda here, data: rewire.add_edge(here, data["source"], data["target"], data.get("to", ""))
+    ),
+    "edge.removed": _rewired(
+        lambda here, data: rewire.remove_edge(here, data["source"], data["target"])
+    ),
     "model.requested": _requested,
     "model.responded": _model_responded,
     "model.failed": _attempt_failed,
@@ -662,12 +658,15 @@ def apply(state: RunState, event: Event) -> None:
 
     Raises:
         UnknownEventError: The event matters and is of a newer version than this release knows.
+        RunErasedError: Its content was erased.
     """
     handler = _HANDLERS.get(event.type)
     if handler is not None:
         if event.version != VERSIONS[event.type]:
             raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
         handler(state, event)
+    elif event.type == ERASED:
+        raise RunErasedError(event.run_id)
     state.seq = event.seq
 
 
@@ -680,8 +679,8 @@ def fold_run(events: Iterable[Event], state: RunState | None = None) -> RunState
     return state
 
 
-def next_address(state: RunState, node: str, further: int = 0) -> Address:
-    """Return the address that the next activation of a node will have, or one further on."""
-    latest = state.latest.get(node)
+def next_address(here: Flow, node: str, further: int = 0) -> Address:
+    """Return the address that the next activation of a node of a flow will have, or one further on."""
+    latest = here.latest.get(node)
     number = 1 if latest is None else int(latest.address.rpartition("#")[2]) + 1
-    return activation(node, number + further)
+    return activation(nested(here.scope, node), number + further)

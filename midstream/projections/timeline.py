@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.events.envelope import Event
+from midstream.events.envelope import ERASED, Event
 from midstream.events.payloads import VERSIONS
 
 _LONGEST = 100
@@ -33,6 +33,8 @@ class Line:
 
 def line(event: Event) -> Line:
     """Put one event into words; one of a later release is shown by its data."""
+    if event.type == ERASED:
+        return Line(event.seq, event.at, event.stored[0], event.address or "", ERASED)
     known = VERSIONS.get(event.type) == event.version
     describe = _WORDS.get(event.type) if known else None
     text = str(dict(event.data)) if describe is None else describe(event.data)
@@ -150,6 +152,10 @@ def _revised(data: Mapping[str, Any]) -> str:
     changes = [f"timeout {data['timeout']:g} s"] if data.get("timeout") else []
     changes += [f"{data['attempts']} more attempts"] if data.get("attempts") else []
     changes += ["the run goes on without it"] if data.get("on_failure") else []
+    plan = data.get("plan", {})
+    changes += [f"node {node['name']} added" for node in plan.get("nodes", ())]
+    changes += [f"edge {edge['source']} → {edge['target']}" for edge in plan.get("edges", ())]
+    changes += [f"node {name} removed" for name in plan.get("remove", ())]
     return f"{data['node']}: {', '.join(changes)}"
 
 
@@ -204,6 +210,10 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
     "run.forked": _forked,
+    "run.erased": lambda data: data.get("reason", ""),
+    "subject.erased": lambda data: (
+        f"{data['subject']}: {data['runs']} runs. {data.get('reason', '')}"
+    ),
     "run.removed": lambda data: " ".join(
         (f"{data['run']}: {data['status']}, {data['seq']} events.", data.get("reason", ""))
     ),

@@ -31,6 +31,7 @@ class NodeShape:
         order: Of a map's output: `results` or `completed`.
         undo: The node that undoes its effects, or empty.
         spread: It takes the outputs of all it waits for, in order, rather than by name.
+        graph: The graph that its activations run, by name, or empty.
         data: All of it as recorded, of a node that was added to the run.
     """
 
@@ -47,6 +48,7 @@ class NodeShape:
     order: str = ""
     undo: str = ""
     spread: bool = False
+    graph: str = ""
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -182,6 +184,7 @@ def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeS
         data.get("order", ""),
         data.get("undo", ""),
         "inputs" in data,
+        data.get("graph", ""),
         data if keep else _NOTHING,
     )
 
@@ -197,6 +200,7 @@ def data_of(shape: NodeShape) -> dict[str, Any]:
         "join": shape.join,
         "order": shape.order,
         "undo": shape.undo,
+        "graph": shape.graph,
     }
     flags = {
         "when": shape.asks,

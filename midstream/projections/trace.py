@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from midstream.events.envelope import Event
-from midstream.events.ids import activation_of
+from midstream.events.ids import activation_of, map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
 
@@ -65,7 +65,7 @@ class Step:
         type: What it is.
         name: The node, model, or tool; else the kind of its address.
         within: The step it is a part of: of a call its activation, of a tool call that a model made that model call; empty
-            for an activation.
+            for an activation that is neither in the graph of another one nor an item of a map.
         parents: What led to it: of an activation those it waited for, of a model call those whose conversation it
             continues, of anything else the step it is a part of.
         status: How far it has come.
@@ -138,7 +138,7 @@ class Trace:
         address = event.address or ""
         kind = event.type.partition(".")[0]
         activation = str(activation_of(address))
-        within = "" if address == activation else activation
+        within = _around(activation) if address == activation else activation
         data = event.data
         if kind == "tool" and data.get("call_id"):
             within = address.rpartition("/call:")[0] or within
@@ -201,9 +201,16 @@ def _tell(step: Step, event: Event, status: StepStatus) -> None:
     )
 
 
+def _around(activation: str) -> str:
+    """Return what an activation is a part of: the one whose graph it is in, or the map of an item."""
+    if activation[-1] == "]":
+        return str(map_of(activation))
+    return scope_of(activation.rpartition("#")[0])[0]
+
+
 def _name(address: str, kind: str) -> str:
     if kind == "node":
-        return address.rpartition("#")[0]
+        return str(node_of(address))
     return address.rpartition("/")[2].partition(":")[0].partition("#")[0]
 
 

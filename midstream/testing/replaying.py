@@ -68,12 +68,12 @@ def chosen_runs(wanted: Wanted) -> list[str]:
     Raises:
         StoreOpenError: There is no such store.
     """
-    return _alone(_chosen(wanted))
+    return alone(_chosen(wanted))
 
 
 def replayed_run(wanted: Wanted, run_id: str) -> ReplayReport:
     """Return what replaying a run comes to."""
-    return _alone(_replayed(wanted, RunId(run_id)))
+    return alone(_replayed(wanted, RunId(run_id)))
 
 
 async def _chosen(wanted: Wanted) -> list[str]:
@@ -106,7 +106,7 @@ def _seconds(text: str) -> float:
         ) from None
 
 
-def _alone(work: Coroutine[Any, Any, T]) -> T:
+def alone(work: Coroutine[Any, Any, T]) -> T:
     """Run something in a loop of its own: a test may have one already."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()

@@ -34,6 +34,8 @@ from midstream.events.store import EventStore, Head
 from midstream.events.subscribe import subscribe
 from tests.stores import StoreAround
 
+from .agent import model as asked_of
+from .agent import tools_of
 from .world import MODEL, World, expedition
 
 DEAD = 9
@@ -152,6 +154,19 @@ async def drive(order: Mapping[str, Any]) -> None:
             await run
 
 
+async def agent(order: Mapping[str, Any]) -> None:
+    """Start or take over the run of an agent, and stay until it has come to its end."""
+    world = World(Path(order["effects"]), order["pace"])
+
+    async def opened() -> EventStore:
+        store = await SqliteStore.open(order["file"])
+        return Noting(store, Path(order["effects"] + ".errors"), order.get("killed"))
+
+    models = {"m": asked_of(world)}
+    async with Engine(opened, models=models, model="p:m", lease=order["lease"]) as engine:
+        await engine.agent("go", tools=tools_of(world), run_id=order["run"])
+
+
 async def write(order: Mapping[str, Any]) -> None:
     """Append notes to a run that others write to as well, each after what was read."""
     store = await SqliteStore.open(order["file"])
@@ -193,6 +208,7 @@ def _counting(place: int) -> Callable[[str], None]:
 
 JOBS: Mapping[str, Callable[[Mapping[str, Any]], Coroutine[Any, Any, None]]] = {
     "drive": drive,
+    "agent": agent,
     "write": write,
     "follow": follow,
 }

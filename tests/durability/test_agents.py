@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from midstream import RETRY_CALL, Engine, Message, Tool, ToolContext, UnknownCall, tool
+from midstream import Engine, Tool
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.base import Adapter
 from midstream.adapters.gemini import GeminiAdapter
@@ -19,7 +18,6 @@ from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.engine.agent_events import AgentEvent, AwaitingPerson, RunEnded
 from midstream.errors import AnswerError, RunFailedError, RunNotFoundError
-from midstream.events.content import ToolCall, ToolResult, assistant
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
 from midstream.events.payloads import Usage
@@ -29,51 +27,12 @@ from midstream.testing import Answer, Call, Fault, ProviderServer, Seen
 from tests.engine.stage import JumpingClock
 from tests.engine.test_agent import shown
 
+from .agent import TOLD, model, tools_of
 from .power import LateClock, Power, PoweredStore
 from .test_crash_points import Cut, at_place, never
 from .world import World
 
 RUN = RunId("agent")
-TOLD = "look here; dig here; pay there"
-
-
-def tools_of(world: World) -> list[Tool]:
-    """Return a tool that reads, an unsafe one, and an unsafe one that a person approves and may change."""
-
-    async def look(place: str, ctx: ToolContext) -> str:
-        await world.act("look", ctx.key, ctx.attempt)
-        return f"look {place}"
-
-    async def dig(place: str, ctx: ToolContext) -> str:
-        await world.act("dig", ctx.key, ctx.attempt)
-        return f"dig {place}"
-
-    async def pay(place: str, ctx: ToolContext) -> str:
-        await world.act("pay", ctx.key, ctx.attempt)
-        return f"pay {place}"
-
-    async def find_out(unknown: UnknownCall) -> Any:
-        done = world.did(unknown.key)
-        return f"{unknown.tool} {unknown.arguments['place']}" if done else RETRY_CALL
-
-    return [
-        tool(effect="read")(look),
-        tool(effect="unsafe", on_unknown=find_out)(dig),
-        tool(effect="unsafe", on_unknown=find_out, confirm=True, editable=["place"])(pay),
-    ]
-
-
-def model(world: World) -> Any:
-    async def answer(messages: Sequence[Message]) -> Message:
-        await world.act("model", str(len(messages)))
-        if messages[-1].role == "user":
-            names = ("look", "dig", "pay")
-            calls = (ToolCall(id=n, name=n, arguments='{"place":"here"}') for n in names)
-            return assistant("all at once", *calls)
-        results = [part for part in messages[-1].parts if isinstance(part, ToolResult)]
-        return assistant("; ".join(part.text.rpartition("\n")[2] for part in results))
-
-    return answer
 
 
 class Lives:

@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 
 from midstream import Engine, Event, Graph, Run
 from midstream.engine.node import Node
-from midstream.engine.reflection import (
+from midstream.engine.reflection import ReflectionReport, by_rule, read_report
+from midstream.engine.replanning import (
     LONGEST,
-    ReflectionReport,
-    by_rule,
     changes_something,
     granted,
     plan_by_rule,
     read_plan,
-    read_report,
     revised,
 )
 from midstream.errors import BadRequestError, RunFailedError
@@ -50,10 +48,6 @@ def test_the_words_of_a_failure_say_what_it_was(kind: str, message: str, expecte
     assert by_rule("work", kind, message, 1).failure_type == expected
 
 
-def report(type_: FailureType) -> ReflectionReport:
-    return ReflectionReport(type_, "why", "fix", "work", 1)
-
-
 @pytest.mark.parametrize(
     ("type_", "expected"),
     [
@@ -64,13 +58,13 @@ def report(type_: FailureType) -> ReflectionReport:
     ],
 )
 def test_each_kind_of_failure_has_its_plan(type_: FailureType, expected: Any) -> None:
-    plan = plan_by_rule(report(type_), STEP)
+    plan = plan_by_rule(type_, "fix", STEP, {})
     assert (plan.timeout, plan.attempts, plan.on_failure) == expected
 
 
 @given(st.floats(0.001, LONGEST))
 def test_a_timeout_is_doubled_up_to_the_longest(seconds: float) -> None:
-    plan = plan_by_rule(report("timeout"), Node("work", lambda: None, (), timeout=seconds))
+    plan = plan_by_rule("timeout", "", Node("work", lambda: None, (), timeout=seconds), {})
     assert plan.timeout == min(2 * seconds, LONGEST)
     assert (plan.attempts > 0) == (seconds < LONGEST)
 

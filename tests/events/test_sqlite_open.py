@@ -15,6 +15,7 @@ import pytest
 from midstream.errors import StoreBusyError, StoreError, StoreFullError, StoreOpenError
 from midstream.events import sqlite as sqlite_module
 from midstream.events.sqlite import SqliteStore
+from midstream.events.sqlite_open import begin_file
 from midstream.events.sqlite_schema import APPLICATION_ID, MIGRATIONS, PAGE_SIZE
 from midstream.testing.contract import events_of
 from tests.events.stores import RUN, created, digest_of, filled, note
@@ -287,3 +288,16 @@ async def test_a_file_that_may_not_be_read_is_refused(protected: Path) -> None:
     path.chmod(0o000)
     with pytest.raises(StoreOpenError, match="permissions"):
         await SqliteStore.open(path, read_only=True)
+
+
+def test_a_new_file_is_empty_or_ours_whenever_another_process_looks(tmp_path: Path) -> None:
+    path, seen = tmp_path / "log.db", list[bytes]()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.set_trace_callback(lambda statement: seen.append(path.read_bytes()[68:72]))
+        begin_file(connection)
+        connection.set_trace_callback(None)
+        seen.append(path.read_bytes()[68:72])
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    ours = APPLICATION_ID.to_bytes(4, "big")
+    assert seen[-1] == ours
+    assert set(seen) == {b"", ours}

@@ -23,6 +23,12 @@ EACH = 3
 SURE = 0.9
 """The probability that a lesson hurts from which on it is not told any more."""
 
+SUPPORT = 3
+"""Runs that a lesson must rest on to become active by itself, where that is wanted."""
+
+SOURCES = 2
+"""Authors of what was said in them."""
+
 _UNUSED = 3 * HALF_LIFE
 
 
@@ -75,6 +81,20 @@ def upkeep(state: ExperienceState) -> list[Fact]:
         elif len(state.runs) - lesson.last > _UNUSED and lesson.kind != "skill":
             reason = f"not told in {len(state.runs) - lesson.last} runs"
             moves.append(LessonMoved(id=lesson.id, status="retired", reason=reason))
+    return moves
+
+
+def promotions(state: ExperienceState) -> list[Fact]:
+    """Return the moves of candidates that so many runs and sources support that nobody has to be asked."""
+    moves: list[Fact] = []
+    for lesson in state.lessons.values():
+        runs = {run for run, _ in lesson.evidence}
+        sources = set(lesson.evidence.values())
+        waits = lesson.status in ("candidate", "shadow") and lesson.trust != "external"
+        supported = len(runs) >= SUPPORT and len(sources) >= SOURCES
+        if waits and supported and lesson.tried is not False and not state.rivals(lesson.id):
+            reason = f"{len(runs)} runs support it, in the words of {len(sources)} sources"
+            moves.append(LessonMoved(id=lesson.id, status="active", reason=reason))
     return moves
 
 

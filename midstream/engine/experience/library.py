@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from midstream.engine.experience.advisor import TENANT, offered
-from midstream.engine.experience.credit import credits_of, news, upkeep
+from midstream.engine.experience.credit import credits_of, news, promotions, upkeep
 from midstream.engine.experience.distil import (
     SYSTEM,
     VERSION,
@@ -24,13 +24,13 @@ from midstream.engine.experience.feedback import actor_of
 from midstream.engine.experience.gates import LessonDraft, refusal, uncited
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits
-from midstream.engine.experience.recording import Distilled, recorded, trusted
+from midstream.engine.experience.recording import Distilled, recorded, staged, trusted
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.experience.trial_verbs import TrialVerbs, unknown
 from midstream.engine.host import Host
 from midstream.engine.one_question import ask_once
-from midstream.errors import LessonError
+from midstream.errors import LessonError, RunNotFoundError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (
     ExperienceErased,
@@ -227,7 +227,9 @@ class Experience(TrialVerbs):
         await ledger.record(decide, actor=actor_of(by, "person"))
         return ledger.state.lessons[lesson]
 
-    async def distil(self, run_id: str | None = None, *, model: str = "") -> tuple[Distilled, ...]:
+    async def distil(
+        self, run_id: str | None = None, *, model: str = "", auto_activate: bool = False
+    ) -> tuple[Distilled, ...]:
         """Make lessons of what was said of runs; they are candidates until somebody activates them.
 
         What came of the calls that lessons were offered to is credited in passing. A run that nothing was said of since
@@ -236,13 +238,29 @@ class Experience(TrialVerbs):
         Args:
             run_id: The run; None for every run that something was said of.
             model: Who reads the runs, as `provider:model`; empty takes the words of feedback as they are.
+            auto_activate: Activate candidates that three runs support in the words of two sources; never one that rests on
+                text from outside, or contradicts an active lesson.
 
         Raises:
             RunNotFoundError: There is no such run.
             AdapterError: The model refused or failed; nothing was recorded of this run.
         """
         wanted = [RunId(run_id)] if run_id is not None else await self._judged_runs()
-        return tuple([await self._distil(one, model) for one in wanted])
+        done = tuple([await self._distil(one, model) for one in wanted])
+        if auto_activate:
+            await self._promote(one.run_id for one in done)
+        return done
+
+    async def _promote(self, run_ids: Iterable[str]) -> None:
+        """Activate what has enough support, of the tenants of these runs."""
+        tenants = {await self._tenant_of(RunId(one)): None for one in run_ids}
+        for tenant in tenants:
+            await self._ledgers.of(tenant).record(promotions)
+
+    async def _tenant_of(self, run_id: RunId) -> str:
+        async for event in self._host.store.read(run_id, to=1):
+            return str(event.data.get("tags", {}).get(TENANT, DEFAULT))
+        raise RunNotFoundError(run_id)
 
     async def _judged_runs(self) -> list[RunId]:
         found: dict[RunId, None] = {}
@@ -258,7 +276,7 @@ class Experience(TrialVerbs):
         distiller = f"{model or 'rule'}/{VERSION}"
         upto = max((event.seq for event in events if event.type in _JUDGED), default=0)
         if (
-            _tried(events)
+            staged(events)
             or run_id in state.erased
             or state.distilled.get((run_id, distiller), 0) >= upto
         ):
@@ -298,7 +316,7 @@ class Experience(TrialVerbs):
         return await self._credit(self._ledger_of(events), run_id, events)
 
     async def _credit(self, ledger: Ledger, run_id: str, events: Sequence[Event]) -> int:
-        made = () if _tried(events) else credits_of(run_id, events)
+        made = () if staged(events) else credits_of(run_id, events)
         if not made:
             return 0
         recorded = await ledger.record(lambda state: news(state, made))
@@ -324,6 +342,47 @@ class Experience(TrialVerbs):
         await ledger.record(decide, actor=actor_of(by, "person"))
         return tuple(name for name in before if ledger.state.lessons[name].status == "retired")
 
+    async def forget(
+        self,
+        runs: Collection[str],
+        sealed: Collection[str],
+        *,
+        tenant: str,
+        reason: str = "",
+        actor: str,
+    ) -> tuple[str, ...]:
+        """Let go of what runs have taught whose content was erased; see `Engine.erase`.
+
+        Args:
+            runs: The runs.
+            sealed: Those of them whose content stands in the tenant's stream, readable or not.
+            tenant: Whose stream.
+            reason: Why; recorded.
+            actor: Who wants it.
+
+        Returns:
+            The lessons that nobody is told any more.
+        """
+        ledger = self._ledgers.of(tenant)
+        before = {
+            name for name, one in (await ledger.refresh()).lessons.items() if one.status in _OPEN
+        }
+
+        def decide(state: ExperienceState) -> Sequence[Fact]:
+            known = {run for one in state.lessons.values() for run, _ in one.evidence}
+            known |= {run for run, _ in state.credits} | set(sealed)
+            return [
+                ExperienceErased(run=run, reason=reason, forgotten=True)
+                for run in sorted(known.intersection(runs))
+                if run not in state.erased
+            ]
+
+        await ledger.record(decide, actor=actor)
+        left = ledger.state.lessons
+        return tuple(
+            sorted(name for name in before if name not in left or left[name].status == "retired")
+        )
+
     async def report(self, *, tenant: str = DEFAULT) -> Report:
         """Return what lessons have been worth, each by itself and all together."""
         return report_of(await self.state(tenant=tenant))
@@ -332,8 +391,3 @@ class Experience(TrialVerbs):
         """Drop the index of a tenant's lessons and make it anew from the log."""
         ledger = self._ledgers.of(tenant)
         ledger.index.rebuild(await ledger.refresh())
-
-
-def _tried(events: Sequence[Event]) -> bool:
-    """Say whether a run is a try of a what-if: nobody learns from what was staged."""
-    return any(event.type == "run.forked" and event.data.get("rehearsal") for event in events)

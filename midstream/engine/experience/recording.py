@@ -1,4 +1,4 @@
-"""What looking at a run for lessons came to: drafts with their authors, recorded together with the look, all or none."""
+"""Recording what looking at a run came to: its drafts, as far as they are worth it, and that it was looked at."""
 
 from __future__ import annotations
 
@@ -31,16 +31,27 @@ class Distilled:
     known: bool = False
 
 
+def staged(events: Sequence[Event]) -> bool:
+    """Say whether a run is a try of a what-if: nobody learns from that."""
+    return any(event.type == "run.forked" and event.data.get("rehearsal") for event in events)
+
+
 def trusted(
     drafts: Sequence[LessonDraft], events: Sequence[Event], origin: Origin, graph: str
 ) -> list[tuple[LessonDraft, Author]]:
     """Return each draft with its author: as trusted as the least of its evidence, and a model no more than a model."""
     by_seq = trusts(events)
+    actors = {event.seq: event.actor for event in events}
     own: tuple[Trust, ...] = ("model",) if origin == "model" else ()
     nodes = set(events[0].data.get("definition", {}).get("nodes", {}))
     return [
         (
-            draft if draft.node in nodes else draft._replace(node=""),
+            draft._replace(
+                node=draft.node if draft.node in nodes else "",
+                evidence=tuple(
+                    one.model_copy(update={"by": actors.get(one.seq, "")}) for one in draft.evidence
+                ),
+            ),
             Author(origin, least([*own, *(by_seq[one.seq] for one in draft.evidence)]), graph),
         )
         for draft in drafts
