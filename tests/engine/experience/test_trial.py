@@ -10,6 +10,7 @@ import pytest
 
 from midstream import Context, Engine, Graph
 from midstream.errors import BudgetError, LessonError
+from midstream.events.codec import encode
 from midstream.events.content import Message
 from midstream.events.experience_facts import Evidence, LessonSupported
 from midstream.events.payloads import Cost, Usage
