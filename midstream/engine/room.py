@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.estimate import tokens
-from midstream.adapters.telling import CHARACTERS_PER_TOKEN
+from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.adapters.view import Segment, View
 from midstream.engine.asking import Question
 from midstream.engine.calls import Desk
