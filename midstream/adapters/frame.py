@@ -25,6 +25,9 @@ class Frame(Plain, Returning):
     def tell(self, message: Message) -> None:
         """Tell one message, which holds only what its role can."""
 
+    def finish(self) -> None:
+        """Tell what belongs at the end of a segment, whatever it was."""
+
     def segment(self, segment: Segment) -> View:
         """Tell a segment, and return the view with it."""
         return self.view.unchanged() if segment.empty else self.segments((segment,))
@@ -58,6 +61,7 @@ class Frame(Plain, Returning):
     def _tell(self, segment: Segment) -> None:
         self.seq = segment.seq
         self.open = self._told(segment)
+        self.finish()
         self.look()
 
     def _told(self, segment: Segment) -> tuple[ToolCall, ...]:

@@ -95,7 +95,8 @@ def ordinary(draw: st.DrawFn) -> tuple[Segment, ...]:
             asked = draw(st.lists(texts(), min_size=1, max_size=draw(st.sampled_from([1, 1, 2]))))
             said.append(Message(role="user", parts=tuple(asked), dialect=draw(SPOKEN)))
         said.append(draw(answers()))
-        if said[-1].tool_calls and draw(st.integers(0, 5)):
+        interrupted = draw(st.integers(0, 5)) == 0
+        if said[-1].tool_calls and not interrupted:
             said.append(returned(draw, said[-1].tool_calls))
         if draw(st.integers(0, 9)) == 0:
             said.append(draw(talk.messages()))
