@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused, without_unpaired
+from midstream.adapters.anthropic.plain import PlainTurns
+from midstream.adapters.anthropic.returning import DIALECT, paused, without_unpaired
 from midstream.adapters.capabilities import Family
 from midstream.adapters.pictures import Picture
-from midstream.adapters.plain import Fields, Returned
 from midstream.adapters.readable import document_words
 from midstream.adapters.telling import Fit, Speech, spoken_by, vendor
 from midstream.adapters.view import Segment, View
@@ -68,7 +68,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Homeward):
+class Teller(PlainTurns):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -105,52 +105,13 @@ class Teller(Homeward):
             case "tool":
                 self._results(message)
 
-    def is_plain(self) -> bool:
-        """See `Plain.is_plain`."""
-        found = self.state.get
-        waits = found("held") or found("waiting")
-        return bool(found("tail")) and not (found("home") or waits or found("aliases"))
-
-    def plain_question(self, text: str) -> bool:
-        """See `Plain.plain_question`."""
-        self.items.append({"role": "user", "content": text})
-        self.state["tail"] = "user"
-        return True
-
-    def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
-        """See `Plain.plain_answer`."""
-        blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
-        for call in calls:
-            found = arguments_object(call["arguments"])
-            if found is None:
-                return False
-            about = {"id": call["id"], "name": call["name"], "input": found}
-            blocks.append({"type": "tool_use", **about})
-        state = self.state
-        if state["tail"] == "assistant":
-            self.before_answer()
-        self.items.append({"role": "assistant", "content": blocks})
-        state["tail"], state["unthought"] = "assistant", bool(calls)
-        state["calls"] = tuple([call["id"] for call in calls]) if calls else ()
-        return True
-
-    def plain_results(self, results: list[Returned]) -> bool:
-        """See `Plain.plain_results`."""
-        blocks: list[dict[str, Any]] = []
-        for id_, (text, failed) in zip(self.state["calls"], results, strict=True):
-            block = {"type": "tool_result", "tool_use_id": id_, "content": text}
-            blocks.append({**block, "is_error": True} if failed else block)
-        self.items.append({"role": "user", "content": blocks})
-        self.state["tail"] = "results"
-        return True
-
     def as_own(self, message: Message) -> list[dict[str, Any]]:
         """See `Homeward.as_own`."""
         ids = [call.id for call in message.tool_calls]
         return self._blocks(message, ids, own=True)
 
     def before_answer(self) -> None:
-        """Say what has to stand before an answer: an instruction that waits, and a turn of the user.
+        """See `PlainTurns.before_answer`: an instruction that waits, and a turn of the user.
 
         A model of today refuses to go on with its own turn, and an earlier one would continue the text instead of answering.
         """
