@@ -39,7 +39,7 @@ def is_short(text: str) -> bool:
 
 graph.plan(
     "article",
-    goal=lambda topic: f"A text of 40 characters about {topic}.",
+    goal="A text of 40 characters about {{ topic }}.",
     nodes=[search, write, is_short],
 )
 
@@ -56,7 +56,7 @@ def planner(messages: Any) -> str:
         {"name": "facts", "use": "search", "args": {"query": "otters"}},
         {"name": "text", "use": "write"},
     ]
-    loop = {"source": "text", "target": "text", "to": "draft", "when": "is_short"}
+    loop: dict[str, Any] = {"source": "text", "target": "text", "to": "draft", "when": "is_short"}
     if "loop without a bound" in messages[-1].text:
         loop["rounds"] = 5
     edges = [{"source": "facts", "target": "text", "to": "facts"}, loop]
