@@ -555,6 +555,7 @@ class ContextSummarised(Fact):
         lasting: Every model is told it like this from here on, and not only this one.
         by: The model call whose answer is the summary.
         since: The first model call of the conversation that is told as it was.
+        sides: The summary stands for the other branches that this call continues, too.
         tokens: Of the conversation before, by estimate.
         left: Of the conversation after, by estimate.
         window: Tokens that it had to fit into, without those for the answer.
@@ -566,6 +567,7 @@ class ContextSummarised(Fact):
     lasting: bool = False
     by: str
     since: str
+    sides: bool = False
     tokens: int
     left: int
     window: int

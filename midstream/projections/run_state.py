@@ -591,6 +591,7 @@ def _context_cut(state: RunState, event: Event) -> None:
         data.get("by", ""),
         data.get("since", ""),
         data.get("refused", False),
+        data.get("sides", False),
     )
     state.cuts.setdefault(event.address or "", []).append(cut)
 
