@@ -196,6 +196,7 @@ class Engine(AgentEngine):
             always_replay=self._always_replay,
             policies=policies,
         )
+        self._host.subruns.start = self._start_for
         self._ledgers = Ledgers(self._host, self._embedder)
         self._host.reflector = self._reflector
         self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
@@ -329,6 +330,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
+        extra: Mapping[str, Any] | None = None,
     ) -> Run:
         if host.draining:
             raise StoreError(
@@ -338,6 +340,7 @@ class Engine(AgentEngine):
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
+        payload = payload.model_copy(update=extra) if extra else payload
         chosen = _chosen(run_id)
         host.register(graph)
         host.patrol.police(chosen, policies)
@@ -351,6 +354,24 @@ class Engine(AgentEngine):
         else:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
+
+    async def _start_for(
+        self, graph: Graph, request: Mapping[str, Any], run_id: RunId, parent: RunId, step: str
+    ) -> None:
+        """Start a run that another one has asked for, unless it is there; see `Subruns`."""
+        await self._start(
+            self._here(),
+            graph,
+            run_id=run_id,
+            inputs=request.get("inputs", {}),
+            model=request.get("model", ""),
+            tags=request.get("tags"),
+            extra={
+                "parent": parent,
+                "parent_step": step,
+                "limits": request.get("limits", {}),
+            },
+        )
 
     async def import_conversation(
         self,

@@ -42,6 +42,8 @@ _PLAIN = (
     "output",
     "ended",
     "began",
+    "parent",
+    "parent_step",
     "limits",
     "limited",
     "doomed",

@@ -12,7 +12,9 @@ from midstream.events.ids import activation_of, map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
 
-StepType = Literal["node", "model_call", "tool_call", "question", "timer", "value", "note"]
+StepType = Literal[
+    "node", "model_call", "tool_call", "question", "timer", "value", "note", "subrun"
+]
 StepStatus = Literal[
     "running", "waiting", "completed", "failed", "skipped", "unknown", "aborted", "cancelled"
 ]
@@ -23,6 +25,7 @@ _TYPES: Mapping[str, StepType] = {
     "tool": "tool_call",
     "question": "question",
     "timer": "timer",
+    "subrun": "subrun",
     "value": "value",
     "note": "note",
 }
@@ -45,6 +48,9 @@ _STATUS: Mapping[str, StepStatus] = {
     "question.asked": "waiting",
     "question.answered": "completed",
     "question.expired": "failed",
+    "subrun.requested": "running",
+    "subrun.completed": "completed",
+    "subrun.failed": "failed",
     "value.recorded": "completed",
     "timer.set": "waiting",
     "timer.fired": "completed",
@@ -148,7 +154,7 @@ class Trace:
             parents = made.sources if made is not None else ()
         elif kind == "model" and data.get("parents"):
             parents = tuple(data["parents"])
-        name = data.get("model") or data.get("name") or _name(address, kind)
+        name = data.get("graph") or data.get("model") or data.get("name") or _name(address, kind)
         return Step(address, _TYPES[kind], name, within, parents, status, event.seq, event.at)
 
     def _used(self, step: Step, event: Event) -> None:
