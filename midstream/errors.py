@@ -4,6 +4,7 @@ MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
     TopologyError            a running graph cannot be changed like this, or control not go there .node
       PlanError              a plan for a running graph was refused                .node .reasons
+    CodeChangedError         a run cannot go on with code that has changed        .run_id .changes
   ConfigError                an option or a setting is wrong
     QueryError               a query for runs cannot be read                      .query .position
   ConversionError            what was given to convert is not what its dialect says
@@ -14,6 +15,8 @@ MidstreamError
     LeaseHeldError           another driver holds the run and is alive            .run_id .holder .until
     RunNotFoundError         there is no such run                                 .run_id
       RunRemovedError        it was there, and was removed                        .tombstone
+    RunErasedError           the content of the run was erased                    .run_id
+    SealedError              content cannot be opened with the keys that are here .run_id
     RunNeededError           the run cannot be removed                            .run_id .forks
     RunExistsError           the id is taken by a run of another graph or input   .run_id
     StoreOpenError           the file is not one that this release can use        .path
@@ -99,6 +102,20 @@ class PlanError(TopologyError):
     def __init__(self, node: str, reasons: Sequence[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__(node, f"the plan of node {node!r} is refused: {'; '.join(reasons)}")
+
+
+class CodeChangedError(GraphError):
+    """The code is not what the run was started with, and the policy for that does not let the run go on with it.
+
+    Attributes:
+        run_id: The run.
+        changes: What is not the same, in words.
+    """
+
+    def __init__(self, run_id: str, message: str, changes: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.changes = changes
 
 
 class ConfigError(MidstreamError):
@@ -224,6 +241,36 @@ class RunRemovedError(RunNotFoundError):
         self.run_id = run_id
         self.at = at
         self.reason = reason
+
+
+class RunErasedError(StoreError):
+    """The content of the run was erased: it is not read, continued, forked or replayed any more.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"the content of run {run_id!r} was erased; what remains is what happened and when: `midstream tail {run_id}`. "
+            "It cannot be read, continued, forked or replayed: start a new run"
+        )
+        self.run_id = run_id
+
+
+class SealedError(StoreError):
+    """Content is sealed with a key that is not here, or another one than is here.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str, found: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is sealed: {found}; open the store with the keys that it was written with "
+            "(`encryption=`, or MIDSTREAM_KEYS on the command line)"
+        )
+        self.run_id = run_id
 
 
 class RunNeededError(StoreError):

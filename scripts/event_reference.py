@@ -24,6 +24,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
 GROUPS = {
     "run": "The run",
+    "graph": "The graph",
     "limit": "Limits",
     "node": "Nodes",
     "edge": "Edges",
@@ -46,6 +47,7 @@ GROUPS = {
     "feedback": "Feedback",
     "lesson": "Lessons",
     "experience": "Experience",
+    "subject": "Subjects",
     "note": "The host",
 }
 

@@ -29,6 +29,9 @@ def start(
         str, typer.Option("--model", metavar="PROVIDER:MODEL", help="Of calls that name none.")
     ] = "",
     tag: Tags = None,
+    subject: Annotated[
+        str, typer.Option("--subject", metavar="WHO", help="`db erase --subject WHO` erases it.")
+    ] = "",
     lease: Lease = 15.0,
     quiet: Quiet = False,
 ) -> None:
@@ -43,6 +46,7 @@ def start(
             run_id=run_id,
             model=model,
             tags=tag or (),
+            subject=subject,
             lease=lease,
             quiet=quiet,
         )

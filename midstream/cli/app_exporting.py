@@ -13,11 +13,17 @@ export = group("export", "Write runs in a form that others read.")
 
 
 @export.command()
-def jsonl(run: RunsArgument, out: Out = "") -> None:
+def jsonl(
+    run: RunsArgument,
+    out: Out = "",
+    opened: Annotated[
+        bool, typer.Option("--opened", help="Sealed content readable, with digests of its own.")
+    ] = False,
+) -> None:
     """Write runs as lines of JSON, from which `midstream import` makes the same runs."""
     from midstream.cli import exporting
 
-    carry_out(exporting.export(run, out=out))
+    carry_out(exporting.export(run, out=out, opened=opened))
 
 
 @export.command()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from midstream.cli.completing import complete_run
 from midstream.cli.exits import carry_out
 from midstream.cli.options import By, Reason, group
 
@@ -72,6 +73,32 @@ def prune(
     carry_out(
         keeping.prune(older_than=older_than, keep=keep or (), dry_run=dry_run, reason=reason, by=by)
     )
+
+
+@db.command()
+def erase(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="With its forks.", autocompletion=complete_run)
+    ] = "",
+    subject: Annotated[
+        str, typer.Option("--subject", metavar="WHO", help="All runs of this subject instead.")
+    ] = "",
+    reason: Reason = "",
+    by: By = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
+) -> None:
+    """Erase what runs said, for good; what happened and when stays, and can still be verified."""
+    from midstream.cli import keeping
+
+    carry_out(keeping.erase(run, subject=subject, reason=reason, by=by, yes=yes))
+
+
+@db.command()
+def rotate() -> None:
+    """Seal the keys of all runs with the newest of MIDSTREAM_KEYS."""
+    from midstream.cli import keeping
+
+    carry_out(keeping.rotate())
 
 
 @db.command()

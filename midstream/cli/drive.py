@@ -38,6 +38,7 @@ async def start(
     run_id: str,
     model: str,
     tags: Sequence[str],
+    subject: str,
     lease: float,
     quiet: bool,
 ) -> int:
@@ -50,6 +51,7 @@ async def start(
         run_id: The run's id, or empty.
         model: The model of its calls that name none, or empty.
         tags: As in `team=blue`.
+        subject: Whom its content is about, or empty.
         lease: Seconds after its last sign of life for which this process keeps the run.
         quiet: Say nothing of what happens in between.
     """
@@ -60,7 +62,7 @@ async def start(
     graph.check_inputs(inputs)
     async with engine(graphs=(graph,), new=True, lease=lease) as opened:
         run = await opened.start(
-            graph, run_id=run_id or None, model=model, tags=marks, inputs=inputs
+            graph, run_id=run_id or None, model=model, tags=marks, inputs=inputs, subject=subject
         )
         _launched(run, graph)
         return await finish(run, marks, quiet=quiet)

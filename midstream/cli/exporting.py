@@ -17,16 +17,17 @@ from midstream.events.jsonl import FORMAT, export_lines, import_runs, read_lines
 from midstream.projections.page import Page
 
 
-async def export(wanted: Sequence[str], *, out: str) -> int:
+async def export(wanted: Sequence[str], *, out: str, opened: bool = False) -> int:
     """Write runs as lines of JSON, with those whose events they share.
 
     Args:
         wanted: The runs.
         out: A file, or empty for stdout.
+        opened: Write sealed content so that everybody can read it.
     """
     async with reading() as store:
         runs = [(await find_run(store, name)).run_id for name in wanted]
-        lines = [line async for line in export_lines(store, runs)]
+        lines = [line async for line in export_lines(store, runs, opened=opened)]
     write(out, lines)
     if out:
         say(f"{len(lines)} lines written to {out}")

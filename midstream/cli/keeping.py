@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from midstream.cli.exits import OK
 from midstream.cli.moments import seconds_ago
-from midstream.cli.opening import engine, reading
+from midstream.cli.naming import find_run
+from midstream.cli.opening import engine, must_exist, reading
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS
-from midstream.errors import RunNotFoundError
+from midstream.errors import ConfigError, RunNotFoundError
+from midstream.events.sealing import Encryption
 from midstream.events.system import KEEPING
 
 
@@ -48,6 +51,61 @@ async def prune(
     say(
         f"{what} {'would be removed' if dry_run else 'were removed'}, {len(done.kept)} old ones kept"
     )
+    return OK
+
+
+async def erase(wanted: str, *, subject: str, reason: str, by: str, yes: bool) -> int:
+    """Erase the content of a run or of a subject.
+
+    Args:
+        wanted: The run, or empty.
+        subject: The subject, or empty.
+        reason: Why; recorded.
+        by: Who wants it; recorded.
+        yes: Do not ask.
+    """
+    async with engine() as opened:
+        run_id = (await find_run(opened.store, wanted)).run_id if wanted else None
+        _asked(f"run {run_id} and its forks" if run_id else f"all runs of {subject!r}", yes=yes)
+        done = await opened.erase(run_id, subject=subject, reason=reason, by=by)
+    if SETTINGS.get().as_json:
+        put_json({"erased": done.runs, "lessons": done.lessons})
+        return OK
+    for gone in done.runs:
+        put(f"{gone}  erased")
+    for lesson in done.lessons:
+        put(f"{lesson}  retired: nothing is left that it rests on")
+    say(f"{len(done.runs)} runs were erased; backups made before have what they had")
+    return OK
+
+
+def _asked(what: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"the content of {what} would be erased for good; pass --yes if that is meant"
+        )
+    sys.stderr.write(f"erase the content of {what} for good? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigError("nothing was erased")
+
+
+async def rotate() -> int:
+    """Seal the keys of all runs with the newest given key."""
+    from midstream.events.sqlite import SqliteStore
+
+    encryption = Encryption.from_env()
+    if encryption is None:
+        raise ConfigError("MIDSTREAM_KEYS is not set; it holds the new key first, then the old one")
+    store = await SqliteStore.open(must_exist(), encryption=encryption)
+    async with store:
+        count = await store.rotate()
+    if SETTINGS.get().as_json:
+        put_json({"rotated": count})
+    else:
+        put(f"{count} keys were sealed with {next(iter(encryption.keys))!r}")
     return OK
 
 

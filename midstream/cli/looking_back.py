@@ -36,6 +36,9 @@ async def trace(wanted: str, *, at: str, whole: bool) -> int:
     run, place = split_moment(wanted)
     async with reading() as store:
         info = await find_run(store, run)
+        if info.erased:
+            put(f"{info.run_id}  {info.graph}  its content was erased; {info.seq} events")
+            return OK
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
         found = await trace_of(pages(store, info.run_id, to=to))
     if SETTINGS.get().as_json:

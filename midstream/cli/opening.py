@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from midstream.cli.settings import SETTINGS
 from midstream.errors import StoreOpenError
+from midstream.events.sealing import Encryption
 
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine
@@ -26,7 +27,9 @@ async def reading() -> AsyncGenerator[SqliteStore, None]:
     from midstream.events.sqlite import SqliteStore
 
     must_exist()
-    store = await SqliteStore.open(SETTINGS.get().db, read_only=True)
+    store = await SqliteStore.open(
+        SETTINGS.get().db, read_only=True, encryption=Encryption.from_env()
+    )
     try:
         yield store
     finally:
@@ -53,7 +56,12 @@ async def engine(
         must_exist()
     config = configuration() if graphs else None  # who drives nothing asks nobody
     async with Engine.open(
-        SETTINGS.get().db, graphs=graphs, recover=False, lease=lease, config=config
+        SETTINGS.get().db,
+        graphs=graphs,
+        recover=False,
+        lease=lease,
+        config=config,
+        encryption=Encryption.from_env(),
     ) as opened:
         yield opened
 

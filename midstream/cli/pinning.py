@@ -21,7 +21,7 @@ from midstream.cli.writing import write
 from midstream.engine.moments import cut_at
 from midstream.errors import ConfigError
 from midstream.events.ids import RunId
-from midstream.events.jsonl import export_lines
+from midstream.events.jsonl import export_lines, is_sealed
 from midstream.events.store import EventStore, RunInfo
 from midstream.projections.run_state import RunState
 
@@ -103,7 +103,7 @@ async def _lines(store: EventStore, run_id: RunId, seq: int) -> AsyncIterator[by
     """Iterate over the lines of a log that ends with an event, and holds no more of other runs than this one shares."""
     ends = {part.run_id: part.to or seq for part in await store.lineage(run_id) if part.after < seq}
     held, wanted, last = list[bytes](), False, 0
-    async for line in export_lines(store, [run_id]):
+    async for line in export_lines(store, [run_id], opened=await is_sealed(store, run_id)):
         row: dict[str, Any] = orjson.loads(line)
         if "run" in row:
             wanted, last = row["run"] in ends, min(ends.get(row["run"], 0), seq)

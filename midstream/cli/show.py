@@ -17,6 +17,7 @@ from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
 from midstream.engine.moments import moment_seq
+from midstream.events.store import EventStore, RunInfo
 from midstream.projections.conversation import GRAPH_OF_IMPORTED
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
     name, place = split_moment(wanted)
     async with reading() as store:
         info = await find_run(store, name)
+        if info.erased:
+            return await _put_erased(store, info)
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
         summary = await summarise(info, store, to=to, now=now, whole=whole)
     if whole:
@@ -58,6 +61,21 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
         put_json(_row(summary, now))
     else:
         print_summary(summary, now)
+    return OK
+
+
+async def _put_erased(store: EventStore, info: RunInfo) -> int:
+    """Say what is left to say of a run whose content was erased."""
+    last = [event async for event in store.read(info.run_id) if event.type == "run.erased"][-1]
+    told = {"at": last.recorded_at.isoformat(" ", "seconds"), "by": last.actor, **last.data}
+    if SETTINGS.get().as_json:
+        row = {"run_id": info.run_id, "graph": info.graph, "status": info.status}
+        put_json({**row, "events": info.seq, "erased": told})
+        return OK
+    put(f"{info.run_id}  {info.graph}  {info.status}  {info.seq} events  erased")
+    why = f": {told['reason']}" if told.get("reason") else ""
+    put(f"  its content was erased on {told['at']} by {told['by']}{why}")
+    put(f"  next       {command('tail', info.run_id)}")
     return OK
 
 

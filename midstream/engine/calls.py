@@ -85,6 +85,8 @@ class Desk:
         """Called at each sign of life of the activation."""
         self.context: Any = None
         """The `Context` that stands at this desk."""
+        self.patching = asyncio.Lock()
+        """Held while it is decided whether the activation takes a newer path; see `Context.patched`."""
         self.torn = False
         """Always-replay mode has torn the execution down, whatever its code made of that."""
 
@@ -96,6 +98,16 @@ class Desk:
     def call(self, address: str) -> Call | None:
         """Return the record of a call, or None."""
         return self.state.calls.get(address)
+
+    def takes_new_path(self, address: str) -> bool:
+        """Say whether an activation that has no mark at this address takes the newer path; see `Context.patched`."""
+        recorder = self.recorder
+        if recorder.marks is not None:
+            return address in recorder.marks
+        made = self.state.activations[self.activation]
+        if made.attempt == 1 and made.since > recorder.begun:
+            return True  # it began with this driver
+        return not self.claims.behind(self.state)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that others append makes the condition true."""

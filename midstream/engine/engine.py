@@ -21,6 +21,7 @@ from midstream.engine.clock import Clock
 from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
 from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
 from midstream.engine.conversation_graph import NAME as CONVERSATION
+from midstream.engine.erasing import Erased, check_sealed, erase
 from midstream.engine.experience.advisor import LessonAdvisor
 from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
@@ -39,6 +40,7 @@ from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool
+from midstream.engine.versions import OnChange, checked_policy
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -51,6 +53,7 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
+from midstream.events.sealing import Encryption
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
@@ -88,6 +91,9 @@ class Engine(AgentEngine):
         config: Groups, pools and endpoints: a file or folder, plain data, what `midstream.adapters.routing.load` returned, or a
             router that stays the caller's to close; see `midstream.adapters.routing`.
         policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
+        on_change: What is done with runs whose code has changed since they were started, their graph or its version: `pin`
+            refuses to resume them, `upgrade` goes on where nothing of what has begun was changed; see
+            `midstream.engine.versions`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -116,6 +122,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         config: RouterConfig | None = None,
         policies: Iterable[Policy] = (),
+        on_change: OnChange = "pin",
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -134,6 +141,7 @@ class Engine(AgentEngine):
         self._context = context_policy(context)
         self._config = config
         self._policies = tuple(policies)
+        self._on_change: OnChange = checked_policy(on_change)
         self._router: Router | None = None
         self._always_replay = always_replay
         self._always_advise = experience
@@ -151,6 +159,7 @@ class Engine(AgentEngine):
         *,
         synchronous: Literal["full", "normal"] = "full",
         busy_timeout: float = 30.0,
+        encryption: Encryption | None = None,
         **options: Any,
     ) -> Engine:
         """Return an engine over an SQLite file, which is made when the engine is entered.
@@ -160,13 +169,16 @@ class Engine(AgentEngine):
             synchronous: `full`: an event is on the disk when `append` returns. `normal`: some ten times the rate for lone
                 events; the newest commits may be lost when the power fails, never when the process dies.
             busy_timeout: Seconds to wait for other processes' writes.
+            encryption: Seals the content of runs, so that it can be erased, and with keys of yours is read by nobody else;
+                see `midstream.events.sealing.Encryption`.
             **options: See `Engine`.
         """
 
         async def opened() -> EventStore:
             from midstream.events.sqlite import SqliteStore  # a driver only where it is used
 
-            return await SqliteStore.open(path, synchronous=synchronous, busy_timeout=busy_timeout)
+            options: Any = {"synchronous": synchronous, "busy_timeout": busy_timeout}
+            return await SqliteStore.open(path, encryption=encryption, **options)
 
         return cls(opened, **options)
 
@@ -192,6 +204,7 @@ class Engine(AgentEngine):
             model=self._model or self._providers.default_model,
             lease=self._lease,
             park_after=self._park_after,
+            on_change=self._on_change,
             budgets=self._budgets,
             always_replay=self._always_replay,
             policies=policies,
@@ -284,6 +297,7 @@ class Engine(AgentEngine):
         policies: Iterable[Policy] = (),
         inputs: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        subject: str = "",
         **named: Any,
     ) -> Run:
         """Start a run; when this returns, it is in the log, and it will be driven to an end, here or elsewhere.
@@ -298,6 +312,7 @@ class Engine(AgentEngine):
                 takes it over has its own engine's.
             inputs: Inputs by name, for those whose names are options here.
             limits: What it may not exceed; None takes the graph's.
+            subject: Whom its content is about: `erase(subject=…)` erases it with all other runs of that.
             **named: Inputs by name.
 
         Raises:
@@ -316,6 +331,7 @@ class Engine(AgentEngine):
             limits=limits,
             policies=policies,
             inputs=given,
+            subject=subject,
         )
 
     async def _start(
@@ -331,7 +347,10 @@ class Engine(AgentEngine):
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
         extra: Mapping[str, Any] | None = None,
+        subject: str = "",
     ) -> Run:
+        if subject:
+            check_sealed(host.store)
         if host.draining:
             raise StoreError(
                 "the engine is being closed and starts nothing new; start the run elsewhere"
@@ -340,7 +359,8 @@ class Engine(AgentEngine):
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
-        payload = payload.model_copy(update=extra) if extra else payload
+        update = {**(extra or {}), **({"subject": subject} if subject else {})}
+        payload = payload.model_copy(update=update) if update else payload
         chosen = _chosen(run_id)
         host.register(graph)
         host.patrol.police(chosen, policies)
@@ -359,9 +379,13 @@ class Engine(AgentEngine):
         self, graph: Graph, request: Mapping[str, Any], run_id: RunId, parent: RunId, step: str
     ) -> None:
         """Start a run that another one has asked for, unless it is there; see `Subruns`."""
+        host = self._here()
+        live = host.live.get(parent)
+        started_by = await host.load(parent) if live is None else live.runner.state
         await self._start(
-            self._here(),
+            host,
             graph,
+            subject=started_by.subject,
             run_id=run_id,
             inputs=request.get("inputs", {}),
             model=request.get("model", ""),
@@ -470,19 +494,24 @@ class Engine(AgentEngine):
         """Return a handle on a run; whether it exists shows when it is used."""
         return Run(self._here(), RunId(run_id))
 
-    async def resume(self, run_id: str, graph: Graph | None = None) -> Run:
+    async def resume(
+        self, run_id: str, graph: Graph | None = None, *, on_change: OnChange | None = None
+    ) -> Run:
         """Take a run over and drive it here; see `Run.resume`.
 
         Args:
             run_id: The run.
             graph: Its code; None takes what was given to the engine.
+            on_change: See `Engine`; None for what the engine says.
 
         Raises:
             LeaseHeldError: Another driver holds it and is alive.
-            GraphError: Its code is not known here, or is not the code it was started with.
+            GraphError: Its code is not known here.
+            CodeChangedError: It is not the code it was started with, and that is not allowed.
             RunNotFoundError: There is no such run.
         """
-        await self._here().resume(RunId(run_id), graph)
+        policy = None if on_change is None else checked_policy(on_change)
+        await self._here().resume(RunId(run_id), graph, policy)
         return self.run(run_id)
 
     async def recover(self) -> tuple[Run, ...]:
@@ -563,6 +592,31 @@ class Engine(AgentEngine):
             actor=f"user:{by}" if by else "user",
             reason=reason,
         )
+
+    async def erase(
+        self, run_id: str | None = None, *, subject: str = "", reason: str = "", by: str = ""
+    ) -> Erased:
+        """Erase the content of a run, or of all runs of a subject, for good: the keys that it was sealed with are destroyed.
+
+        Events stay where they are, with type, time, actor and digest, so `verify` finds the log whole; what they said is gone,
+        also from forks that begin with them, from snapshots, and from lessons that rest on nothing else. A run that had not
+        ended is cancelled by it. Erasing again does what is left to do.
+
+        Args:
+            run_id: The run, with its forks.
+            subject: All runs of this subject.
+            reason: Why; recorded, so it should not say what is to be erased.
+            by: Who wants it; recorded.
+
+        Raises:
+            ConfigError: Not exactly one of the two is given.
+            RunNotFoundError: There is no such run; nothing was erased.
+            StoreError: The run was recorded without encryption; nothing was erased.
+        """
+        host = self._here()
+        actor = f"user:{by}" if by else "user"
+        more: Any = {"at": host.clock.now(), "actor": actor, "reason": reason}
+        return await erase(host.store, self.experience, run_id, subject=subject, **more)
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""

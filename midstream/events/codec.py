@@ -31,6 +31,10 @@ MARK = b'"$blob"'
 """A stored body without it has no references and no escapes."""
 
 
+SEALED = b'{"$sealed":"'
+"""How a sealed body begins; see `midstream.events.sealing`."""
+
+
 def encode(
     payload: Fact,
     *,
@@ -109,6 +113,7 @@ def encode_plain(
     actor: str = ENGINE,
     cause: int | None = None,
     address: Address | None = None,
+    version: int | None = None,
 ) -> Draft:
     """Return the draft that `encode` makes of the same fact, without making and validating an object for it.
 
@@ -119,13 +124,14 @@ def encode_plain(
         actor: See `encode`.
         cause: See `encode`.
         address: See `encode`.
+        version: Of the fact's shape; None for the one that this release writes.
     """
     body = _dumped(data)
     blobs: dict[str, bytes] = {}
     if len(body) > INLINE or MARK in body:
         body = _dumped(_put_aside(data, blobs))
     aside = tuple(blobs.items()) if blobs else ()
-    return Draft(type_, VERSIONS[type_], at, actor, cause, address, body, aside, data)
+    return Draft(type_, version or VERSIONS[type_], at, actor, cause, address, body, aside, data)
 
 
 def _dumped(data: Mapping[str, Any]) -> bytes:
@@ -195,7 +201,10 @@ def decode(
 
 def references(body: bytes) -> tuple[str, ...]:
     """Return the digests of the blobs that a stored body refers to, in the order they stand there."""
-    return tuple(_references(orjson.loads(body))) if MARK in body else ()
+    if MARK not in body:
+        return ()
+    value = orjson.loads(body)
+    return tuple(value["$blob"]) if body.startswith(SEALED) else tuple(_references(value))
 
 
 def _references(value: JsonValue) -> Iterator[str]:

@@ -15,6 +15,9 @@ from midstream.events.ids import Address, RunId
 from midstream.events.payloads import PAYLOADS, Payload
 
 ENGINE = "engine"
+
+ERASED = "erased"
+"""The type of an event whose content was erased, as it is read; `Event.stored` has the type that was written."""
 """The actor of what a driver does."""
 
 REPLAY = "replay"
@@ -34,6 +37,7 @@ class Draft(NamedTuple):
         body: The payload as JSON; what is stored, and what the digest covers.
         blobs: Bodies that are stored beside it by content: sha256 in hex, and the bytes.
         data: The payload as plain data, with the blobs in place; what folds read.
+        of: The run whose content this is, where that is another one than it stands in: it is erased with that run.
     """
 
     type: str
@@ -45,6 +49,7 @@ class Draft(NamedTuple):
     body: bytes
     blobs: tuple[tuple[str, bytes], ...]
     data: Mapping[str, Any]
+    of: str = ""
 
 
 class Event(NamedTuple):

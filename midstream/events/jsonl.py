@@ -14,11 +14,12 @@ from typing import Any
 
 import orjson
 
-from midstream.errors import ConfigError, CorruptLogError, RunExistsError
-from midstream.events.codec import decode, references
-from midstream.events.envelope import Draft, Event, genesis, link
+from midstream.errors import ConfigError, CorruptLogError, RunErasedError, RunExistsError
+from midstream.events.catalog import FORKED
+from midstream.events.codec import SEALED, decode, encode_plain, references
+from midstream.events.envelope import ERASED, Draft, Event, genesis, link
 from midstream.events.ids import Address, RunId
-from midstream.events.store import EventStore, Head, RunQuery
+from midstream.events.store import EventStore, Head, RunQuery, Stretch, as_stored
 
 FORMAT = "midstream-log"
 VERSION = 1
@@ -26,17 +27,36 @@ VERSION = 1
 _GROUP = 256
 
 
-async def export_lines(store: EventStore, run_ids: Sequence[RunId]) -> AsyncIterator[bytes]:
+async def export_lines(
+    store: EventStore, run_ids: Sequence[RunId], *, opened: bool = False
+) -> AsyncIterator[bytes]:
     """Iterate over the lines of a file that holds these runs, and those whose events they share.
+
+    Args:
+        store: Where they are.
+        run_ids: The runs.
+        opened: Write sealed content so that everybody can read it. The chain is made anew for it, so the digests are others;
+            without, lines hold what is stored, digest by digest, and are read with the keys in the store only.
 
     Raises:
         RunNotFoundError: There is no such run.
+        RunErasedError: It is to be opened, and its content was erased.
     """
     yield _line({"format": FORMAT, "version": VERSION})
     sent: set[str] = set()
+    chains: dict[tuple[str, int], bytes] = {}
     for run_id in await _with_parents(store, run_ids):
-        async for made in _run_lines(store, run_id, sent):
-            yield made
+        parts = await store.lineage(run_id)
+        line: dict[str, Any] = {"run": run_id, "after": parts[-1].after}
+        if not opened and len(parts) > 1 and await is_sealed(store, run_id, parts[-1].after):
+            line["parent"] = parts[-2].run_id  # what `run.forked` says of it is sealed
+        yield _line(line)
+        lines = _opened_lines(store, parts, chains) if opened else _run_lines(store, parts[-1])
+        async for row in lines:
+            if row.get("blob") not in sent:
+                sent.add(row.get("blob", ""))
+                sent.discard("")
+                yield _line(row)
 
 
 async def _with_parents(store: EventStore, run_ids: Sequence[RunId]) -> list[RunId]:
@@ -46,29 +66,65 @@ async def _with_parents(store: EventStore, run_ids: Sequence[RunId]) -> list[Run
     return list(wanted)
 
 
-async def _run_lines(store: EventStore, run_id: RunId, sent: set[str]) -> AsyncIterator[bytes]:
-    own = (await store.lineage(run_id))[-1]
-    yield _line({"run": run_id, "after": own.after})
-    async for event in store.read(run_id, after=own.after):
+async def is_sealed(store: EventStore, run_id: RunId, after: int = 0) -> bool:
+    """Say whether the content of a run is sealed.
+
+    Args:
+        store: Where it is.
+        run_id: The run.
+        after: Look at the event after this one.
+    """
+    async for event in as_stored(store, run_id, after=after):
+        return event.body.startswith(SEALED)
+    return False
+
+
+async def _run_lines(store: EventStore, own: Stretch) -> AsyncIterator[dict[str, Any]]:
+    async for event in as_stored(store, own.run_id, after=own.after):
         for digest in references(event.body):
-            if digest not in sent:
-                sent.add(digest)
-                body = await store.blob(digest)
-                yield _line({"blob": digest, "base64": base64.b64encode(body).decode()})
-        yield _line(
-            {
-                "seq": event.seq,
-                "type": event.stored[0],
-                "version": event.stored[1],
-                "at": event.at,
-                "actor": event.actor,
-                "cause": event.cause,
-                "address": event.address,
-                "epoch": event.epoch,
-                "body": event.body.decode(),
-                "digest": event.digest.hex(),
-            }
+            yield _blob_row(digest, await store.blob(digest))
+        yield _event_row(event, event.stored, event.body, event.digest)
+
+
+async def _opened_lines(
+    store: EventStore, parts: Sequence[Stretch], chains: dict[tuple[str, int], bytes]
+) -> AsyncIterator[dict[str, Any]]:
+    """Iterate over a run's own events as they would be had they never been sealed; `chains` has the digests made so far."""
+    own = parts[-1]
+    digest = chains[parts[-2].run_id, own.after] if own.after else genesis(own.run_id)
+    async for event in store.read(own.run_id, after=own.after):
+        if event.type == ERASED:
+            raise RunErasedError(own.run_id)
+        forked = {"digest": digest.hex()} if event.type == FORKED else {}
+        data = {**event.data, **forked}
+        draft = encode_plain(event.type, data, at=event.at, version=event.version)
+        kind = (event.type, event.version)
+        envelope = event.at, event.actor, event.cause, event.address, event.epoch
+        digest = chains[own.run_id, event.seq] = link(
+            digest, event.seq, kind, *envelope, draft.body
         )
+        for name, body in draft.blobs:
+            yield _blob_row(name, body)
+        yield _event_row(event, kind, draft.body, digest)
+
+
+def _blob_row(name: str, body: bytes) -> dict[str, Any]:
+    return {"blob": name, "base64": base64.b64encode(body).decode()}
+
+
+def _event_row(event: Event, kind: tuple[str, int], body: bytes, digest: bytes) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "type": kind[0],
+        "version": kind[1],
+        "at": event.at,
+        "actor": event.actor,
+        "cause": event.cause,
+        "address": event.address,
+        "epoch": event.epoch,
+        "body": body.decode(),
+        "digest": digest.hex(),
+    }
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -101,12 +157,19 @@ class LoggedRun:
         after: The last event that it shares with the run it was forked from; 0 where it was not.
         events: Its own events, blobs in place.
         blobs: What they refer to, by sha256 in hex; shared by all runs of the file.
+        parent: Of a fork whose content is sealed, the run that it shares events with; else empty.
     """
 
     run_id: RunId
     after: int
     events: list[Event]
     blobs: Mapping[str, bytes]
+    parent: str = ""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its content is sealed: it can be checked, and not be read."""
+        return any(event.body.startswith(SEALED) for event in self.events)
 
 
 def read_lines(lines: Iterable[bytes]) -> list[LoggedRun]:
@@ -138,7 +201,9 @@ def _runs_of(rows: Iterable[Mapping[str, Any]]) -> list[LoggedRun]:
     chains: dict[tuple[str, int], bytes] = {}
     for row in rows:
         if "run" in row:
-            runs.append(LoggedRun(RunId(row["run"]), row["after"], [], blobs))
+            runs.append(
+                LoggedRun(RunId(row["run"]), row["after"], [], blobs, row.get("parent", ""))
+            )
         elif "blob" in row:
             blobs[row["blob"]] = base64.b64decode(row["base64"])
         else:
@@ -179,6 +244,8 @@ def _check(run: LoggedRun, event: Event, chains: Mapping[tuple[str, int], bytes]
         before = genesis(run.run_id)
     elif run.events:
         before = run.events[-1].digest
+    elif run.parent:
+        before = chains[run.parent, run.after]
     else:
         before = bytes.fromhex(event.data["digest"])
         known = chains.get((event.data["parent"], run.after), before)
@@ -203,7 +270,14 @@ async def import_runs(
 
     Raises:
         RunExistsError: The store has a run of that id with other events.
+        ConfigError: The content of a run is sealed; nothing was recorded.
     """
+    for run in runs:
+        if run.sealed:
+            raise ConfigError(
+                f"run {run.run_id!r} was exported as it is stored, which is sealed, and its key is not in the file; "
+                "export it with `opened=True` (`midstream export jsonl --opened`), or copy the store (`midstream db backup`)"
+            )
     return [await _import(store, run, now) for run in runs]
 
 

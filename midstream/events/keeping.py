@@ -102,6 +102,47 @@ class Removing(Protocol):
         ...
 
 
+@runtime_checkable
+class Erasing(Protocol):
+    """A store in which content can be erased, because it is sealed with keys that can be destroyed."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the content of runs that begin now is sealed."""
+        ...
+
+    async def erase(
+        self,
+        run_ids: Sequence[RunId] = (),
+        *,
+        subject: str = "",
+        at: int,
+        actor: str,
+        reason: str = "",
+    ) -> Sequence[RunId]:
+        """Destroy the keys of runs, and of the forks that begin with their events; all or none.
+
+        Their events stay where they are, with their envelopes and digests. They are read with the type `erased` and without
+        data, nothing is appended to the runs any more, and a run that had not ended is cancelled by it. In each run,
+        `run.erased` says so; of a subject, `subject.erased` in `system:keeping`, too.
+
+        Args:
+            run_ids: The runs.
+            subject: All runs of this subject, also those that were removed and from which something was learnt.
+            at: When, in microseconds since 1970.
+            actor: Who wants it.
+            reason: Why; recorded.
+
+        Returns:
+            The runs whose content is gone, forks and those that were erased before among them.
+
+        Raises:
+            RunNotFoundError: There is no such run; nothing was erased.
+            StoreError: A run was recorded without encryption; nothing was erased.
+        """
+        ...
+
+
 def check_removable(
     run_id: RunId, status: Status, forks: Sequence[RunId], going: Sequence[RunId]
 ) -> None:

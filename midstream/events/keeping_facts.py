@@ -28,3 +28,33 @@ class RunRemoved(Fact):
     seq: int
     digest: str
     reason: str = ""
+
+
+class RunErased(Fact):
+    """The content of a run was erased: its keys were destroyed. It stands in the run itself, where everybody can read it.
+
+    Attributes:
+        id: Of this erasure.
+        reason: Why.
+        subject: Whether it was erased as one of all runs of its subject.
+    """
+
+    type: Literal["run.erased"] = "run.erased"
+    id: str
+    reason: str = ""
+    subject: bool = False
+
+
+class SubjectErased(Fact):
+    """The content of all runs of a subject was erased.
+
+    Attributes:
+        subject: A digest of the subject's name.
+        runs: How many runs that were.
+        reason: Why.
+    """
+
+    type: Literal["subject.erased"] = "subject.erased"
+    subject: str
+    runs: int
+    reason: str = ""

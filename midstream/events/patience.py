@@ -17,7 +17,9 @@ from midstream.errors import (
     LeaseHeldError,
     LeaseLostError,
     NotRecordableError,
+    RunErasedError,
     RunNotFoundError,
+    SealedError,
     StoreError,
     StoreFullError,
 )
@@ -29,6 +31,8 @@ DEFINITE = (
     LeaseLostError,
     LeaseHeldError,
     RunNotFoundError,
+    RunErasedError,
+    SealedError,
     CorruptLogError,
     StoreFullError,
     NotRecordableError,

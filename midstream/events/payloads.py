@@ -31,12 +31,13 @@ from midstream.events.flow_facts import (
     EdgeAdded,
     EdgeDecided,
     EdgeRemoved,
+    GraphUpgraded,
     LimitReached,
     NodeAdded,
     NodeRemoved,
 )
 from midstream.events.fork_facts import RunForked
-from midstream.events.keeping_facts import RunRemoved
+from midstream.events.keeping_facts import RunErased, RunRemoved, SubjectErased
 from midstream.events.people_facts import (
     QuestionAnswered,
     QuestionAsked,
@@ -141,6 +142,7 @@ class RunCreated(Fact):
         context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
         parent: The run that started this one, or None.
         parent_step: The address of its call that did.
+        subject: Whom its content is about, so that it can be erased with all other runs of that; or empty.
     """
 
     type: Literal["run.created"] = "run.created"
@@ -156,6 +158,7 @@ class RunCreated(Fact):
     limits: Mapping[str, float] = Field(default_factory=dict)
     context: Mapping[str, JsonValue] = Field(default_factory=dict)
     parent_step: str = ""
+    subject: str = ""
 
 
 class RunResumed(Fact):
@@ -560,6 +563,7 @@ class ContextSummarised(Fact):
         lasting: Every model is told it like this from here on, and not only this one.
         by: The model call whose answer is the summary.
         since: The first model call of the conversation that is told as it was.
+        sides: The summary stands for the other branches that this call continues, too.
         tokens: Of the conversation before, by estimate.
         left: Of the conversation after, by estimate.
         window: Tokens that it had to fit into, without those for the answer.
@@ -571,6 +575,7 @@ class ContextSummarised(Fact):
     lasting: bool = False
     by: str
     since: str
+    sides: bool = False
     tokens: int
     left: int
     window: int
@@ -609,6 +614,9 @@ Payload = Annotated[
     | RunCancelRequested
     | RunCancelled
     | RunRemoved
+    | GraphUpgraded
+    | RunErased
+    | SubjectErased
     | LimitReached
     | NodeScheduled
     | NodeStarted

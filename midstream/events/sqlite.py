@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from os import PathLike
@@ -21,8 +22,11 @@ from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
 from midstream.events.keeping import SWEPT, Tombstone
+from midstream.events.sealing import Encryption, subject_id
+from midstream.events.sqlite_erasing import Erasure, erase
 from midstream.events.sqlite_job import T, in_one_hop
-from midstream.events.sqlite_keeping import remove, sweep
+from midstream.events.sqlite_keeping import remove, sweep, writing
+from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save, settle
 from midstream.events.sqlite_open import (
     check,
@@ -60,9 +64,11 @@ class SqliteStore:
         stats: Stats,
         connections: Sequence[aiosqlite.Connection],
         kinds: Kinds,
+        keys: Keys,
         path: Path,
     ) -> None:
         self._kinds = kinds
+        self._keys = keys
         self._path = path
         self._reader = reader
         self._writer = writer
@@ -79,6 +85,7 @@ class SqliteStore:
         busy_timeout: float = 30.0,
         read_only: bool = False,
         max_bytes: int | None = None,
+        encryption: Encryption | None = None,
     ) -> Self:
         """Open the store in a file, or make one where there is none.
 
@@ -89,6 +96,8 @@ class SqliteStore:
             busy_timeout: How long an append waits for another process's transaction, in seconds.
             read_only: Never write to the file; what would write raises `StoreError`.
             max_bytes: How large the file may grow; beyond it, appends raise `StoreFullError`.
+            encryption: Seals the content of runs that begin from now on, so that it can be erased; None leaves it open.
+                What is sealed already is read with the keys in it.
 
         Raises:
             StoreOpenError: The file is not one that this release can use; it was left as it is.
@@ -121,14 +130,14 @@ class SqliteStore:
         except BaseException:
             await _close(connections)
             raise
-        kinds = Kinds(found.kinds)
-        reader = Reader(connection, kinds, file)
+        kinds, keys = Kinds(found.kinds), Keys(encryption)
+        reader = Reader(connection, kinds, file, keys)
         watch = Watch(connections[0], reader, found)
         if read_only:
-            return cls(reader, None, watch, Stats(), connections, kinds, file)
-        transactions = Transactions(connections[0], kinds)
+            return cls(reader, None, watch, Stats(), connections, kinds, keys, file)
+        transactions = Transactions(connections[0], kinds, keys)
         writer = Writer(transactions, file, watch.committed)
-        return cls(reader, writer, watch, transactions.stats, connections, kinds, file)
+        return cls(reader, writer, watch, transactions.stats, connections, kinds, keys, file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,6 +168,10 @@ class SqliteStore:
         """See `EventStore.read`."""
         known = None if self._writer is None else self._writer.key(run_id)
         return self._reader.read(run_id, known, after, to)
+
+    def stored(self, run_id: RunId, *, after: int = 0) -> AsyncIterator[Event]:
+        """See `Sealable.stored`."""
+        return self._reader.stored(run_id, after)
 
     def select(
         self,
@@ -200,7 +213,7 @@ class SqliteStore:
 
     async def blob(self, digest: str) -> bytes:
         """See `EventStore.blob`."""
-        return await self._reader.blob(digest)
+        return await self._reader.blobs.blob(digest)
 
     async def acquire(self, run_id: RunId, holder: str, *, now: float) -> int:
         """See `EventStore.acquire`."""
@@ -250,6 +263,46 @@ class SqliteStore:
     async def removed(self, run_id: RunId) -> Tombstone | None:
         """See `Removing.removed`."""
         return await self._reader.tombstone(run_id)
+
+    @property
+    def encrypted(self) -> bool:
+        """See `Erasing.encrypted`."""
+        return self._keys.given is not None
+
+    async def erase(
+        self,
+        run_ids: Sequence[RunId] = (),
+        *,
+        subject: str = "",
+        at: int,
+        actor: str,
+        reason: str = "",
+    ) -> Sequence[RunId]:
+        """See `Erasing.erase`."""
+        who = subject_id(subject) if subject else ""
+        wanted = Erasure(run_ids, who, uuid.uuid4().hex, at, actor, reason)
+        keeper = None if self._keys.given is None else self._keys.given.subjects
+        if who and keeper is not None:
+            # First: should this end here, the content is gone all the same, and erasing again records it.
+            await keeper.destroy(who)
+            self._keys.forget(who)
+        gone, grown = await self._between(partial(erase, kinds=self._kinds, wanted=wanted))
+        for run_id, recorded in grown.items():
+            self._watch.committed({run_id: recorded.seq}, recorded.first, recorded.last)
+        return gone
+
+    async def rotate(self) -> int:
+        """Seal the keys of all runs with the newest of the given keys; their content stays as it is.
+
+        Returns:
+            How many keys were sealed with another one.
+        """
+
+        def rotated(connection: sqlite3.Connection) -> int:
+            with writing(connection):
+                return self._keys.rotate(connection)
+
+        return await self._between(rotated)
 
     async def _between(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something on the writer's connection, between two of its commits."""

@@ -6,7 +6,7 @@ process's own last commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,12 +17,14 @@ from midstream.errors import (
     LeaseHeldError,
     LeaseLostError,
     MidstreamError,
+    RunErasedError,
     RunNotFoundError,
 )
 from midstream.events.catalog import FORKED, check_first, check_origin
-from midstream.events.envelope import chain, genesis
+from midstream.events.envelope import Draft, chain, genesis
 from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
+from midstream.events.sealing import Sealer, subject_id
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save
 from midstream.events.sqlite_rows import Kinds, row_of
 from midstream.events.store import OPEN, Head, Status
@@ -39,7 +41,9 @@ class Run:
         digest: The digest of that event.
         row: Which row of the batch that event is, or -1 where it is written already.
         created: Its line in the list of runs, where this batch makes it: graph, tags as JSON, time, and of a fork the
-            number of its parent and the last event it shares.
+            number of its parent and the last event it shares; whether it is sealed, and its subject.
+        sealer: Seals its content; None where that is not sealed, or was erased.
+        erased: Its content was erased.
     """
 
     run_id: RunId
@@ -51,7 +55,9 @@ class Run:
     epoch: int
     holder: str | None
     row: int = -1
-    created: tuple[str, str, int, int | None, int] | None = None
+    created: tuple[str, str, int, int | None, int, int, str | None] | None = None
+    sealer: Sealer | None = None
+    erased: bool = False
 
 
 class Placed(NamedTuple):
@@ -81,10 +87,13 @@ class Batch:
         takeovers: How often any run had been taken over before.
         taken: How many runs this batch takes over.
         origins: For each fork that is to be made, the number of the run that recorded the event it is forked at, and
-            that event's digest; one whose parent has no such event is missing.
+            that event's digest and its subject; one whose parent has no such event is missing.
         blobs: What was put aside, by digest.
         uses: Which run needs which of the blobs.
         gone: Of the runs that do not exist, those that did.
+        sealers: What seals content, by run; None where it was erased.
+        inherited: The subjects of runs that begin in another run.
+        new_key: Makes the key of a run that begins; None where new runs are not sealed.
     """
 
     runs: dict[RunId, Run]
@@ -102,9 +111,12 @@ class Batch:
     snapshots: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     takeovers: int = 0
     taken: int = 0
-    origins: Mapping[RunId, tuple[int, bytes]] = field(
-        default_factory=dict[RunId, tuple[int, bytes]]
+    origins: Mapping[RunId, tuple[int, bytes, str | None]] = field(
+        default_factory=dict[RunId, tuple[int, bytes, str | None]]
     )
+    sealers: Mapping[str, Sealer | None] = field(default_factory=dict[str, Sealer | None])
+    inherited: Mapping[RunId, str] = field(default_factory=dict[RunId, str])
+    new_key: Callable[[RunId, str | None], Sealer] | None = None
     gone: Mapping[RunId, Tombstone] = field(default_factory=dict[RunId, Tombstone])
 
     def judge(self, command: Command) -> None:
@@ -133,6 +145,11 @@ class Batch:
                     self._change(run)
             case Save():
                 run = self._run(command.run_id)
+                body = command.snapshot.body
+                if run.erased:
+                    raise RunErasedError(run.run_id)
+                if run.sealer is not None:
+                    command.snapshot = command.snapshot._replace(body=run.sealer.blob(body)[1])
                 self.snapshots.append((run, command.name, *command.snapshot))
         return None
 
@@ -164,7 +181,8 @@ class Batch:
         if command.ahead is not None and command.ahead.refused:
             # Somebody else's events stand where those ahead of this one should.
             raise ConcurrencyError(command.run_id, command.ahead.expected, run.seq)
-        rows, digest = self._rows(command, run)
+        drafts = self._sealed(command, run)
+        rows, digest = self._rows(command, run, drafts)
         if fresh:
             self.runs[command.run_id] = run
             self.new.append(run)
@@ -175,7 +193,7 @@ class Batch:
         if rows:
             self.rows += rows
             run.row = len(self.rows) - 1
-        for name, body in (blob for draft in command.drafts for blob in draft.blobs):
+        for name, body in (blob for draft in drafts for blob in draft.blobs):
             self.blobs[name] = body
             self.uses.append((run, name))
         return Placed(run.seq, run.row, run.position, run.digest)
@@ -187,20 +205,43 @@ class Batch:
         if not command.drafts or (base != 0 and not is_fork(command)):
             raise RunNotFoundError(run_id)
         first = command.drafts[0]
-        parent, digest = self.origins.get(run_id, (None, None))
+        parent, digest, subject = self.origins.get(run_id, (None, None, None))
         if base:
             check_origin(run_id, first, digest)
         tags = orjson.dumps(first.data.get("tags", {})).decode()
-        created = (str(first.data.get("graph", "")), tags, first.at, parent, base)
+        if given := first.data.get("subject"):
+            subject = subject_id(given)
+        subject = subject or self.inherited.get(run_id)
+        sealer = None if self.new_key is None else self.new_key(run_id, subject)
+        graph, is_sealed = str(first.data.get("graph", "")), int(sealer is not None)
+        created = (graph, tags, first.at, parent, base, is_sealed, subject)
         epoch = 0 if command.holder is None else 1
         begin = digest or genesis(run_id)
-        return Run(run_id, 0, base, 0, begin, "running", epoch, command.holder, created=created)
+        line: Any = {"created": created, "sealer": sealer}
+        return Run(run_id, 0, base, 0, begin, "running", epoch, command.holder, **line)
 
-    def _rows(self, command: Append, run: Run) -> tuple[list[tuple[Run, tuple[Any, ...]]], bytes]:
+    def _sealed(self, command: Append, run: Run) -> Sequence[Draft]:
+        """Return the drafts as they are stored."""
+        if run.erased and command.drafts:
+            raise RunErasedError(run.run_id)
+        if run.sealer is None:
+            return command.drafts
+        sealed: list[Draft] = []
+        for seq, draft in enumerate(command.drafts, command.expected + 1):
+            owner = self.sealers.get(draft.of) if draft.of else None
+            if draft.of and owner is None and draft.of in self.sealers:
+                raise RunErasedError(draft.of)
+            used = (run.sealer, "") if owner is None else (owner, draft.of)
+            sealed.append(used[0].draft(run.run_id, seq, draft, used[1]))
+        return sealed
+
+    def _rows(
+        self, command: Append, run: Run, drafts: Sequence[Draft]
+    ) -> tuple[list[tuple[Run, tuple[Any, ...]]], bytes]:
         rows: list[tuple[Run, tuple[Any, ...]]] = []
         digest = run.digest
         epoch = command.epoch
-        for seq, draft in enumerate(command.drafts, command.expected + 1):
+        for seq, draft in enumerate(drafts, command.expected + 1):
             digest = chain(digest, seq, draft, epoch)
             kind = self.kinds.number[draft.type, draft.version]
             rows.append((run, row_of(seq, kind, draft, epoch, digest)))

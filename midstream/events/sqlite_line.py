@@ -46,7 +46,7 @@ class Append:
         self.status = status_after(drafts)
         self.plain = self.expected > 0 and self.status is None and 0 < len(drafts) <= ROWS
         for draft in drafts:
-            if draft.blobs:
+            if draft.blobs or draft.of:
                 self.plain = False
 
 

@@ -20,9 +20,10 @@ LINEAGE = f"{_ANCESTORS.format('run = ?')} SELECT run, uid, base FROM line"
 """The runs that a run's events come from, by its number; itself first."""
 
 ORIGIN = f"""{_ANCESTORS.format("uid = ?")}
-    SELECT l.run, e.digest FROM line l JOIN events e ON e.run = l.run AND e.seq = ?
+    SELECT l.run, e.digest, (SELECT subject FROM runs WHERE run = l.run)
+    FROM line l JOIN events e ON e.run = l.run AND e.seq = ?
     WHERE l.base < ? AND NOT EXISTS (SELECT 1 FROM runs WHERE run = l.run AND removed IS NOT NULL)"""
-"""Who recorded an event of a run, by the run's id and the seq, twice; and the event's digest."""
+"""Who recorded an event of a run, by the run's id and the seq, twice; the event's digest, and the run's subject."""
 
 
 class Part(NamedTuple):

@@ -11,7 +11,7 @@ from midstream.events.store import OPEN, RunInfo, RunQuery
 from midstream.events.system import PREFIX, is_system
 
 LIST = """SELECT r.run, r.uid, r.graph, r.status, r.tags, r.created_at, r.epoch, r.holder, coalesce(d.until, 0.0),
-    (SELECT max(seq) FROM events WHERE run = r.run), p.uid, r.base
+    (SELECT max(seq) FROM events WHERE run = r.run), p.uid, r.base, r.erased IS NOT NULL
     FROM runs r LEFT JOIN drivers d ON d.holder = r.holder LEFT JOIN runs p ON p.run = r.parent"""
 """Lists runs, for `info_of`; conditions follow."""
 
@@ -47,8 +47,19 @@ def conditions(query: RunQuery) -> tuple[str, list[Any]]:
 
 def info_of(row: Sequence[Any]) -> RunInfo:
     """Return what a row of `LIST` says."""
-    _, uid, graph, status, tags, created_at, epoch, holder, until, seq, parent, base = row
+    _, uid, graph, status, tags, created_at, epoch, holder, until, seq, parent, base, gone = row
     tags = orjson.loads(tags)
     return RunInfo(
-        uid, graph, status, tags, created_at, seq or 0, epoch, holder, until, parent, base
+        uid,
+        graph,
+        status,
+        tags,
+        created_at,
+        seq or 0,
+        epoch,
+        holder,
+        until,
+        parent,
+        base,
+        bool(gone),
     )

@@ -47,11 +47,14 @@ class Quick:
             if run is None or not _is_next(command, run):
                 return False
             epoch, seq, digest = command.epoch, run.seq, run.digest
+            sealer = run.sealer
             for draft in command.drafts:
                 kind = numbers.get((draft.type, draft.version))
                 if kind is None:
                     return False
                 seq += 1
+                if sealer is not None:
+                    draft = sealer.draft(run.run_id, seq, draft)  # what is written
                 digest = chain(digest, seq, draft, epoch)
                 values.append(run.key)
                 values += row_of(seq, kind, draft, epoch, digest)
@@ -71,7 +74,8 @@ class Quick:
 
 def _is_next(command: Append, run: Run) -> bool:
     return (
-        run.seq == command.expected
+        not run.erased
+        and run.seq == command.expected
         and (command.epoch is None or command.epoch == run.epoch)
         and (command.ahead is None or not command.ahead.refused)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
@@ -12,16 +11,18 @@ from typing import Any
 import aiosqlite
 
 from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
-from midstream.events.codec import MARK, decode, references
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
 from midstream.events.pause import no_collecting
+from midstream.events.sqlite_blobs import Blobs
 from midstream.events.sqlite_keeping import tombstone_of
+from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_listing import LIST, conditions, info_of
 from midstream.events.sqlite_open import translated
-from midstream.events.sqlite_rows import COLUMNS, Kinds, body_of_blob, events_of, filled
+from midstream.events.sqlite_opening import Opening
+from midstream.events.sqlite_rows import COLUMNS, Kinds, events_of, filled
 from midstream.events.store import Head, RunInfo, RunQuery, Snapshot
 
 PAGE = 1000
@@ -49,8 +50,6 @@ _ALONE = 3
 _HERE = "AND NOT EXISTS (SELECT 1 FROM sweep WHERE sweep.run = ?)"
 """A run that is being swept has no events any more; looked up once for a page."""
 
-_DIGEST = re.compile("[0-9a-f]{64}")
-
 
 class Reader:
     """Queries over one connection.
@@ -59,10 +58,15 @@ class Reader:
         connection: It cannot write.
         kinds: The numbers of types; learns those that other processes add.
         path: The file, for errors.
+        keys: What opens content that is sealed.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, kinds: Kinds, path: Path) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, kinds: Kinds, path: Path, keys: Keys
+    ) -> None:
         self._connection = connection
+        self.blobs = Blobs(self._rows)
+        self._opening = Opening(connection, keys, self.blobs.kept)
         self._kinds = kinds
         self._path = path
         self._names: dict[int, RunId] = {}
@@ -114,6 +118,14 @@ class Reader:
                 for event in page:
                     yield event
 
+    async def stored(self, run_id: RunId, after: int) -> AsyncIterator[Event]:
+        """Iterate over the events of a run as they are stored: blobs as references, what is sealed without its data."""
+        key = await self.key(run_id)
+        async with aclosing(self._pages(run_id, key, after, _MAX, stored=True)) as pages:
+            async for page in pages:
+                for event in page:
+                    yield event
+
     async def select(
         self,
         run_id: RunId,
@@ -151,9 +163,11 @@ class Reader:
         parameters: Sequence[Any] = (),
         shared: Sequence[Part] | None = None,
         columns: str = COLUMNS,
+        *,
+        stored: bool = False,
     ) -> AsyncGenerator[list[Event], None]:
         """Iterate over pages; `shared` are the parts that other runs recorded, None looks only where they seem to lack."""
-        sql = f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} {_HERE} ORDER BY seq LIMIT {PAGE}"
+        sql = f"SELECT {columns} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} {_HERE} ORDER BY seq LIMIT {PAGE}"
         rows: list[Any] | None = None
         if shared is None:
             rows = await self._rows(sql, (key, after, last, *parameters, key))
@@ -171,8 +185,11 @@ class Reader:
                         await self._still_there(part.run_id)
                 for start in range(0, len(rows), _SLICE):
                     sliced = rows[start : start + _SLICE]
-                    events, damage = await self._events(sliced, {part.key: part.run_id})
-                    events, earlier = await self._with_blobs(events)
+                    names = {part.key: part.run_id}
+                    events, damage = await self._events(sliced, names, opened=not stored)
+                    earlier = None
+                    if not stored:
+                        events, earlier = await self.blobs.put_in(events)
                     yield events
                     damage = earlier or damage
                     if damage is not None:
@@ -210,7 +227,7 @@ class Reader:
                 f" ORDER BY id LIMIT {PAGE}",
                 (after,),
             )
-            events, damage = await self._events(rows, self._names)
+            events, damage = await self._events(rows, self._names, with_blobs=False)
             if events:
                 yield events
             if damage is not None:
@@ -257,7 +274,7 @@ class Reader:
             (key,),
         )
         events, damage = await self._events(rows, {key: run_id})
-        events, earlier = await self._with_blobs(events)
+        events, earlier = await self.blobs.put_in(events)
         if damage := earlier or damage:
             raise damage
         return events
@@ -280,16 +297,6 @@ class Reader:
             before = rows[-1][0]
         return found[: query.limit]
 
-    async def blob(self, digest: str) -> bytes:
-        """See `EventStore.blob`."""
-        kept = (await self._kept([digest])).get(digest)
-        if kept is None:
-            raise CorruptLogError(None, None, f"blob {digest!r} is missing")
-        body = body_of_blob(digest, kept)
-        if body is None:
-            raise CorruptLogError(None, None, f"blob {digest!r} is not what its digest says")
-        return body
-
     async def snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
         rows = await self._rows(
@@ -302,7 +309,9 @@ class Reader:
             raise RunNotFoundError(run_id)
         key, *kept = rows[0]
         self._learn(run_id, key)
-        return None if kept[0] is None else Snapshot(*kept)
+        if kept[0] is None:
+            return None
+        return await self._opening.snapshot(run_id, Snapshot(*kept))
 
     async def grown(self, after: int) -> tuple[dict[RunId, int], int]:
         """Return the newest seq of each run that has events after this position, and the last position."""
@@ -313,42 +322,25 @@ class Reader:
         )
         return {row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=after)
 
-    async def _with_blobs(self, events: list[Event]) -> tuple[list[Event], CorruptLogError | None]:
-        """Put blobs in place, up to the first one that is damaged."""
-        marked = {event.seq: references(event.body) for event in events if MARK in event.body}
-        if not marked:
-            return events, None
-        kept = await self._kept(list({digest for digests in marked.values() for digest in digests}))
-        for place, event in enumerate(events):
-            if event.seq in marked:
-                try:
-                    events[place] = _filled_in(event, marked[event.seq], kept)
-                except CorruptLogError as error:
-                    return events[:place], error
-        return events, None
-
-    async def _kept(self, digests: Sequence[str]) -> dict[str, bytes]:
-        """Return those of the blobs that are there, as they are kept."""
-        found: dict[str, bytes] = {}
-        named = [digest for digest in digests if _DIGEST.fullmatch(digest)]  # others are damage
-        for start in range(0, len(named), PAGE):
-            chunk = [bytes.fromhex(digest) for digest in named[start : start + PAGE]]
-            count = filled(len(chunk))
-            sql = f"SELECT digest, body FROM blobs WHERE digest IN ({', '.join('?' * count)})"
-            rows = await self._rows(sql, (*chunk, *[None] * (count - len(chunk))))
-            found.update((digest.hex(), body) for digest, body in rows)
-        return found
-
     async def _events(
-        self, rows: Sequence[Sequence[Any]], names: dict[int, RunId]
+        self,
+        rows: Sequence[Sequence[Any]],
+        names: dict[int, RunId],
+        *,
+        with_blobs: bool = True,
+        opened: bool = True,
     ) -> tuple[list[Event], CorruptLogError | None]:
+        sealed: list[int] = []
         with no_collecting():
-            events, damage = events_of(rows, names, self._kinds)
+            events, damage = events_of(rows, names, self._kinds, sealed)
         if damage is not None:
             # Perhaps it is only a type or a run that was not met before.
             self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
             await self._name({row[0] for row in rows})
-            events, damage = events_of(rows, names, self._kinds)
+            sealed.clear()
+            events, damage = events_of(rows, names, self._kinds, sealed)
+        if sealed and opened:
+            await self._opening.events(events, sealed, with_blobs=with_blobs)
         return events, damage
 
     async def _name(self, keys: set[int]) -> None:
@@ -369,15 +361,3 @@ class Reader:
             raise translated(error, self._path, 0.0) from error
         except ValueError as error:
             raise StoreError("the store is closed; open it again to read") from error
-
-
-def _filled_in(event: Event, digests: Sequence[str], kept: dict[str, bytes]) -> Event:
-    blobs: dict[str, bytes] = {}
-    for digest in digests:
-        if digest in kept:
-            body = body_of_blob(digest, kept[digest])
-            if body is None:
-                found = f"blob {digest!r} is not what its digest says"
-                raise CorruptLogError(event.run_id, event.seq, found)
-            blobs[digest] = body
-    return decode((*event[:4], *event.stored, *event[6:12]), blobs)

@@ -12,7 +12,7 @@ import orjson
 from midstream.errors import CorruptLogError
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import RunId
-from midstream.events.sqlite_squeeze import SQUEEZED, squeezed, unsqueezed
+from midstream.events.sqlite_squeeze import COMPACT, SQUEEZED, expanded, squeezed, unsqueezed
 from midstream.events.upcast import upcast
 
 COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
@@ -65,7 +65,10 @@ def row_of(seq: int, kind: int, draft: Draft, epoch: int | None, digest: bytes) 
 
 
 def events_of(
-    rows: Sequence[Sequence[Any]], names: Mapping[int, RunId], kinds: Kinds
+    rows: Sequence[Sequence[Any]],
+    names: Mapping[int, RunId],
+    kinds: Kinds,
+    sealed: list[int],
 ) -> tuple[list[Event], CorruptLogError | None]:
     """Return the events of rows, blobs as references, up to the first row that is not what was written.
 
@@ -75,6 +78,7 @@ def events_of(
         rows: As selected by `COLUMNS`.
         names: The ids of the runs, by number.
         kinds: The numbers of types.
+        sealed: Is given the places of events whose content is sealed, and not read yet.
     """
     events: list[Event] = []
     # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
@@ -88,6 +92,9 @@ def events_of(
             stored = type_, version = of[kind]
             if body[0] == SQUEEZED:
                 body = unsqueezed(body)
+            elif body[0] == COMPACT:
+                sealed.append(len(events))
+                body = expanded(body)
             elif body[0] != _BRACE:
                 # Also a text that was put in place of the bytes that were written.
                 raise ValueError("it is not what is written as a body")  # noqa: TRY301  # in the loop

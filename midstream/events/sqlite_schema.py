@@ -89,11 +89,32 @@ _KEEPING: Migration = (
     "CREATE TRIGGER runs_stay BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'the lines of runs stay'); END",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS, _KEEPING)
+_KEYS: Migration = (
+    # Keys by name: `run:ID`, `subject:DIGEST`; `master` names the key that each is sealed with, or is empty.
+    "CREATE TABLE keys (name TEXT PRIMARY KEY, kept BLOB NOT NULL, master TEXT NOT NULL) WITHOUT ROWID",
+    # Whether a run's content is sealed, what stands for its subject, and when it was erased, as JSON.
+    "ALTER TABLE runs ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN subject TEXT",
+    "ALTER TABLE runs ADD COLUMN erased TEXT",
+    "CREATE INDEX runs_of_subject ON runs (subject) WHERE subject IS NOT NULL",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS, _KEEPING, _KEYS)
 """The way from an empty file to the tables of this release; only ever add to it."""
 
 TABLES = frozenset(
-    ("runs", "events", "kinds", "blobs", "drivers", "snapshots", "takeovers", "sweep", "uses")
+    (
+        "runs",
+        "events",
+        "kinds",
+        "blobs",
+        "drivers",
+        "snapshots",
+        "takeovers",
+        "sweep",
+        "uses",
+        "keys",
+    )
 )
 
 

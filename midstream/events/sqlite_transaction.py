@@ -5,16 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import aiosqlite
 
 from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
+from midstream.events.sealing import subject_id
 from midstream.events.sqlite_batch import Batch, Run, is_fork
 from midstream.events.sqlite_job import in_one_hop
 from midstream.events.sqlite_keeping import tombstone_of
+from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
 from midstream.events.sqlite_lineage import ORIGIN
 from midstream.events.sqlite_quick import Quick
@@ -28,8 +30,8 @@ _TOGETHER = 256
 """Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
 ones, the interpreter's lock is given up and waited for more often."""
 
-_RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base)"
-_STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder
+_RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base, sealed, subject)"
+_STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder, r.sealed, r.erased
     FROM runs r JOIN events e ON e.run = r.run AND e.seq = (SELECT max(seq) FROM events WHERE run = r.run)
     WHERE r.removed IS NULL AND r.uid IN """
 
@@ -60,9 +62,10 @@ class Transactions:
         takeovers: How often any run had been taken over when the file was last read under the lock.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, kinds: Kinds) -> None:
+    def __init__(self, connection: aiosqlite.Connection, kinds: Kinds, keys: Keys) -> None:
         self.connection = connection
         self.kinds = kinds
+        self.keys = keys
         self.stats = Stats()
         self.takeovers = -1
 
@@ -110,9 +113,14 @@ class Transactions:
 
     async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
+        if self.keys.given is not None and self.keys.given.subjects is not None:
+            new = {_subject(command) for command in commands} - {""}
+            runs = [*runs_of(commands), *map(_begun_in, commands)]
+            await self.keys.prepare(self.connection, runs, new)
         self.stats.hops += 1
         batch, first = await in_one_hop(
-            self.connection, lambda connection: _Judging(connection, self.kinds).done(commands)
+            self.connection,
+            lambda connection: _Judging(connection, self.kinds, self.keys).done(commands),
         )
         self.stats.commits += 1
         self.stats.events += len(batch.rows)
@@ -122,9 +130,11 @@ class Transactions:
 class _Judging:
     """One transaction, on the connection's thread."""
 
-    def __init__(self, connection: sqlite3.Connection, kinds: Kinds) -> None:
+    def __init__(self, connection: sqlite3.Connection, kinds: Kinds, keys: Keys) -> None:
         self._connection = connection
         self._kinds = kinds
+        self._keys = keys
+        self._sealed: list[Run] = []
 
     def done(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """See `Transactions.under_lock`."""
@@ -148,6 +158,7 @@ class _Judging:
                 batch.alive = dict(self._rows("SELECT holder, until FROM drivers"))
             batch.origins = self._origins(commands)
             batch.gone = self._gone([one for one in runs_of(commands) if one not in batch.runs])
+            self._unseal(batch, commands)
             self._number_kinds(commands)
             for command in commands:
                 batch.judge(command)
@@ -191,9 +202,9 @@ class _Judging:
             values: list[Any] = []
             for run in runs:
                 assert run.created is not None
-                graph, tags, at, parent, base = run.created
+                graph, tags, at, parent, base, sealed, subject = run.created
                 values += (run.run_id, graph, run.status, tags, at, run.epoch, run.holder)
-                values += (parent, base)
+                values += (parent, base, sealed, subject)
             last = self._insert("runs", _RUN, values, len(runs))
             for key, run in enumerate(runs, last - len(runs) + 1):
                 run.key, run.created = key, None
@@ -213,18 +224,48 @@ class _Judging:
             count = filled(len(chunk))
             marks = ", ".join("?" * count)
             rows = self._rows(f"{_STATES} ({marks})", (*chunk, *[None] * (count - len(chunk))))
-            for uid, key, seq, position, digest, status, epoch, holder in rows:
-                runs[uid] = Run(uid, key, seq, position, digest, status, epoch, holder)
+            for uid, key, seq, position, digest, status, epoch, holder, sealed, erased in rows:
+                made = Run(uid, key, seq, position, digest, status, epoch, holder)
+                made.erased = erased is not None
+                runs[uid] = made
+                if sealed and not made.erased:
+                    self._sealed.append(made)
         return runs
 
-    def _origins(self, commands: Sequence[Command]) -> dict[RunId, tuple[int, bytes]]:
+    def _unseal(self, batch: Batch, commands: Sequence[Command]) -> None:
+        """Give the batch the keys that it needs; a run whose key was destroyed counts as erased."""
+        of = {draft.of for c in commands if isinstance(c, Append) for draft in c.drafts} - {""}
+        if self._sealed or of:
+            wanted = [run.run_id for run in self._sealed]
+            rows = self._rows(
+                f"SELECT uid FROM runs WHERE sealed AND uid IN ({', '.join('?' * len(of))})", [*of]
+            )
+            batch.sealers = self._keys.sealers(self._connection, [*wanted, *(r[0] for r in rows)])
+        for run in self._sealed:
+            run.sealer = batch.sealers[run.run_id]
+            run.erased = run.sealer is None
+        if self._keys.given is not None:
+            batch.inherited = self._inherited(commands)
+            batch.new_key = partial(self._keys.new, self._connection)
+
+    def _inherited(self, commands: Sequence[Command]) -> dict[RunId, str]:
+        """Return the subjects of the runs in which other ones begin, by the latter."""
+        found: dict[RunId, str] = {}
+        for command in commands:
+            parent = _begun_in(command)
+            sql = "SELECT subject FROM runs WHERE uid = ? AND subject IS NOT NULL"
+            for (subject,) in self._rows(sql, (parent,)) if parent else ():
+                found[command.run_id] = subject  # type: ignore[union-attr]  # it is an append
+        return found
+
+    def _origins(self, commands: Sequence[Command]) -> dict[RunId, tuple[int, bytes, str | None]]:
         """Return who recorded the events at which the commands fork, and the digests of these."""
-        found: dict[RunId, tuple[int, bytes]] = {}
+        found: dict[RunId, tuple[int, bytes, str | None]] = {}
         for command in commands:
             if isinstance(command, Append) and is_fork(command):
                 data = command.drafts[0].data
-                for key, digest in self._rows(ORIGIN, (data["parent"], data["seq"], data["seq"])):
-                    found[command.run_id] = (key, digest)
+                for row in self._rows(ORIGIN, (data["parent"], data["seq"], data["seq"])):
+                    found[command.run_id] = (row[0], row[1], row[2])
         return found
 
     def _gone(self, missing: Sequence[RunId]) -> dict[RunId, Tombstone]:
@@ -266,6 +307,22 @@ class _Judging:
     def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         if rows := list(rows):
             self._connection.executemany(sql, rows)
+
+
+def _subject(command: Command) -> str:
+    """Return what stands for the subject of a run that a command begins, or nothing."""
+    if not isinstance(command, Append) or command.expected or not command.drafts:
+        return ""
+    given = command.drafts[0].data.get("subject")
+    return subject_id(given) if given else ""
+
+
+def _begun_in(command: Command) -> str:
+    """Return the run in which the run begins that a command makes, or that it is a fork of; else nothing."""
+    if not isinstance(command, Append) or not command.drafts:
+        return ""
+    begins = command.drafts[0].type in ("run.created", "run.forked")
+    return (command.drafts[0].data.get("parent") or "") if begins else ""
 
 
 @cache

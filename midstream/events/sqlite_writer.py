@@ -12,6 +12,8 @@ from pathlib import Path
 from midstream.errors import (
     MidstreamError,
     NotRecordableError,
+    RunErasedError,
+    SealedError,
     StoreBusyError,
     StoreError,
 )
@@ -161,6 +163,9 @@ class Writer:
         began = time.monotonic()
         try:
             return await write(commands)
+        except (SealedError, RunErasedError) as error:
+            self._drop(commands)  # of one run; the others are written alone
+            meaning: MidstreamError = error
         except (sqlite3.Error, *_UNBINDABLE) as error:
             self._drop(commands)
             meaning = self._meaning(error, time.monotonic() - began)

@@ -50,6 +50,7 @@ class RunInfo:
         until: When that driver's lease runs out unless it shows a sign of life, in seconds since 1970; 0 without a holder.
         parent: The run whose events it begins with, or None; of a fork of a fork's shared part, the one that recorded it.
         forked_at: The last event that it shares with that run; 0 without a parent.
+        erased: Its content was erased.
     """
 
     run_id: RunId
@@ -63,6 +64,7 @@ class RunInfo:
     until: float
     parent: RunId | None = None
     forked_at: int = 0
+    erased: bool = False
 
 
 class Stretch(NamedTuple):
@@ -291,6 +293,27 @@ class EventStore(Protocol):
     async def close(self) -> None:
         """Wait for what is in line, then let go of everything; appends after that raise `StoreError`."""
         ...
+
+
+@runtime_checkable
+class Sealable(Protocol):
+    """A store whose content may be sealed, and that can be looked at without any key."""
+
+    def stored(self, run_id: RunId, *, after: int = 0) -> AsyncIterator[Event]:
+        """Iterate over the events of a run as they are stored: blobs as references, and what is sealed as it is.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CorruptLogError: An event cannot be decoded.
+        """
+        ...
+
+
+def as_stored(store: EventStore, run_id: RunId, *, after: int = 0) -> AsyncIterator[Event]:
+    """Iterate over the events of a run as they are stored, where the store can tell them so; see `Sealable.stored`."""
+    if isinstance(store, Sealable):
+        return store.stored(run_id, after=after)
+    return store.read(run_id, after=after)
 
 
 @runtime_checkable

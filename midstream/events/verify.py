@@ -8,11 +8,11 @@ from hashlib import sha256
 
 from midstream.errors import CorruptLogError
 from midstream.events.catalog import FORKED
-from midstream.events.codec import references
+from midstream.events.codec import SEALED, references
 from midstream.events.envelope import Event, genesis, link
 from midstream.events.ids import RunId
 from midstream.events.keeping import Removing, Tombstone
-from midstream.events.store import EventStore, Head
+from midstream.events.store import EventStore, Head, as_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ async def verify(store: EventStore, run_id: RunId, *, anchor: Head | None = None
         return _of_removed(stone, anchor)
     place = _Place()
     try:
-        async for event in store.read(run_id):
+        async for event in as_stored(store, run_id):
             damage = place.step(event) or await _damaged_blob(store, event)
             if damage is None and anchor is not None and event.seq == anchor.seq:
                 damage = (
@@ -137,8 +137,10 @@ class _Place:
         """Go over to another run's events, which is right for the first one, and where a fork begins."""
         if self.sound == 0:
             self.digest = genesis(event.run_id)
-        elif event.type != FORKED:
+        elif event.stored[0] != FORKED:
             return f"it is of run {event.run_id!r}, and no fork begins there"
+        elif event.body.startswith(SEALED):
+            pass  # what it says of its parent is sealed, but its digest follows from the parent's
         elif (event.data.get("seq"), event.data.get("digest")) != (self.sound, self.digest.hex()):
             return "it is a fork of another event than the one before it"
         self.run_id = event.run_id

@@ -30,7 +30,15 @@ _DIGEST = re.compile(r":[0-9a-f]{10}(?=#|@)")
 """The digest of the arguments in the address of a call."""
 
 _LEFT_OUT = frozenset(
-    ("run.resumed", "run.forked", "run.paused", "run.continued", "model.switched", "note.added")
+    (
+        "run.resumed",
+        "graph.upgraded",
+        "run.forked",
+        "run.paused",
+        "run.continued",
+        "model.switched",
+        "note.added",
+    )
 )
 """Events that are causes or remarks, and no steps."""
 

@@ -44,6 +44,7 @@ _PLAIN = (
     "began",
     "parent",
     "parent_step",
+    "subject",
     "limits",
     "limited",
     "doomed",

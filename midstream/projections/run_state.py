@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from midstream.errors import UnknownEventError
-from midstream.events.envelope import Event
+from midstream.errors import RunErasedError, UnknownEventError
+from midstream.events.envelope import ERASED, Event
 from midstream.events.ids import Address, activation, activation_of, map_of, nested, node_of
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import VERSIONS
@@ -30,6 +30,7 @@ from midstream.projections.records import (
 from midstream.projections.records import (
     Switch as Switch,
 )
+from midstream.projections.reshaping import upgrade
 from midstream.projections.returned import returned
 from midstream.projections.scopes import (
     Nest,
@@ -56,6 +57,7 @@ class RunState(Nest):
         graph: The graph's name.
         parent: The run that started it, or empty.
         parent_step: The address of the call that did.
+        subject: Whom its content is about, or empty.
         began: When it was created, in microseconds since 1970.
         inputs: Of the run.
         model: The run's default model, or empty.
@@ -94,6 +96,7 @@ class RunState(Nest):
     code: str = ""
     parent: str = ""
     parent_step: str = ""
+    subject: str = ""
     began: int = 0
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     model: str = ""
@@ -173,6 +176,7 @@ def _run_created(state: RunState, event: Event) -> None:
     state.tags = data.get("tags", {})
     state.limits = data.get("limits", {})
     state.began = event.at
+    state.subject = data.get("subject", "")
     state.parent, state.parent_step = data.get("parent") or "", data.get("parent_step", "")
     state.context = data.get("context", {})
     state.topology = shared_topology(state.graph_digest, data["definition"])
@@ -206,6 +210,15 @@ def _run_forked(state: RunState, event: Event) -> None:
         rewire.reshape(state, shared_topology(state.graph_digest, data["definition"]))
         state.graphs = data["definition"].get("graphs", {})
         reshape(state)
+
+
+def _graph_upgraded(state: RunState, event: Event) -> None:
+    data = event.data
+    state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
+    state.inputs = {**data.get("inputs", {}), **state.inputs}
+    if data.get("definition"):
+        state.graphs = data["definition"].get("graphs", {})
+        upgrade(state, shared_topology(state.graph_digest, data["definition"]))
 
 
 def _run_paused(state: RunState, event: Event) -> None:
@@ -591,6 +604,7 @@ def _context_cut(state: RunState, event: Event) -> None:
         data.get("by", ""),
         data.get("since", ""),
         data.get("refused", False),
+        data.get("sides", False),
     )
     state.cuts.setdefault(event.address or "", []).append(cut)
 
@@ -609,6 +623,7 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "run.created": _run_created,
     "run.resumed": _run_resumed,
     "run.forked": _run_forked,
+    "graph.upgraded": _graph_upgraded,
     "run.paused": _run_paused,
     "run.continued": _run_continued,
     "run.completed": _run_completed,
@@ -672,12 +687,15 @@ def apply(state: RunState, event: Event) -> None:
 
     Raises:
         UnknownEventError: The event matters and is of a newer version than this release knows.
+        RunErasedError: Its content was erased.
     """
     handler = _HANDLERS.get(event.type)
     if handler is not None:
         if event.version != VERSIONS[event.type]:
             raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
         handler(state, event)
+    elif event.type == ERASED:
+        raise RunErasedError(event.run_id)
     state.seq = event.seq
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.events.envelope import Event
+from midstream.events.envelope import ERASED, Event
 from midstream.events.payloads import VERSIONS
 
 _LONGEST = 100
@@ -33,6 +33,8 @@ class Line:
 
 def line(event: Event) -> Line:
     """Put one event into words; one of a later release is shown by its data."""
+    if event.type == ERASED:
+        return Line(event.seq, event.at, event.stored[0], event.address or "", ERASED)
     known = VERSIONS.get(event.type) == event.version
     describe = _WORDS.get(event.type) if known else None
     text = str(dict(event.data)) if describe is None else describe(event.data)
@@ -209,6 +211,14 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
     "run.forked": _forked,
+    "graph.upgraded": lambda data: (
+        f"goes on with version {data.get('code', '')!r} of the code, graph {data['graph_digest'][:12]}"
+        f"{'' if data.get('definition') else ', of the same shape'}"
+    ),
+    "run.erased": lambda data: data.get("reason", ""),
+    "subject.erased": lambda data: (
+        f"{data['subject']}: {data['runs']} runs. {data.get('reason', '')}"
+    ),
     "run.removed": lambda data: " ".join(
         (f"{data['run']}: {data['status']}, {data['seq']} events.", data.get("reason", ""))
     ),

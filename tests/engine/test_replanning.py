@@ -532,3 +532,26 @@ async def test_what_had_completed_is_compensated_when_a_plan_does_not_help() -> 
     error, _ = await done(graph)
     assert isinstance(error, RunFailedError)
     assert undone == ["x"]
+
+
+async def test_reflections_plans_and_what_people_say_are_steps_of_the_trace() -> None:
+    flaky = Flaky()
+    async with Engine.memory(models={}, clock=JumpingClock()) as engine:
+        run = await engine.start(flaky.graph)
+        await run
+        await run.feedback("work#2", kind="positive", id="f1")
+        await run.feedback(kind="negative", id="f2")
+        steps = (await run.trace()).steps
+    told = {
+        step.id: (step.type, step.name, step.within, step.parents)
+        for step in steps.values()
+        if step.type in ("reflection", "plan", "feedback")
+    }
+    assert told == {
+        "work#1/reflection#1": ("reflection", "input_error", "work#1", ("work#1",)),
+        "work#1/plan#1": ("plan", "work", "work#1", ("work#1/reflection#1",)),
+        "work#2/feedback:f1": ("feedback", "positive", "work#2", ("work#2",)),
+        "feedback:f2": ("feedback", "negative", "", ()),
+    }
+    assert steps["work#1"].status == "failed"
+    assert steps["work#2"].parents == ("first#1", "work.check#1")

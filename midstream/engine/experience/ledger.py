@@ -10,6 +10,7 @@ from midstream.engine.experience.index import Index
 from midstream.engine.host import Host
 from midstream.errors import ConcurrencyError, ConfigError, RunNotFoundError
 from midstream.events.envelope import ENGINE, Event
+from midstream.events.experience_facts import ExperienceDistilled, LessonDrafted
 from midstream.events.ids import NODE_NAME
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact
@@ -49,14 +50,26 @@ class Ledger:
         async with self._reading:
             changed: set[str] = set()
             try:
+                forgotten = False
                 async for event in self._host.store.read(self._stream, after=self.state.seq):
                     apply_experience(self.state, event)
                     changed |= _touched(self.state, event)
+                    forgotten |= bool(event.data.get("forgotten"))
+                if forgotten:
+                    return await self._anew()
             except RunNotFoundError:
                 return self.state  # nothing has been learnt yet
             if changed:
                 self.index.update(self.state, sorted(changed & self.state.lessons.keys()))
             return self.state
+
+    async def _anew(self) -> ExperienceState:
+        """Read all of it again: what was erased is not there any more, and is not to stay in memory."""
+        self.state = ExperienceState()
+        async for event in self._host.store.read(self._stream):
+            apply_experience(self.state, event)
+        self.index.rebuild(self.state)
+        return self.state
 
     async def record(self, decide: Decide, *, actor: str = ENGINE) -> Sequence[Fact]:
         """Append what is decided on the newest state, all or none; decided again where somebody else was quicker.
@@ -69,7 +82,7 @@ class Ledger:
             facts = decide(state)
             if not facts:
                 return facts
-            drafts = [self._host.draft(fact, actor=actor) for fact in facts]
+            drafts = [self._host.draft(fact, actor=actor)._replace(of=_of(fact)) for fact in facts]
             begin = () if state.seq else opening(self._stream, drafts[0].at)
             try:
                 await append_patiently(
@@ -79,6 +92,16 @@ class Ledger:
                 continue
             await self.refresh()
             return facts
+
+
+def _of(fact: Fact) -> str:
+    """Return the run whose content a fact is: its words come from nowhere else."""
+    if isinstance(fact, ExperienceDistilled):
+        return fact.run
+    if isinstance(fact, LessonDrafted):
+        runs = {one.run for one in fact.evidence}
+        return runs.pop() if len(runs) == 1 else ""
+    return ""
 
 
 def _touched(state: ExperienceState, event: Event) -> set[str]:
