@@ -16,6 +16,7 @@ LAST = {
     "cost_limit.py": "4 requests, 0 refused",
     "adder.py": "27",
     "choose_tools.py": "['Rome: 21 degrees', 'Rome: 2.8 million', 'Oslo: 21 degrees']",
+    "plan_itself.py": "published: facts about otters! facts about otters! facts about otters!",
     "sum_by_goto.py": "5050",
     "crash_and_resume.py": "in the world outside: ['charged otter-7', 'sent otter-7']",
     "fastapi_service.py": "id: 10 event: run.completed",
