@@ -4,6 +4,7 @@ MidstreamError
   GraphError                 the graph is wrong; raised when it is built or started, before anything is recorded
     TopologyError            a running graph cannot be changed like this, or control not go there .node
       PlanError              a plan for a running graph was refused                .node .reasons
+    CodeChangedError         a run cannot go on with code that has changed        .run_id .changes
   ConfigError                an option or a setting is wrong
     QueryError               a query for runs cannot be read                      .query .position
   ConversionError            what was given to convert is not what its dialect says
@@ -102,6 +103,20 @@ class PlanError(TopologyError):
     def __init__(self, node: str, reasons: Sequence[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__(node, f"the plan of node {node!r} is refused: {'; '.join(reasons)}")
+
+
+class CodeChangedError(GraphError):
+    """The code is not what the run was started with, and the policy for that does not let the run go on with it.
+
+    Attributes:
+        run_id: The run.
+        changes: What is not the same, in words.
+    """
+
+    def __init__(self, run_id: str, message: str, changes: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.changes = changes
 
 
 class ConfigError(MidstreamError):

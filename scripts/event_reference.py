@@ -24,12 +24,14 @@ PAGE = Path(__file__).parent.parent / "docs" / "events.md"
 
 GROUPS = {
     "run": "The run",
+    "graph": "The graph",
     "limit": "Limits",
     "node": "Nodes",
     "edge": "Edges",
     "model": "Models",
     "tool": "Tools",
     "value": "Values",
+    "subrun": "Runs that a run starts",
     "timer": "Time",
     "route": "Routing",
     "breaker": "Breakers",

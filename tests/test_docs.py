@@ -112,6 +112,7 @@ def test_a_program_in_the_docs_runs(block: Block, tmp_path: Path) -> None:
         assert done.stdout == block.output
 
 
+@pytest.mark.timeout(400)  # each line is a process of its own
 @pytest.mark.parametrize("block", SESSIONS, ids=lambda block: block.id)
 def test_a_session_in_the_docs_runs(block: Block, tmp_path: Path) -> None:
     for line in block.text.splitlines():
@@ -224,6 +225,20 @@ def test_the_reference_of_events_is_what_the_code_says() -> None:
     page = ROOT / "docs" / "events.md"
     assert page.read_text(encoding="utf-8") == done.stdout.decode(), (
         "run `python scripts/event_reference.py --write`"
+    )
+
+
+def test_the_reference_of_commands_is_what_help_says() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "cli_reference.py"],
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    page = ROOT / "docs" / "commands.md"
+    assert page.read_text(encoding="utf-8") == done.stdout.decode(), (
+        "run `python scripts/cli_reference.py --write`"
     )
 
 

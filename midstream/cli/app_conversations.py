@@ -52,9 +52,9 @@ def convert(
 
 def import_(
     file: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="FILE",
+            metavar="[jsonl] FILE",
             help="An exported log, a request body, or {request, response}; - is stdin.",
         ),
     ],
@@ -79,9 +79,11 @@ def import_(
     """Bring in runs that were exported, or make a run of a recorded conversation, to look at and continue."""
     from midstream.cli import conversations
 
+    if len(file) > 2 or file[:-1] not in ([], ["jsonl"]):
+        raise typer.BadParameter(f"{' '.join(file)!r} names no single file; write one")
     carry_out(
         conversations.bring_in(
-            file,
+            file[-1],
             as_run=as_run,
             source=source,
             response=response,
@@ -118,9 +120,12 @@ def messages(
     versus: Annotated[
         str, typer.Option("--versus", metavar="Q", help="And beside it, as this one is told.")
     ] = "",
-    at: Annotated[int, typer.Option("--at", min=0, help="After this event; 0 for now.")] = 0,
+    at: Annotated[
+        str, typer.Option("--at", metavar="N|STEP", help="As it stood then; also RUN@N.")
+    ] = "",
     thread: Annotated[str, typer.Option("--thread", help="The conversation of this name.")] = "",
     node: Annotated[str, typer.Option("--node", help="The newest conversation of it.")] = "",
+    step: Annotated[str, typer.Option("--step", help="Of this model call or activation.")] = "",
     full: Annotated[bool, typer.Option("--full", help="Texts in their whole length.")] = False,
 ) -> None:
     """Show a conversation of a run: neutral, as a model is told it, or as two are told it, with what is lost."""
@@ -128,7 +133,14 @@ def messages(
 
     carry_out(
         showing.show(
-            run, provider=provider, versus=versus, at=at, thread=thread, node=node, full=full
+            run,
+            provider=provider,
+            versus=versus,
+            at=at,
+            thread=thread,
+            node=node,
+            step=step,
+            full=full,
         )
     )
 

@@ -51,11 +51,31 @@ def show(
     state: Annotated[
         bool, typer.Option("--state", help="Inputs, what each step returned, and calls.")
     ] = False,
+    step: Annotated[
+        str, typer.Option("--step", metavar="STEP", help="One step; of a node, the newest one.")
+    ] = "",
+    messages: Annotated[
+        bool, typer.Option("--messages", help="The newest conversation, or that of the step.")
+    ] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="What it used, and what that cost.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All of these, and the tree of steps.")
+    ] = False,
 ) -> None:
-    """Show one run on one screen: where it stands, what it waits for, and what to do next."""
-    from midstream.cli import show as showing
+    """Show one run on one screen: where it stands, what it waits for, and what to do next; or parts of it."""
+    from midstream.cli import show_parts
 
-    carry_out(showing.show(run, at=at, whole=state))
+    carry_out(
+        show_parts.show(
+            run,
+            at=at,
+            state=state,
+            step=step,
+            messages=messages,
+            cost=cost,
+            everything=everything,
+        )
+    )
 
 
 def tail(
@@ -63,11 +83,15 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what comes.")] = False,
     after: Annotated[int, typer.Option("--after", min=0, help="Events after this one.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="The whole data of each event.")] = False,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Only these, as tool.*; may be repeated."),
+    ] = None,
 ) -> None:
     """Write the events of a run, one line each; Ctrl-C leaves the run alone."""
     from midstream.cli import tail as tailing
 
-    carry_out(tailing.tail(run, follow=follow, after=after, full=full))
+    carry_out(tailing.tail(run, follow=follow, after=after, full=full, types=types or ()))
 
 
 def verify(

@@ -83,6 +83,52 @@ def distil(
     carry_out(_distil(run, model, auto_activate=auto_activate))
 
 
+@app.command()
+def trial(
+    lesson: Lesson,
+    graph: Annotated[
+        str, typer.Option("--graph", metavar="MODULE:GRAPH", help="The code of its runs.")
+    ],
+    judge: Annotated[
+        str,
+        typer.Option("--judge", metavar="MODULE:FUNCTION", help="Of what a step returned: 0 to 1."),
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="PROVIDER:MODEL", help="Who judges by what people said."),
+    ] = "",
+    times: Annotated[int, typer.Option("--times", min=1, help="How often each step happens.")] = 3,
+    passing: Annotated[
+        int, typer.Option("--passing", min=0, help="Runs that went well, to see no harm.")
+    ] = 2,
+    limit: Annotated[str, typer.Option("--limit", metavar="USD", help="Of all tries.")] = "",
+    move: Annotated[
+        bool, typer.Option("--move", help="Activate, quarantine or retire it by what comes of it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about the price.")] = False,
+    tenant: Tenant = "default",
+    by: By = "",
+) -> None:
+    """Try a lesson again at the step that taught it; exit 1 if it did not help."""
+    from midstream.cli import trying_lessons
+
+    carry_out(
+        trying_lessons.trial(
+            lesson,
+            place=graph,
+            judge=judge,
+            model=model,
+            times=times,
+            passing=passing,
+            limit=limit,
+            move=move,
+            yes=yes,
+            tenant=tenant,
+            by=by,
+        )
+    )
+
+
 def _mover(move: str, meaning: str) -> None:
     def command(
         lesson: Lesson, reason: Reason = "", tenant: Tenant = "default", by: By = ""

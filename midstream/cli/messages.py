@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.prices import cost
 from midstream.cli.exits import OK
+from midstream.cli.moments import moment_of, split_moment
 from midstream.cli.naming import find_run
 from midstream.cli.opening import reading
 from midstream.cli.output import data_console, printable, put, put_json
 from midstream.cli.settings import SETTINGS
 from midstream.cli.wire_lines import wire_lines
+from midstream.engine.moments import moment_seq
 from midstream.engine.providers import Providers
 from midstream.engine.run_view import RunView, Step, conversation_head, model_meant, run_view
 from midstream.events.content import Message, Segment, system
@@ -34,25 +36,36 @@ _INSTRUCTING = ("system", "developer")
 
 
 async def show(
-    wanted: str, *, provider: str, versus: str, at: int, thread: str, node: str, full: bool
+    wanted: str,
+    *,
+    provider: str,
+    versus: str,
+    at: str,
+    thread: str,
+    node: str,
+    step: str,
+    full: bool,
 ) -> int:
     """Show a conversation.
 
     Args:
-        wanted: The run.
+        wanted: The run, or a moment of it as `RUN@N`.
         provider: Whose view, as `PROVIDER` or `PROVIDER:MODEL`; empty for the neutral messages.
         versus: A second view, beside it.
-        at: After this event; 0 for now.
+        at: After this event, or before this step; empty for now.
         thread: The conversation of this name, or empty.
         node: The newest conversation of this node, or empty.
+        step: That of this model call or activation, or empty.
         full: Texts in their whole length.
     """
+    run, place = split_moment(wanted)
     state = RunState()
     async with reading() as store:
-        info = await find_run(store, wanted)
-        async for event in store.read(info.run_id, to=at or None):
+        info = await find_run(store, run)
+        to = await moment_seq(store, info.run_id, moment_of(at) or place)
+        async for event in store.read(info.run_id, to=to):
             apply(state, event)
-    head = conversation_head(state, None, thread or None, node or None)
+    head = conversation_head(state, step or None, thread or None, node or None)
     named = [name for name in (provider, versus) if name]
     if versus and not provider:
         named.insert(0, state.calls[head].request["model"] if head else state.model)

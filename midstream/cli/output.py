@@ -72,7 +72,8 @@ def put(text: str) -> None:
 
 def put_json(row: Mapping[str, Any]) -> None:
     """Write a line of data for programs, on stdout."""
-    sys.stdout.write(as_json(row) + "\n")
+    part = SETTINGS.get().part
+    sys.stdout.write(as_json({"part": part, **row} if part else row) + "\n")
     sys.stdout.flush()
 
 

@@ -19,6 +19,7 @@ class Settings:
         as_json: One JSON object a line on stdout, in place of what people read.
         color: False for none; whether there is any otherwise is seen from the terminal and `NO_COLOR`.
         config: Where groups, pools and endpoints are configured; empty looks for it.
+        part: Which part of an answer of several is being written; empty where there is only one.
         db_given: The store was named on the command line, so commands that are suggested name it too.
     """
 
@@ -27,6 +28,7 @@ class Settings:
     color: bool = True
     db_given: bool = False
     config: str = ""
+    part: str = ""
 
 
 _UNSAID = Settings()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
+from fnmatch import fnmatchcase
 from typing import Any
 
 from midstream.cli.exits import OK
@@ -16,7 +18,9 @@ from midstream.events.subscribe import subscribe
 from midstream.projections.timeline import line
 
 
-async def tail(wanted: str, *, follow: bool, after: int, full: bool) -> int:
+async def tail(
+    wanted: str, *, follow: bool, after: int, full: bool, types: Sequence[str] = ()
+) -> int:
     """Write the events of a run.
 
     Args:
@@ -24,19 +28,25 @@ async def tail(wanted: str, *, follow: bool, after: int, full: bool) -> int:
         follow: Wait for further events until the run has ended; Ctrl-C leaves the run alone.
         after: Only events with a greater seq.
         full: The whole data of each event.
+        types: Only events of these types, in which `*` stands for anything; empty for all.
     """
+    first = 0
+
+    def tell(event: Event) -> None:
+        nonlocal first
+        first = first or event.at
+        if not types or any(fnmatchcase(event.type, one) for one in types):
+            write(event, first, full=full)
+
     async with reading() as store:
         info = await find_run(store, wanted)
-        first = 0
         if follow:
             async with aclosing(subscribe(store, info.run_id, after=after, until=_ends)) as events:
                 async for event in events:
-                    first = first or event.at
-                    write(event, first, full=full)
+                    tell(event)
         else:
             async for event in store.read(info.run_id, after=after):
-                first = first or event.at
-                write(event, first, full=full)
+                tell(event)
     if not follow and info.status in ("running", "paused"):
         say(f"the run goes on; follow it with `{command('tail', info.run_id, '-f')}`")
     return OK

@@ -59,7 +59,7 @@ async def replay_live(
         run, others = opened.run(info.run_id), models_of(models)
         estimate = await run.estimate(live=live, models=others, times=times, changed=changed)
         say(str(estimate))
-        if not yes and not _agreed(estimate):
+        if not yes and not agreed([estimate]):
             say("nothing was tried; pass --yes to do it")
             return REFUSED
         found = await run.replay(
@@ -68,7 +68,7 @@ async def replay_live(
             prompts=said,
             times=times,
             changed=changed,
-            limit=_money(limit),
+            limit=money(limit),
             keep=not forget,
         )
     if SETTINGS.get().as_json:
@@ -89,9 +89,9 @@ def _one(runs: Sequence[str], *, everything: bool) -> str:
     return runs[0] if runs else "@last"
 
 
-def _agreed(estimate: Estimate) -> bool:
+def agreed(estimates: Sequence[Estimate]) -> bool:
     """Say whether the person at the terminal agrees; what costs nothing needs no answer."""
-    if not estimate.most and not estimate.unpriced and not estimate.calls:
+    if not any(one.most or one.unpriced or one.calls for one in estimates):
         return True
     if not sys.stdin.isatty():
         return False
@@ -100,7 +100,12 @@ def _agreed(estimate: Estimate) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _money(text: str) -> Decimal | None:
+def money(text: str) -> Decimal | None:
+    """Return an amount of US dollars, or None for an empty text.
+
+    Raises:
+        ConfigError: It is none.
+    """
     if not text:
         return None
     try:

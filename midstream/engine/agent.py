@@ -46,6 +46,7 @@ class Agent:
         output: What its conclusion must be; see `Context.llm`.
         max_iterations: How often its model may be asked.
         settings: `temperature` and so on; see `midstream.adapters.base.Settings`.
+        experience: It is told what earlier runs taught; see `Context.llm`.
     """
 
     name: str = ""
@@ -56,6 +57,7 @@ class Agent:
     output: Any = None
     max_iterations: int = ITERATIONS
     settings: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    experience: bool | str | None = None
 
     def __post_init__(self) -> None:
         if self.max_iterations < 1:
@@ -75,8 +77,9 @@ class Agent:
         return Toolbox(self.tools, name=f"agent {self.name or 'without a name'}")
 
     def changed(self, **given: Any) -> Agent:
-        """Return it with what was given in place of its own; what is None, empty or not given stays."""
-        return replace(self, **{name: value for name, value in given.items() if value})
+        """Return it with what was given in place of its own; what is None, empty or not given stays, but for False."""
+        kept: dict[str, Any] = {n: value for n, value in given.items() if value or value is False}
+        return replace(self, **kept)
 
     def remembering(self) -> Memory | None:
         """Return its memory, or None where it has none."""
@@ -139,6 +142,7 @@ def question_of(
         turns,
         output=wanted,
         execute=execute,
+        experience=agent.experience,
     )
 
 

@@ -37,6 +37,7 @@ class AgentContext:
         max_iterations: int = 0,
         thread: str | None = "",
         auto_execute_tools: bool = True,
+        experience: bool | str | None = None,
         **settings: JsonValue,
     ) -> Reply:
         """Have an agent work on a task, and return what it concluded.
@@ -53,6 +54,7 @@ class AgentContext:
             max_iterations: How often its model may be asked; 0 for the agent's own limit, or 10.
             thread: See `llm`.
             auto_execute_tools: Call the tools it calls; else the reply has them as `tool_calls`.
+            experience: See `llm`; None for what the agent, or the engine, says.
             **settings: See `llm`.
 
         Raises:
@@ -69,6 +71,7 @@ class AgentContext:
             memory=memory,
             output=output,
             max_iterations=max_iterations,
+            experience=experience,
             settings={**kind.settings, **settings},
         )
         return await work(

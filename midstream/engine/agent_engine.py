@@ -138,6 +138,7 @@ class AgentEngine:
         output: Any = None,
         max_iterations: int = 0,
         auto_execute_tools: bool = True,
+        experience: bool | str | None = None,
         user: str = "",
         run_id: str | None = None,
         tags: Mapping[str, str] | None = None,
@@ -160,6 +161,7 @@ class AgentEngine:
             max_iterations: How often its model may be asked; 0 for the agent's own limit, or 10.
             auto_execute_tools: Call the tools it calls; else the reply has them as `tool_calls`, and one goes on with a
                 new call whose `messages` have the results.
+            experience: Tell it what earlier runs taught; see `Context.llm`. None for what the agent, or the engine, says.
             user: For whom it works; recorded as the tag `user`, and told to tools and memories.
             run_id: The run's id; the same id with the same task is the same run.
             tags: Of the run.
@@ -177,6 +179,7 @@ class AgentEngine:
             memory=memory,
             output=output,
             max_iterations=max_iterations,
+            experience=experience,
             settings={**kind.settings, **settings},
         )
         said = messages_of(task, messages)

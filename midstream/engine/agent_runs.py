@@ -103,6 +103,7 @@ class Casts:
             known.output,
             job["max_iterations"],
             job["settings"],
+            job.get("experience"),
         )
 
 
@@ -156,7 +157,9 @@ def job_of(agent: Agent, messages: tuple[Message, ...], *, execute: bool) -> dic
     question = question_of(agent, messages, model="", execute=execute, turns=1, thread=None)
     memory = agent.remembering()
     specs = [tool.spec.model_dump(mode="json") for tool in question.tools.values()]
+    told = {} if agent.experience is None else {"experience": agent.experience}
     return {
+        **told,
         "messages": plain(question.messages, "messages"),
         "agent_type": agent.name,
         "system": agent.system,

@@ -77,12 +77,16 @@ class Desk:
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.subruns: Any = None
+        """The `Subruns` that start runs, or None where no host drives this one."""
         self.guard: Any = None
         """The `Guard` that stands before its calls, or None."""
         self.touched: Callable[[], None] = _nothing
         """Called at each sign of life of the activation."""
         self.context: Any = None
         """The `Context` that stands at this desk."""
+        self.patching = asyncio.Lock()
+        """Held while it is decided whether the activation takes a newer path; see `Context.patched`."""
         self.torn = False
         """Always-replay mode has torn the execution down, whatever its code made of that."""
 
@@ -94,6 +98,16 @@ class Desk:
     def call(self, address: str) -> Call | None:
         """Return the record of a call, or None."""
         return self.state.calls.get(address)
+
+    def takes_new_path(self, address: str) -> bool:
+        """Say whether an activation that has no mark at this address takes the newer path; see `Context.patched`."""
+        recorder = self.recorder
+        if recorder.marks is not None:
+            return address in recorder.marks
+        made = self.state.activations[self.activation]
+        if made.attempt == 1 and made.since > recorder.begun:
+            return True  # it began with this driver
+        return not self.claims.behind(self.state)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that others append makes the condition true."""
@@ -174,7 +188,7 @@ class Desk:
         if call.seq > self.state.activations[self.activation].since:
             return False
         request = call.request
-        return call.kind == "model" or (
+        return call.kind in ("model", "subrun") or (
             call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
 

@@ -18,6 +18,9 @@ import orjson
 from midstream.events.ids import Address
 from midstream.projections.run_state import RunState
 
+PATCHED = "patched"
+"""The kind of the records that an activation takes a newer path."""
+
 _LANE: ContextVar[str] = ContextVar("midstream_lane", default="")
 
 
@@ -114,6 +117,20 @@ class Claims:
             address = f"{key}#{len(lanes.keys() | taken) + 1}"
         taken.add(address)
         return Address(address)
+
+    def behind(self, state: RunState) -> bool:
+        """Say whether there are records of this activation that this execution has not come to: of an earlier one."""
+        prefix = f"{self.activation}/"
+        for key, addresses in state.call_keys.items():
+            what = key.removeprefix(prefix)
+            if not key.startswith(prefix) or "/" in what or what.startswith(f"{PATCHED}:"):
+                continue
+            come = self._taken.get(key, set()) | {
+                f"{key}#{place + 1}" for place in range(self._places.get(key, 0))
+            }
+            if not come.issuperset(addresses):
+                return True
+        return False
 
     def next_in_lane(self, what: str, lane: str) -> Address:
         """Return the address of a call that is identified by its place in its branch, such as the reading of a clock."""

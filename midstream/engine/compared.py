@@ -16,6 +16,7 @@ _DRAWN: Mapping[str, frozenset[str]] = {
     "tool.requested": frozenset(("key",)),
     "tool.unknown": frozenset(("reason",)),
     "timer.set": frozenset(("until",)),
+    "subrun.requested": frozenset(("run", "model")),
     "question.asked": frozenset(("id", "deadline")),
     "value.recorded": frozenset(("value",)),
     "node.failed": frozenset(("traceback",)),
@@ -43,6 +44,7 @@ _BEGINNINGS = frozenset(
         "tool.requested",
         "timer.set",
         "question.asked",
+        "subrun.requested",
     )
 )
 
@@ -56,6 +58,8 @@ OUTCOMES = frozenset(
         "tool.unknown",
         "tool.retried",
         "timer.fired",
+        "subrun.completed",
+        "subrun.failed",
         "question.answered",
         "question.expired",
         "question.withdrawn",

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from midstream.adapters.output import SETTING
 from midstream.engine.agent_context import AgentContext
 from midstream.engine.calls import Desk
-from midstream.engine.claims import digest_of
+from midstream.engine.claims import PATCHED, digest_of
 from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.conversing import Conversing
 from midstream.engine.model_calls import DEADLINE, Models, Question, Reply, TypedReply
@@ -24,18 +24,19 @@ from midstream.engine.spending import Amounts
 from midstream.engine.steering import Steering
 from midstream.engine.steering_context import SteeringContext
 from midstream.engine.structured import output as output_of
+from midstream.engine.subrun_context import SubrunContext
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
 from midstream.errors import ConfigError
 from midstream.events.content import Message, user
-from midstream.events.ids import Address, RunId
+from midstream.events.ids import NODE_NAME, Address, RunId
 from midstream.events.payloads import Effect, NoteAdded, TimerFired, TimerSet, ValueRecorded
 from midstream.events.values import plain
 
 Value = TypeVar("Value")
 
 
-class Context(Conversing, PeopleContext, AgentContext, SteeringContext):
+class Context(Conversing, PeopleContext, AgentContext, SteeringContext, SubrunContext):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is
@@ -284,6 +285,39 @@ class Context(Conversing, PeopleContext, AgentContext, SteeringContext):
     async def uuid(self) -> str:
         """Return a random UUID (version 4) as text, as it was made the first time."""
         return str(await self._value("uuid", lambda: str(uuid.uuid4())))
+
+    async def patched(self, id: str) -> bool:
+        """Say whether this activation takes a path of the code that is newer than some of its runs.
+
+        An activation that had already recorded what comes after this point does what it did: no. Any other one takes the
+        new path, and records that it does, so that it says so ever after, on replay too::
+
+            if await ctx.patched("shorter-prompt"):
+                prompt = "Summarise."
+            else:
+                prompt = "Please give a summary."
+
+        Args:
+            id: Of the change: a letter, then letters, digits, '.', '-', '_'.
+
+        Raises:
+            ConfigError: It is no such name.
+        """
+        if not NODE_NAME.fullmatch(id):
+            raise ConfigError(
+                f"patched({id!r}): an id begins with a letter and holds letters, digits, '.', '-', '_'"
+            )
+        desk = self._desk
+        desk.claims.lane()  # nothing of an activation that has ended goes on
+        address = Address(f"{desk.activation}/{PATCHED}:{id}#1")
+        async with desk.patching:  # one branch decides for all
+            if desk.call(address) is None:
+                if not desk.takes_new_path(address):
+                    return False
+                await desk.turn(address)
+                desk.recorder.add(ValueRecorded(value=True), address)
+                await desk.recorded()
+        return True
 
     async def note(self, data: Any) -> None:
         """Record data of the host's own in the log."""

@@ -40,6 +40,7 @@ from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool
+from midstream.engine.versions import OnChange, checked_policy
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -93,6 +94,9 @@ class Engine(AgentEngine):
         policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
         redact: Keep secrets out of the log: True for keys of known vendors, tokens and fields with names such as `password`; a
             function of texts for that and its own; `midstream.events.redaction.Redaction` for more. None records what is said.
+        on_change: What is done with runs whose code has changed since they were started, their graph or its version: `pin`
+            refuses to resume them, `upgrade` goes on where nothing of what has begun was changed; see
+            `midstream.engine.versions`.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -122,6 +126,7 @@ class Engine(AgentEngine):
         config: RouterConfig | None = None,
         policies: Iterable[Policy] = (),
         redact: bool | Redaction | Callable[[str], str] | None = None,
+        on_change: OnChange = "pin",
         always_replay: bool = False,
     ) -> None:
         if lease <= 0:
@@ -140,6 +145,7 @@ class Engine(AgentEngine):
         self._context = context_policy(context)
         self._config = config
         self._policies = tuple(policies)
+        self._on_change: OnChange = checked_policy(on_change)
         self._router: Router | None = None
         self._redact = redaction_of(redact)
         self._always_replay = always_replay
@@ -203,11 +209,13 @@ class Engine(AgentEngine):
             model=self._model or self._providers.default_model,
             lease=self._lease,
             park_after=self._park_after,
+            on_change=self._on_change,
             budgets=self._budgets,
             always_replay=self._always_replay,
             redact=self._redact,
             policies=policies,
         )
+        self._host.subruns.start = self._start_for
         self._ledgers = Ledgers(self._host, self._embedder)
         self._host.reflector = self._reflector
         self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
@@ -346,6 +354,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
+        extra: Mapping[str, Any] | None = None,
         subject: str = "",
     ) -> Run:
         if subject:
@@ -358,7 +367,8 @@ class Engine(AgentEngine):
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
-        payload = payload.model_copy(update={"subject": subject}) if subject else payload
+        update = {**(extra or {}), **({"subject": subject} if subject else {})}
+        payload = payload.model_copy(update=update) if update else payload
         chosen = _chosen(run_id)
         host.register(graph)
         host.patrol.police(chosen, policies)
@@ -372,6 +382,28 @@ class Engine(AgentEngine):
         else:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
+
+    async def _start_for(
+        self, graph: Graph, request: Mapping[str, Any], run_id: RunId, parent: RunId, step: str
+    ) -> None:
+        """Start a run that another one has asked for, unless it is there; see `Subruns`."""
+        host = self._here()
+        live = host.live.get(parent)
+        started_by = await host.load(parent) if live is None else live.runner.state
+        await self._start(
+            host,
+            graph,
+            subject=started_by.subject,
+            run_id=run_id,
+            inputs=request.get("inputs", {}),
+            model=request.get("model", ""),
+            tags=request.get("tags"),
+            extra={
+                "parent": parent,
+                "parent_step": step,
+                "limits": request.get("limits", {}),
+            },
+        )
 
     async def import_conversation(
         self,
@@ -471,19 +503,24 @@ class Engine(AgentEngine):
         """Return a handle on a run; whether it exists shows when it is used."""
         return Run(self._here(), RunId(run_id))
 
-    async def resume(self, run_id: str, graph: Graph | None = None) -> Run:
+    async def resume(
+        self, run_id: str, graph: Graph | None = None, *, on_change: OnChange | None = None
+    ) -> Run:
         """Take a run over and drive it here; see `Run.resume`.
 
         Args:
             run_id: The run.
             graph: Its code; None takes what was given to the engine.
+            on_change: See `Engine`; None for what the engine says.
 
         Raises:
             LeaseHeldError: Another driver holds it and is alive.
-            GraphError: Its code is not known here, or is not the code it was started with.
+            GraphError: Its code is not known here.
+            CodeChangedError: It is not the code it was started with, and that is not allowed.
             RunNotFoundError: There is no such run.
         """
-        await self._here().resume(RunId(run_id), graph)
+        policy = None if on_change is None else checked_policy(on_change)
+        await self._here().resume(RunId(run_id), graph, policy)
         return self.run(run_id)
 
     async def recover(self) -> tuple[Run, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 from midstream.errors import ConfigError
+from midstream.events.paging import pages
 from midstream.events.store import EventStore, RunInfo
 from midstream.projections.query import Query, Term, Word, parse
 from midstream.projections.query_fields import STATUSES
@@ -106,8 +107,9 @@ async def find_runs(
 async def _facts(store: EventStore, info: RunInfo, wanted: tuple[str, ...]) -> RunFacts:
     facts = RunFacts(wanted)
     # Not further than the list says, so that both tell of the same moment.
-    async for event in store.read(info.run_id, to=info.seq):
-        facts.add(event)
+    async for page in pages(store, info.run_id, to=info.seq):
+        for event in page:
+            facts.add(event)
     return facts
 
 

@@ -28,6 +28,9 @@ from midstream.engine.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
+from midstream.engine.subgraphs import graphs_in
+from midstream.engine.subruns import Subruns
+from midstream.engine.versions import OnChange, check_shape, upgrade_of
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -75,6 +78,7 @@ class Host:
         advisor: Knows what earlier runs taught, or None.
         reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
+        on_change: What is done where the code of a run has changed; see `Engine`.
         policies: When runs go on with another model.
         redact: Takes secrets out of what is recorded.
         budgets: What each run, or all runs with a tag, may spend.
@@ -96,6 +100,7 @@ class Host:
     advisor: Advisor | None = None
     reflector: Reflector | None = None
     park_after: float = PARK_AFTER
+    on_change: OnChange = "pin"
     policies: Sequence[Policy] = ()
     redact: Redact | None = None
     budgets: Sequence[Budget] = ()
@@ -117,6 +122,9 @@ class Host:
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
+        self.subruns = Subruns(
+            self, lambda told: self._log.warning("a run was not heard of", error=told)
+        )
         self.patrol = Patrol(
             self.policies, self.store, self.providers, self.pricing, self.clock, self._flying
         )
@@ -158,6 +166,7 @@ class Host:
         """
         self._unwatch()
         await self.lot.close()
+        await self.subruns.close()
         own = (*self._tasks, *self._waking)
         for task in own:
             task.cancel()
@@ -190,7 +199,15 @@ class Host:
             raise GraphError(
                 f"two graphs are named {graph.name!r}; a run finds its code by that name, so rename one"
             )
-        self.graphs[graph.name] = graph
+        if known is not graph:
+            self.graphs[graph.name] = graph
+            for inner in graphs_in(graph).values():  # they may be run by themselves, too
+                if isinstance(inner, Graph):
+                    self.graphs.setdefault(inner.name, inner)
+
+    def has(self, run_id: RunId) -> bool:
+        """Say whether a run is driven or parked here."""
+        return run_id in self.live or run_id in self.lot
 
     def draft(
         self,
@@ -270,6 +287,7 @@ class Host:
             park_after=self.park_after,
             reflector=self.reflector if cast is None else cast.reflector,
             answers=None if cast is None else cast.answers,
+            subruns=self.subruns,
         )
         runner.recorder.redact = self.redact
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
@@ -292,6 +310,8 @@ class Host:
                 self.patrol.forget(run_id)
         if runner.state.over:
             self.forget(run_id)
+            self.subruns.forget(run_id)
+            self.subruns.ended(run_id, runner.state)
         if parked is not None:
             await self._park(run_id, parked, runner.recorder.epoch)
 
@@ -321,6 +341,7 @@ class Host:
         try:
             state = await self.load(run_id)
             code = self._code(run_id, state, None)
+            await upgrade_of(self.store, run_id, state, code, "pin")
         except MidstreamError as error:  # it can be taken over like any other
             self._log.error("cannot go on", run_id=run_id, error=str(error))
             await self._give_up(run_id, place.epoch)
@@ -342,49 +363,59 @@ class Host:
         """
         return await load_run(self.store, run_id)
 
-    async def resume(self, run_id: RunId, graph: Graph | None = None) -> None:
+    async def resume(
+        self, run_id: RunId, graph: Graph | None = None, on_change: OnChange | None = None
+    ) -> None:
         """Take a run over and drive it here; does nothing where it is driven here or has ended.
 
         Args:
             run_id: The run.
             graph: Its code; None takes the graph that is registered under its name.
+            on_change: What is done where that is not the code it was started with; None for what the engine says.
 
         Raises:
             LeaseHeldError: Another driver holds it and is alive.
-            GraphError: Its code is not known here, or is not the code it was started with.
+            GraphError: Its code is not known here.
+            CodeChangedError: It is not the code it was started with, and that is not allowed.
             RunNotFoundError: There is no such run.
         """
         async with self._taking:  # the scanner and a caller may want the same run at the same time
             if run_id in self.lot:
                 await self._wake_now(run_id)
             elif run_id not in self.live:
-                await self._take_over(run_id, graph)
+                await self._take_over(run_id, graph, on_change or self.on_change)
 
-    async def _take_over(self, run_id: RunId, graph: Graph | None) -> None:
+    async def _take_over(self, run_id: RunId, graph: Graph | None, on_change: OnChange) -> None:
         state = await self.load(run_id)
         if state.over:
             return
         code = self._code(run_id, state, graph)
+        await upgrade_of(self.store, run_id, state, code, on_change)  # it may be refused
         epoch = await self.store.acquire(run_id, self.name, now=self.clock.now())
         try:
-            state = await self._resumed(run_id, state, epoch)
+            state = await self._resumed(run_id, state, epoch, code, on_change)
         except BaseException:
             await self._give_up(run_id, epoch)
             raise
         await self._go(run_id, code, state, epoch)
 
-    async def _resumed(self, run_id: RunId, state: RunState, epoch: int) -> RunState:
-        """Record that the run was taken over, and return it as it stands then."""
+    async def _resumed(
+        self, run_id: RunId, state: RunState, epoch: int, code: Graph, on_change: OnChange
+    ) -> RunState:
+        """Record that the run was taken over, by which code, and return it as it stands then."""
         while True:
-            resumed = self.draft(RunResumed(epoch=epoch, driver=self.name), actor="engine")
+            facts: list[Fact] = [RunResumed(epoch=epoch, driver=self.name)]
+            upgraded = await upgrade_of(self.store, run_id, state, code, on_change)
+            if upgraded is not None:
+                facts.append(upgraded)
+            drafts = [self.draft(fact, actor="engine") for fact in facts]
             try:
-                head = await append_patiently(
-                    self.store, run_id, [resumed], expected=state.seq, epoch=epoch
-                )
+                await append_patiently(self.store, run_id, drafts, expected=state.seq, epoch=epoch)
             except ConcurrencyError:
                 state = await self.load(run_id)
             else:
-                apply(state, _placed(run_id, resumed, head, epoch))
+                for draft in drafts:
+                    apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), epoch))
                 return state
 
     async def fork(
@@ -409,6 +440,8 @@ class Host:
             apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), 1))
         driven = not state.over and state.status != "paused"
         code = self._code(run_id, state, graph, register=False) if driven else None
+        if code is not None:
+            check_shape(run_id, state, code)
         lease: Any = {"epoch": 1, "holder": self.name} if driven else {}
         await append_patiently(self.store, run_id, drafts, expected=head.seq, **lease)
         if code is not None:
@@ -428,10 +461,9 @@ class Host:
                 f"run {run_id!r} needs the code of graph {state.graph!r}; known here: {known}. "
                 "Pass graphs=[…] to the engine, or the graph to resume"
             )
-        if code.name != state.graph or code.digest != state.graph_digest:
+        if code.name != state.graph:
             raise GraphError(
-                f"run {run_id!r} was started with another shape of graph {state.graph!r} (digest "
-                f"{state.graph_digest[:12]}, now {code.digest[:12]}): resume it with the code it was started with"
+                f"run {run_id!r} is of graph {state.graph!r}, not {code.name!r}; pass that graph's code"
             )
         check = self.checks.get(code.name)
         if check is not None and state.cancelling is None:
@@ -521,6 +553,8 @@ class Host:
             live.runner.recorder.noticed(seq)
         elif run_id in self.lot:
             self._wake_soon(run_id)
+        else:
+            self.subruns.noticed(run_id)
 
     async def _every(self, seconds: float, job: Callable[[], object]) -> None:
         while True:

@@ -9,7 +9,7 @@ still missing. Payloads refer to steps by address, so they stay right when their
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,6 +79,10 @@ class Recorder:
     """See `Claims`."""
     redact: Redact | None = None
     """Takes secrets out of what is recorded."""
+    marks: Container[str] | None = None
+    """Where activations took newer paths, where the log says so and it is not decided; see `Context.patched`."""
+    begun = 0
+    """The newest event when this driver began."""
     answers: Answers | None = None
     """Who answers in place of the world, where a what-if is tried."""
 
@@ -96,6 +100,7 @@ class Recorder:
         self.state = state
         self.run_id = run_id
         self.epoch = epoch
+        self.begun = state.seq
         self._store = store
         self._clock = clock
         self._changed = changed

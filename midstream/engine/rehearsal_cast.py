@@ -94,7 +94,7 @@ class TriedAdvice:
             state, run_id=run_id, call=call, messages=messages, wanted=wanted
         )
         plan = self._plan
-        if not plan.told or not is_live(call, plan.live):
+        if not plan.told or wanted is False or not is_live(call, plan.live):
             return found
         offers: list[JsonValue] = [{"id": plan.lesson, "score": 1.0}]
         if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from midstream.engine.providers import Providers
 from midstream.engine.rendering import Rendering
 from midstream.engine.runner import Runner
 from midstream.engine.tape import Tape
+from midstream.engine.versions import definition_in, node_changes
 from midstream.errors import GraphError, ReplayError
 from midstream.events.codec import Redact
 from midstream.events.envelope import Event
@@ -170,8 +171,11 @@ async def replay_run(
         raise GraphError(
             f"run {run_id!r} is of graph {state.graph!r}, not {graph.name!r}; pass that graph's code"
         )
-    notes = _notes(state, graph)
-    shape = _other_shape(run_id, events[begin], state, graph, strict=strict)
+    newest = next(
+        (event for event in reversed(events) if event.type == "graph.upgraded"), events[begin]
+    )
+    notes = _notes(newest.data.get("code", state.code), graph)
+    shape = _other_shape(events, newest, state, graph, strict=strict)
     if shape is not None:
         return ReplayReport(run_id, strict, state.seq, 0, shape, notes)
     rendering = Rendering(providers)
@@ -192,10 +196,10 @@ def _models(events: Sequence[Event]) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def _notes(state: RunState, graph: Graph) -> tuple[str, ...]:
-    if graph.version == state.code:
+def _notes(version: str, graph: Graph) -> tuple[str, ...]:
+    if graph.version == version:
         return ()
-    return (f"recorded by version {state.code!r} of the code, replayed by {graph.version!r}",)
+    return (f"recorded by version {version!r} of the code, replayed by {graph.version!r}",)
 
 
 class _Replay:
@@ -213,7 +217,7 @@ class _Replay:
     async def play(self, state: RunState, events: Sequence[Event]) -> Mismatch | None:
         """Play the stretches of one driver after the other, each begun anew from the log as a takeover is."""
         for stretch in _stretches(events):
-            if stretch and stretch[0].type == "run.resumed":
+            while stretch and stretch[0].type in ("run.resumed", "graph.upgraded"):
                 apply(state, stretch[0])
                 stretch = stretch[1:]
             mismatch = await self._drive(state, stretch)
@@ -286,12 +290,14 @@ def _stretches(events: Sequence[Event]) -> list[list[Event]]:
 
 
 def _other_shape(
-    run_id: RunId, event: Event, state: RunState, graph: Graph, *, strict: bool
+    events: Sequence[Event], event: Event, state: RunState, graph: Graph, *, strict: bool
 ) -> Divergence | None:
-    """Return how the graph's definition differs from the recorded one, where that stops a replay."""
-    if graph.digest == state.graph_digest:
+    """Return how the graph's definition differs from the newest that was recorded, where that stops a replay."""
+    if graph.digest == event.data.get("graph_digest", state.graph_digest):
         return None
-    recorded: Mapping[str, object] = event.data.get("definition") or {}
+    recorded = definition_in(events)
+    if not node_changes(recorded, graph.definition):
+        return None
     found = tuple(differences(recorded, dict(graph.definition)))
     missing = [name for name in state.topology.nodes if name not in graph.nodes]
     if not strict and not missing:
@@ -299,7 +305,7 @@ def _other_shape(
     return Divergence(
         event.seq,
         "",
-        f"graph {state.graph!r} of digest {state.graph_digest[:12]}",
+        f"graph {state.graph!r} of digest {event.data.get('graph_digest', state.graph_digest)[:12]}",
         f"graph {graph.name!r} of digest {graph.digest[:12]}",
         found,
         "",

@@ -75,6 +75,8 @@ class Tape(Recorder):
         self.now = events[0].at / 1e6 if events else 0.0
         self._events = as_heard(events)
         self.foreseen = foreseen(self._events)
+        recorded = (one for one in self._events if one.type == "value.recorded")
+        self.marks = frozenset(one.address for one in recorded if one.address is not None)
         self._routes: dict[str, Mapping[str, Any]] = {}
         self.routed = self._routes
         self._strict = strict

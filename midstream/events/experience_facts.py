@@ -186,7 +186,8 @@ class LessonTried(Fact):
         step: The step that was run again.
         outcomes: What came of each try, from 0 to 1.
         before: What had come of it without the lesson.
-        passed: The lesson helped.
+        passed: The lesson helped; of a run that had gone well, it did no harm.
+        tries: The forks in which it was tried.
     """
 
     type: Literal["lesson.tried"] = "lesson.tried"
@@ -196,6 +197,7 @@ class LessonTried(Fact):
     outcomes: tuple[float, ...]
     before: float
     passed: bool
+    tries: tuple[str, ...] = ()
 
 
 class ExperienceDistilled(Fact):

@@ -92,3 +92,20 @@ class LimitReached(Fact):
     type: Literal["limit.reached"] = "limit.reached"
     limit: str
     message: str
+
+
+class GraphUpgraded(Fact):
+    """The run goes on with other code of its graph from here on; what had begun is the same in both.
+
+    Attributes:
+        definition: The graph as data; empty where only the version is another one.
+        graph_digest: sha256 of that definition, in hex.
+        code: The version of the code.
+        inputs: Inputs that the new code has values for, and the run did not.
+    """
+
+    type: Literal["graph.upgraded"] = "graph.upgraded"
+    definition: Mapping[str, JsonValue] = Field(default_factory=dict)
+    graph_digest: str
+    code: str = ""
+    inputs: Mapping[str, JsonValue] = Field(default_factory=dict)

@@ -114,6 +114,18 @@ class Credit:
     weight: float
 
 
+TRIAL = 0.5
+"""How much a try of a trial counts beside the outcome of a call."""
+
+
+@dataclass(slots=True)
+class Tried:
+    """What came of trying a lesson at a step."""
+
+    outcomes: tuple[float, ...]
+    before: float
+
+
 @dataclass(slots=True)
 class ExperienceState:
     """All that one tenant has learnt, after event number `seq` of its stream.
@@ -122,6 +134,7 @@ class ExperienceState:
         seq: The newest event in it.
         lessons: By id, in the order they were written.
         credits: By run and step.
+        trials: By lesson, run and step, the newest one.
         conflicts: Pairs of lessons that contradict each other, in the order of their ids.
         distilled: By run and distiller, the newest event that was looked at.
         erased: Runs that are not to be used any more.
@@ -131,6 +144,9 @@ class ExperienceState:
     seq: int = 0
     lessons: dict[str, Lesson] = field(default_factory=dict[str, Lesson])
     credits: dict[Use, Credit] = field(default_factory=dict[Use, Credit])
+    trials: dict[tuple[str, str, str], Tried] = field(
+        default_factory=dict[tuple[str, str, str], Tried]
+    )
     conflicts: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     distilled: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     erased: dict[str, None] = field(default_factory=dict[str, None])
@@ -235,12 +251,29 @@ def _count_anew(state: ExperienceState, names: Iterable[str]) -> None:
         for told, listed in ((True, credit.told), (False, credit.untold)):
             for name in listed:
                 _count(wanted.get(name), credit, told=told, now=0)
+    for (name, _, _), trial in state.trials.items():
+        if name in wanted:
+            _count_trial(wanted[name], trial)
+
+
+def _count_trial(lesson: Lesson, trial: Tried) -> None:
+    """Count tries as outcomes with a lesson, and what had come of the step as as many without."""
+    number = len(trial.outcomes)
+    ok, before = sum(trial.outcomes), trial.before * number
+    lesson.with_ok += TRIAL * ok
+    lesson.with_bad += TRIAL * (number - ok)
+    lesson.without_ok += TRIAL * before
+    lesson.without_bad += TRIAL * (number - before)
 
 
 def _tried(state: ExperienceState, event: Event) -> None:
-    lesson = state.lessons.get(event.data["id"])
-    if lesson is not None:
-        lesson.tried = event.data["passed"]
+    data = event.data
+    lesson = state.lessons.get(data["id"])
+    if lesson is not None and data["run"] not in state.erased:
+        lesson.tried = data["passed"]
+        key = lesson.id, data["run"], data["step"]
+        state.trials[key] = Tried(tuple(data["outcomes"]), data["before"])
+        _count_anew(state, (lesson.id,))
 
 
 def _distilled(state: ExperienceState, event: Event) -> None:
@@ -250,6 +283,7 @@ def _distilled(state: ExperienceState, event: Event) -> None:
 
 def _erased(state: ExperienceState, event: Event) -> None:
     run = event.data["run"]
+    touched: set[str] = set()
     state.erased[run] = None
     for lesson in state.lessons.values():
         had = len(lesson.evidence)
@@ -257,8 +291,10 @@ def _erased(state: ExperienceState, event: Event) -> None:
             del lesson.evidence[key]
         if had and not lesson.evidence and lesson.status not in ("retired", "superseded"):
             lesson.status, lesson.reason = "retired", "no evidence is left"
+    for tried in [tried for tried in state.trials if tried[1] == run]:
+        del state.trials[tried]
+        touched.add(tried[0])
     gone = [use for use in state.credits if use[0] == run]
-    touched: set[str] = set()
     for use in gone:
         credit = state.credits.pop(use)
         touched.update(credit.told, credit.untold)

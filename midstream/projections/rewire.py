@@ -16,7 +16,7 @@ def add_node(flow: Flow, name: str, data: Mapping[str, Any]) -> None:
     """Add a node that nobody waits for yet."""
     shape = _own(flow).add(name, data)
     if shape.start:
-        _consider(flow, shape)
+        consider(flow, shape)
 
 
 def remove_node(flow: Flow, name: str) -> None:
@@ -67,7 +67,7 @@ def _waits_for_less(flow: Flow, node: str, source: str, *, came: bool) -> None:
         flow.pending[node] = left - 1
 
 
-def _consider(flow: Flow, shape: NodeShape) -> None:
+def consider(flow: Flow, shape: NodeShape) -> None:
     """Have a new node wait, run, or pass its turn; one that waits for nodes to be called waits until they are."""
     count = sum(to_come(flow, name) for name in shape.waits_for)
     if shape.join:

@@ -12,7 +12,22 @@ from midstream.events.ids import activation_of, map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
 
-StepType = Literal["node", "model_call", "tool_call", "question", "timer", "value", "note"]
+StepType = Literal[
+    "node",
+    "model_call",
+    "tool_call",
+    "question",
+    "timer",
+    "value",
+    "note",
+    "memory_read",
+    "memory_write",
+    "conclusion",
+    "reflection",
+    "plan",
+    "feedback",
+    "subrun",
+]
 StepStatus = Literal[
     "running", "waiting", "completed", "failed", "skipped", "unknown", "aborted", "cancelled"
 ]
@@ -23,8 +38,15 @@ _TYPES: Mapping[str, StepType] = {
     "tool": "tool_call",
     "question": "question",
     "timer": "timer",
+    "subrun": "subrun",
     "value": "value",
     "note": "note",
+    "memory.read": "memory_read",
+    "memory.written": "memory_write",
+    "agent.concluded": "conclusion",
+    "reflection": "reflection",
+    "plan": "plan",
+    "feedback": "feedback",
 }
 
 _STATUS: Mapping[str, StepStatus] = {
@@ -45,10 +67,19 @@ _STATUS: Mapping[str, StepStatus] = {
     "question.asked": "waiting",
     "question.answered": "completed",
     "question.expired": "failed",
+    "subrun.requested": "running",
+    "subrun.completed": "completed",
+    "subrun.failed": "failed",
     "value.recorded": "completed",
     "timer.set": "waiting",
     "timer.fired": "completed",
     "note.added": "completed",
+    "memory.read": "completed",
+    "memory.written": "completed",
+    "agent.concluded": "completed",
+    "reflection.made": "completed",
+    "plan.revised": "completed",
+    "feedback.added": "completed",
 }
 
 
@@ -122,17 +153,32 @@ class Trace:
         self.run_id, self.seq = event.run_id, event.seq
         if event.type.startswith(_SHAPING):
             apply(self._state, event)  # calls lead to no activation by themselves
-        status = _STATUS.get(event.type)
-        if event.address is None or status is None:
+        status, place = _STATUS.get(event.type), self._place(event)
+        if not place or status is None:
             return
-        step = self.steps.get(event.address)
+        step = self.steps.get(place)
         if step is None:
-            step = self.steps[event.address] = self._begun(event, status)
+            step = self.steps[place] = self._begun(event, status)
+            step.id = place
         elif status == "running":
             step.attempts = event.data.get("attempt", step.attempts)
         _tell(step, event, status)
         if event.type == "model.responded":
             self._used(step, event)
+
+    def _place(self, event: Event) -> str:
+        """Return the step that a fact is about; what is said of a step is one of its own."""
+        address, kind = event.address or "", event.type.partition(".")[0]
+        match kind:
+            case "reflection":
+                return f"{address}/reflection#{event.data['reflection_number']}"
+            case "plan":
+                return f"{address}/plan#{len(self._state.revisions)}"
+            case "feedback":
+                said = f"feedback:{event.data['id']}"
+                return f"{address}/{said}" if address else said
+            case _:
+                return address
 
     def _begun(self, event: Event, status: StepStatus) -> Step:
         address = event.address or ""
@@ -140,6 +186,8 @@ class Trace:
         activation = str(activation_of(address))
         within = _around(activation) if address == activation else activation
         data = event.data
+        if kind in ("reflection", "plan", "feedback"):
+            within = address
         if kind == "tool" and data.get("call_id"):
             within = address.rpartition("/call:")[0] or within
         parents: tuple[str, ...] = (within,) if within else ()
@@ -148,8 +196,11 @@ class Trace:
             parents = made.sources if made is not None else ()
         elif kind == "model" and data.get("parents"):
             parents = tuple(data["parents"])
-        name = data.get("model") or data.get("name") or _name(address, kind)
-        return Step(address, _TYPES[kind], name, within, parents, status, event.seq, event.at)
+        elif kind == "plan":
+            parents = (f"{address}/reflection#{self._state.reflections}",)
+        name = _name(data, address, kind)
+        type_ = _TYPES.get(event.type) or _TYPES[kind]
+        return Step(address, type_, name, within, parents, status, event.seq, event.at)
 
     def _used(self, step: Step, event: Event) -> None:
         usage, cost = event.data.get("usage", {}), event.data.get("cost")
@@ -203,12 +254,17 @@ def _tell(step: Step, event: Event, status: StepStatus) -> None:
 
 def _around(activation: str) -> str:
     """Return what an activation is a part of: the one whose graph it is in, or the map of an item."""
-    if activation[-1] == "]":
+    if activation.endswith("]"):
         return str(map_of(activation))
     return scope_of(activation.rpartition("#")[0])[0]
 
 
-def _name(address: str, kind: str) -> str:
+def _name(data: Mapping[str, Any], address: str, kind: str) -> str:
+    for told in ("graph", "model", "name", "memory", "failure_type"):
+        if data.get(told):
+            return str(data[told])
+    if kind in ("plan", "feedback"):
+        return str(data.get("node") or data.get("kind") or "")
     if kind == "node":
         return str(node_of(address))
     return address.rpartition("/")[2].partition(":")[0].partition("#")[0]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from midstream.testing import Answer, ProviderServer, Seen
 
 from .conftest import Command
 
@@ -82,3 +85,58 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     done = command("experience", *words)
     assert (done.code, expected in done.err) == (code, True)
+
+
+def castle(output: object) -> bool:
+    """Judge a plan."""
+    return "castle" in str(output)
+
+
+JUDGE = "tests.cli.test_experience:castle"
+TRIP = "tests.cli.graphs:trip"
+
+
+@pytest.fixture
+def planned(command: Command, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A lesson that a run taught, whose provider does as it is told."""
+
+    def answer(seen: Seen) -> Answer:
+        return Answer(text="castle first" if "castle" in str(seen.body) else "zoo first")
+
+    with ProviderServer(answer) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        assert command("start", TRIP, "--run-id", "t", "-q").code == 0
+        said = ("plan#1", "--correct", "start with the castle")
+        assert command("feedback", "t", *said).code == 0
+        (row,) = command("experience", "distil", "t", "--json").rows
+        yield row["lessons"][0]
+
+
+def test_a_lesson_is_tried_after_its_price_was_told(command: Command, planned: str) -> None:
+    words = ("experience", "trial", planned, "--graph", TRIP, "--times", "1")
+    refused = command(*words, "--judge", JUDGE)
+    assert (refused.code, refused.out) == (6, "")
+    assert "about 1 model calls" in refused.err
+    done = command(*words, "--judge", JUDGE, "--move", "--yes")
+    assert done.code == 0
+    assert f"{planned} helped, and is active now" in done.out
+    (row,) = command(*words, "--judge", JUDGE, "--yes", "--json").rows
+    assert (row["verdict"], row["tests"][0]["outcomes"]) == ("helped", [1.0])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 1, "pass judge="),
+        (("--judge", "nowhere:f"), 2, "cannot be imported"),
+        (("--judge", "tests.cli.test_experience"), 2, "names no function"),
+        (("--judge", JUDGE, "--limit", "0"), 6, "the limit is $0"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(
+    command: Command, planned: str, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = command("experience", "trial", planned, "--graph", TRIP, "--yes", *words)
+    assert done.code == code
+    assert said in done.err

@@ -167,7 +167,7 @@ async def test_resuming_needs_the_code_it_was_started_with(make_engine: MakeEngi
         await second.resume("r")
     other = Graph("g")
     other.add_node("a", lambda: 1)
-    with pytest.raises(GraphError, match="another shape of graph 'g'"):
+    with pytest.raises(GraphError, match="other code of graph 'g'"):
         await second.resume("r", other)
     with pytest.raises(RunNotFoundError):
         await second.resume("nix")

@@ -26,6 +26,7 @@ from midstream.events.payloads import (
     Fact,
 )
 from midstream.projections.experience import (
+    TRIAL,
     ExperienceState,
     fold_experience,
     stream_of,
@@ -107,6 +108,7 @@ def test_folding_in_two_parts_is_folding_at_once(facts: list[Fact], cut: int) ->
 def test_nothing_of_an_erased_run_is_left(facts: list[Fact], run: str) -> None:
     state = fold_experience(events_of([*facts, ExperienceErased(run=run)]))
     assert not [use for use in state.credits if use[0] == run]
+    assert not [key for key in state.trials if key[1] == run]
     assert not [key for one in state.lessons.values() for key in one.evidence if key[0] == run]
 
 
@@ -119,7 +121,9 @@ def test_counts_are_those_of_the_credits(facts: list[Fact]) -> None:
     for name, lesson in state.lessons.items():
         told = [one for one in state.credits.values() for listed in one.told if listed == name]
         assert lesson.told == len(told)
-        assert lesson.with_ok == sum(one.weight * one.outcome for one in told)
+        tried = [one for (lesson_, _, _), one in state.trials.items() if lesson_ == name]
+        counted = sum(one.weight * one.outcome for one in told)
+        assert lesson.with_ok == counted + sum(TRIAL * sum(one.outcomes) for one in tried)
 
 
 def drafted(name: str, **options: Any) -> LessonDrafted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
 from midstream.engine.experience.gates import LessonDraft
@@ -14,7 +14,7 @@ from midstream.projections.experience import Lesson
 from midstream.projections.outcomes import Signal, signals
 from midstream.projections.timeline import line, shortened
 
-VERSION = 1
+VERSION = 2
 """Of the rule and of what a model is told; a run is looked at anew by another version."""
 
 MOST = 3
@@ -36,13 +36,45 @@ empty", "to": number of the known lesson that this relation is about}}]}}"""
 
 
 def by_rule(run_id: str, graph: str, events: Sequence[Event]) -> tuple[LessonDraft, ...]:
-    """Return the lessons that feedback says in so many words; its author's words are taken as they are."""
-    found: list[LessonDraft] = []
+    """Return the lessons that are there in so many words: in feedback, and in plans of models by which a run went on."""
+    found = [*_from_plans(run_id, graph, events)]
     for signal in signals(events):
         draft = _from_feedback(run_id, graph, signal, _kind_of(events, signal))
         if draft is not None:
             found.append(draft)
     return tuple(found[-MOST:])
+
+
+def _from_plans(run_id: str, graph: str, events: Sequence[Event]) -> Iterator[LessonDraft]:
+    """Return what models have suggested for nodes that had failed, and that then completed."""
+    reflection: Event | None = None
+    for event in events:
+        if event.type == "reflection.made":
+            reflection = event
+        if (
+            event.type != "plan.revised"
+            or reflection is None
+            or event.data.get("by", "rule") == "rule"
+        ):
+            continue
+        node, fix = event.data["node"], " ".join(event.data.get("reason", "").split())
+        if fix and event.data.get("on_failure") != "continue" and _mended(events, event, node):
+            yield LessonDraft(
+                kind="do",
+                when=f"working on {node} in {graph} after a {reflection.data['failure_type']}",
+                do=fix,
+                cause="a plan by which the run went on",
+                evidence=tuple(Evidence(run=run_id, seq=e.seq) for e in (reflection, event)),
+                confidence=0.5,
+                node=node,
+            )
+
+
+def _mended(events: Sequence[Event], plan: Event, node: str) -> bool:
+    return any(
+        one.type == "node.completed" and one.seq > plan.seq and node_of(one.address or "") == node
+        for one in events
+    )
 
 
 def _kind_of(events: Sequence[Event], signal: Signal) -> str:

@@ -24,9 +24,10 @@ from midstream.engine.experience.feedback import actor_of
 from midstream.engine.experience.gates import LessonDraft, refusal, uncited
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits
-from midstream.engine.experience.recording import Distilled, recorded, trusted
+from midstream.engine.experience.recording import Distilled, recorded, staged, trusted
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
+from midstream.engine.experience.trial_verbs import TrialVerbs, unknown
 from midstream.engine.host import Host
 from midstream.engine.one_question import ask_once
 from midstream.errors import LessonError, RunNotFoundError
@@ -66,15 +67,14 @@ class Found:
     why: str
 
 
-class Experience:
+class Experience(TrialVerbs):
     """What the runs of a store have taught; `engine.experience`.
 
     Lessons belong to a tenant: the tag `tenant` of a run, `default` where it has none. Nothing crosses tenants.
     """
 
     def __init__(self, host: Host, ledgers: Ledgers, limits: AdviceLimits) -> None:
-        self._host = host
-        self._ledgers = ledgers
+        super().__init__(host, ledgers)
         self._limits = limits
 
     async def state(self, *, tenant: str = DEFAULT) -> ExperienceState:
@@ -213,10 +213,7 @@ class Experience:
         def decide(state: ExperienceState) -> Sequence[Fact]:
             found = state.lessons.get(lesson)
             if found is None:
-                raise LessonError(
-                    lesson,
-                    f"tenant {tenant!r} has no lesson {lesson!r}; list them with `midstream experience list`",
-                )
+                raise unknown(lesson, tenant)
             if status == "active" and not found.evidence and found.origin in ("model", "rule"):
                 raise LessonError(
                     lesson, f"lesson {lesson!r} has no evidence left; write it by hand to keep it"
@@ -278,7 +275,11 @@ class Experience:
         state = await ledger.refresh()
         distiller = f"{model or 'rule'}/{VERSION}"
         upto = max((event.seq for event in events if event.type in _JUDGED), default=0)
-        if run_id in state.erased or state.distilled.get((run_id, distiller), 0) >= upto:
+        if (
+            staged(events)
+            or run_id in state.erased
+            or state.distilled.get((run_id, distiller), 0) >= upto
+        ):
             return Distilled(run_id, known=True)
         graph = str(events[0].data.get("graph", ""))
         origin: Origin = "model" if model else "rule"
@@ -315,7 +316,7 @@ class Experience:
         return await self._credit(self._ledger_of(events), run_id, events)
 
     async def _credit(self, ledger: Ledger, run_id: str, events: Sequence[Event]) -> int:
-        made = credits_of(run_id, events)
+        made = () if staged(events) else credits_of(run_id, events)
         if not made:
             return 0
         recorded = await ledger.record(lambda state: news(state, made))

@@ -31,6 +31,11 @@ class Distilled:
     known: bool = False
 
 
+def staged(events: Sequence[Event]) -> bool:
+    """Say whether a run is a try of a what-if: nobody learns from that."""
+    return any(event.type == "run.forked" and event.data.get("rehearsal") for event in events)
+
+
 def trusted(
     drafts: Sequence[LessonDraft], events: Sequence[Event], origin: Origin, graph: str
 ) -> list[tuple[LessonDraft, Author]]:

@@ -15,7 +15,9 @@ from midstream.engine.json_reading import json_in
 from midstream.errors import AdapterError, BadRequestError, RunNotFoundError
 from midstream.projections.experience import Lesson
 from tests.engine.experience.taught import engine, looking, ran
-from tests.engine.stage import history
+from tests.engine.stage import JumpingClock, history
+from tests.engine.test_reflection import REPORT
+from tests.engine.test_replanning import Flaky
 
 
 def answer(*lessons: dict[str, Any]) -> str:
@@ -292,3 +294,33 @@ async def test_a_refinement_replaces_the_other_lesson_once_it_is_active() -> Non
         await opened.experience.activate(new.id)
         assert (old.status, new.status) == ("superseded", "active")
         assert old.do == "start with the castle"
+
+
+async def test_what_a_model_has_planned_and_what_then_helped_becomes_a_lesson_by_rule() -> None:
+    flaky = Flaky(1, KeyError("x"))
+    said = [REPORT, json.dumps({"node": "work", "attempts": 1})]
+    async with Engine.memory(
+        models={"critic": said}, reflector="critic", clock=JumpingClock()
+    ) as opened:
+        run = await opened.start(flaky.graph, run_id="r")
+        await run
+        events = await history(run)
+        (draft,) = by_rule("r", "flaky", events)
+        assert (draft.when, draft.do, draft.node) == (
+            "working on work in flaky after a logic_error",
+            "again",
+            "work",
+        )
+        cited = [event.type for event in events if event.seq in [e.seq for e in draft.evidence]]
+        assert cited == ["reflection.made", "plan.revised"]
+        (done,) = await opened.experience.distil()
+        assert len(done.lessons) == 1
+    untried = [event for event in events if event.type != "node.completed"]
+    assert by_rule("r", "flaky", untried) == ()
+
+
+async def test_what_the_rules_have_planned_teaches_nothing() -> None:
+    async with Engine.memory(models={}, clock=JumpingClock()) as opened:
+        run = await opened.start(Flaky().graph, run_id="r")
+        await run
+        assert by_rule("r", "flaky", await history(run)) == ()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from midstream import Context, Engine, Event, Graph
+from midstream import Agent, Context, Engine, Event, Graph
 from midstream.adapters.scripted import ScriptedAdapter
 from midstream.engine.experience.ranking import AdviceLimits
 from midstream.errors import ConfigError
@@ -236,3 +236,34 @@ async def test_a_replay_looks_nothing_up() -> None:
         await engine.experience.retire(lesson.id)
         report = await run.replay()
         assert report.identical, str(report)
+
+
+@pytest.mark.parametrize(
+    ("always", "own", "asked", "told"),
+    [
+        (True, None, None, True),
+        (False, None, None, False),
+        (False, True, None, True),
+        (True, True, False, False),
+        (False, False, "castle", True),
+    ],
+)
+async def test_agents_are_told_like_any_other_call(
+    *, always: bool, own: Any, asked: Any, told: bool
+) -> None:
+    guide = Agent("guide", experience=own)
+    graph = Graph("one")
+
+    @graph.node(name="agent")
+    async def ask(ctx: Context) -> str:
+        return (await ctx.agent("hello", agent_type=guide, experience=asked)).text
+
+    async with opened(experience=always, agents=[guide]) as engine:
+        await engine.experience.add("seeing a castle, hello", "start early", node="agent")
+        run = await engine.start(graph)
+        assert ("start early" in await run) == told
+        assert len(read(await history(run))) == told
+        alone = engine.agent("hello", agent_type="guide", experience=asked, run_id="alone")
+        assert ("start early" in (await alone).text) == told
+        found = read(await history(engine.run("alone")))
+        assert [one.address.partition("/")[0] for one in found if one.address] == ["agent#1"] * told
