@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
-from midstream.adapters.view import Segment, Tape, View
+from midstream.adapters.told_body import Body
+from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import encode
 from midstream.events.content import Message
 from midstream.events.payloads import Change, FinishReason, Usage
@@ -56,44 +58,32 @@ class Capabilities:
     structured: Structured = "native"
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """The messages of a body that are JSON already.
-
-    Attributes:
-        key: The field of the body that holds them.
-        told: See `View.spoken`.
-        more: What this request adds after them.
-    """
-
-    key: str
-    told: Tape
-    more: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRequest:
     """One request, ready to be sent.
 
     Attributes:
         model: The model's name without its provider.
-        body: The request in wire form.
+        told: The request in wire form; see `body`.
         changes: Settings that were dropped or clamped.
         digest: Over the body, in hex.
         size: Characters of the conversation in wire form, for estimates.
         names: What stands in the body for a tool's name that the provider would refuse, and the name.
         output_tool: The tool that the model is made to call, whose arguments are the answer; empty for none.
-        spoken: The messages of the body as they are encoded already, or None.
     """
 
     model: str
-    body: Mapping[str, Any]
+    told: Mapping[str, Any]
     changes: tuple[Change, ...] = ()
     digest: str = ""
     size: int = 0
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     output_tool: str = ""
-    spoken: Spoken | None = None
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """The request in wire form; the messages are listed for who looks at it, and are not needed to send it."""
+        return dict(self.told)
 
     def chunks(self, **more: JsonValue) -> list[bytes]:
         """Return the body as JSON, ready to be sent, in pieces to be joined; what was encoded for the view is not again.
@@ -101,18 +91,9 @@ class ModelRequest:
         Args:
             **more: Fields to add, such as `stream`.
         """
-        fields = {**self.body, **more}
-        if self.spoken is None:
-            return [encode(fields)]
-        del fields[self.spoken.key]
-        told = self.spoken.told.list()
-        if self.spoken.more:
-            told.append(b"," + encode(self.spoken.more)[1:-1])
-        if told:
-            told[0] = told[0][1:]
-        rest = encode(fields)
-        tail = b"]," + rest[1:] if fields else b"]}"
-        return [b'{"%s":[' % self.spoken.key.encode(), *told, tail]
+        if isinstance(self.told, Body):
+            return self.told.chunks(more)
+        return [encode({**self.told, **more})]
 
 
 @dataclass(frozen=True, slots=True)

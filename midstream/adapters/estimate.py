@@ -8,7 +8,7 @@ is sent.
 from __future__ import annotations
 
 from midstream.adapters.base import Adapter
-from midstream.adapters.telling import CHARACTERS_PER_TOKEN
+from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.adapters.view import View
 
 

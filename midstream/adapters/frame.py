@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from midstream.adapters.home import Returning, at_home, give_back
 from midstream.adapters.placing import put_in_place
+from midstream.adapters.plain import Plain
 from midstream.adapters.repair import close_open, seal
-from midstream.adapters.telling import Telling, with_instruction
+from midstream.adapters.telling import with_instruction
 from midstream.adapters.view import Segment, View
 from midstream.events.content import Message, ToolCall, ToolSpec
 
 
-class Frame(Telling, Returning):
+class Frame(Plain, Returning):
     """What the adapters' pencils have in common; each says how a message sounds in its dialect."""
 
     @abstractmethod
@@ -24,17 +25,44 @@ class Frame(Telling, Returning):
     def tell(self, message: Message) -> None:
         """Tell one message, which holds only what its role can."""
 
+    def finish(self) -> None:
+        """Tell what belongs at the end of a segment, whatever it was."""
+
     def segment(self, segment: Segment) -> View:
         """Tell a segment, and return the view with it."""
         return self.view.unchanged() if segment.empty else self.segments((segment,))
 
     def segments(self, segments: Iterable[Segment]) -> View:
         """Tell segments one after the other, and return the view with them; `changes` has those of all of them."""
-        for segment in segments:
-            if not segment.empty:
-                self.seq = segment.seq
-                self.seal_off(self._told(segment))
+        given = segments if isinstance(segments, Sequence) else tuple(segments)
+        if not self._told_quickly(given):
+            self.begin()
+            for segment in given:
+                if not segment.empty:
+                    self._tell(segment)
+                    self.seal()
         return self.whole_view()
+
+    def _told_quickly(self, segments: Iterable[Segment]) -> bool:
+        """Tell segments and seal them together; False where one of them has to be looked at by itself to be encoded."""
+        try:
+            for segment in segments:
+                if self.plain and self.plainly(segment):
+                    continue
+                if not segment.empty:
+                    self._tell(segment)
+                if self.new_head:
+                    self.seal_quickly()
+            self.seal_quickly()
+        except TypeError:
+            return False
+        return True
+
+    def _tell(self, segment: Segment) -> None:
+        self.seq = segment.seq
+        self.open = self._told(segment)
+        self.finish()
+        self.look()
 
     def _told(self, segment: Segment) -> tuple[ToolCall, ...]:
         """Tell a segment, and return the calls that are open after it."""

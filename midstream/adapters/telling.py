@@ -15,11 +15,12 @@ from typing import Any
 
 from midstream.adapters.changes import Loss, Repair, loss, repair
 from midstream.adapters.output import OutputSchema, tool_name
-from midstream.adapters.pictures import TOKENS, Picture, picture
+from midstream.adapters.pictures import Picture, picture
 from midstream.adapters.readable import document_label, document_words, server_tool_words
 from midstream.adapters.schema import INPUT, object_schema
+from midstream.adapters.sealing import Sealing
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import arguments_text, encode, is_object, without_surrogates
+from midstream.adapters.wire import arguments_text, is_object, without_surrogates
 from midstream.events.content import (
     Audio,
     Block,
@@ -31,10 +32,6 @@ from midstream.events.content import (
     ToolCall,
     ToolSpec,
 )
-from midstream.events.payloads import Change
-
-CHARACTERS_PER_TOKEN = 4
-"""Of English text and of JSON, by both vendors' own rule of thumb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class Speech:
     free_text: bool = False
 
 
-class Telling:
+class Telling(Sealing):
     """What one segment adds to a view.
 
     Args:
@@ -102,22 +99,9 @@ class Telling:
     """
 
     def __init__(self, view: View, seq: int, speech: Speech) -> None:
-        self.view = view
-        self.seq = seq
+        super().__init__(view, seq)
         self.speech = speech
-        self.items: list[dict[str, Any]] = []
-        self.changes: list[Change] = []
-        self.head = view.head
-        self.state = view.state
-        self.open = view.open
-        self._remembers = False  # the state is this pencil's own, and not the view's
-        self._pieces: list[bytes] = []
-        self._sealed = 0  # how many items are in pieces
-        self._sealed_head = view.head
-        self._digest, self._size = view.digest, view.size
         self.output_tool = ""  # whose arguments are the answer, in this request
-        self._media = 0  # characters of images, which say nothing about their tokens
-        self._images = 0
 
     def loss(self, kind: Loss, detail: str, part: int | None = None) -> None:
         """Note something that the provider is not told."""
@@ -129,10 +113,10 @@ class Telling:
 
     def remember(self, **values: Any) -> None:
         """Keep values for the segments that follow."""
-        if self._remembers:
-            self.state.update(values)  # type: ignore[attr-defined]  # a dict of its own
+        if self.remembers:
+            self.state.update(values)
         else:
-            self.state, self._remembers = {**self.state, **values}, True
+            self.state, self.remembers = {**self.state, **values}, True
 
     def set_head(self, key: str, value: Any) -> None:
         """Set one field of what is sent once."""
@@ -260,12 +244,12 @@ class Telling:
             self.loss("image_dropped", found, part)
             return None
         if found.data is not None:
-            self._media += len(found.data)
+            self.media += len(found.data)
             if found.media_type != image.media_type:
                 self.repair(
                     "image_type_corrected", f"{image.media_type} is {found.media_type}", part
                 )
-        self._images += 1
+        self.images += 1
         return found
 
     def declared(self, tools: Sequence[ToolSpec]) -> list[Declared]:
@@ -341,50 +325,6 @@ class Telling:
                 message.dialect != self.speech.dialect or message.role in ("system", "tool")
             ):
                 self.loss("hint_dropped", f"of a {message.role} turn: {', '.join(message.unsaid)}")
-
-    def seal_off(self, open_calls: tuple[ToolCall, ...]) -> None:
-        """End one segment: what was told since the last one goes into the digest, as it is for ever."""
-        try:
-            piece, more = self._encoded()
-        except UnicodeEncodeError:
-            self.repair("unicode_repaired", "half a character became U+FFFD")
-            self.items[self._sealed :] = without_surrogates(self.items[self._sealed :])
-            if self.head is not self._sealed_head:
-                self.head = without_surrogates(dict(self.head))
-            piece, more = self._encoded()
-        told = piece + more
-        weight = self._images * TOKENS * CHARACTERS_PER_TOKEN - self._media
-        self._digest = sha256(self._digest + told).digest()
-        self._size += len(told) + weight
-        if len(self.items) > self._sealed:
-            self._pieces.append(b"," + piece[1:-1])
-        self._sealed, self._sealed_head = len(self.items), self.head
-        self._images = self._media = 0
-        self.open = open_calls
-
-    def grown(self, open_calls: tuple[ToolCall, ...]) -> View:
-        """Return the view with everything that was told."""
-        self.seal_off(open_calls)
-        return self.whole_view()
-
-    def whole_view(self) -> View:
-        """Return the view with all segments that were sealed off."""
-        view = self.view
-        return View(
-            view.model,
-            self.head,
-            view.tape.extended(self.items),
-            self.open,
-            self.state,
-            tuple(self.changes),
-            self._digest,
-            self._size,
-            view.spoken.extended(self._pieces),
-        )
-
-    def _encoded(self) -> tuple[bytes, bytes]:
-        piece = encode(self.items[self._sealed :] if self._sealed else self.items)
-        return piece, b"" if self.head is self._sealed_head else encode(self.head)
 
 
 @lru_cache(maxsize=256)

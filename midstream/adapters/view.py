@@ -6,45 +6,34 @@ of a turn is that of what it adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol, Self
 
 import orjson
 
+from midstream.adapters.growing import Spoken, Tape
 from midstream.events.content import Segment, ToolCall
 from midstream.events.payloads import Change
 
 __all__ = ["Segment", "Tape", "View"]
 
 
-class Tape:
-    """An append-only sequence; extending it leaves the old one as it was, and copies nothing on the main line."""
+class Running(Protocol):
+    """A digest that can be gone on with; what `hashlib` makes."""
 
-    __slots__ = ("_items", "_length")
+    def update(self, told: bytes, /) -> None:
+        """Put bytes into it."""
+        ...
 
-    def __init__(self, items: list[Any] | None = None, length: int | None = None) -> None:
-        self._items: list[Any] = [] if items is None else items
-        self._length = len(self._items) if length is None else length
+    def copy(self) -> Self:
+        """Return one that has the same in it."""
+        ...
 
-    def extended(self, items: Iterable[Any]) -> Tape:
-        """Return a tape with the items at its end."""
-        new = list(items)
-        if not new:
-            return self
-        shared = self._items
-        if len(shared) != self._length:  # another branch has grown from here
-            shared = shared[: self._length]
-        shared.extend(new)
-        return Tape(shared, len(shared))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def list(self) -> list[Any]:
-        """Return the items as a new list."""
-        return self._items[: self._length]
+    def digest(self) -> bytes:
+        """Return it as it is now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +49,20 @@ class View:
         changes: What the last extension lost or repaired.
         digest: Over everything that was ever put into the view.
         size: Characters of text in it, for estimates.
-        spoken: The messages as JSON, each piece with a comma before it; what is sent need not be encoded again.
+        spoken: The messages as JSON; what is sent need not be encoded again.
+        running: The digest before it was ended, to go on with; None where it was ended each time.
     """
 
     model: str
     head: Mapping[str, Any] = field(default_factory=dict[str, Any])
     tape: Tape = field(default_factory=Tape)
     open: tuple[ToolCall, ...] = ()
-    state: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    state: dict[str, Any] = field(default_factory=dict[str, Any])
     changes: tuple[Change, ...] = ()
     digest: bytes = b""
     size: int = 0
-    spoken: Tape = field(default_factory=Tape)
+    spoken: Spoken = field(default_factory=Spoken, compare=False)
+    running: Running | None = field(default=None, compare=False, repr=False)
 
     @property
     def empty(self) -> bool:
@@ -112,7 +103,7 @@ class View:
             self.head if head is None else head,
             self.tape.extended(items),
             open_calls,
-            self.state if state is None else state,
+            self.state if state is None else dict(state),
             changes,
             sha256(self.digest + told).digest(),
             self.size + len(told) + weight,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from typing import Any, TypeGuard
 
 import orjson
 
-_LONG_NUMBER = re.compile(r"\d{15}|\d[eE][+-]?\d{3}")
+_LONG_NUMBER = re.compile("[0-9](?:[0-9]{14}|[eE][+-]?[0-9]{3})")
 """Numbers of which the fast parser may change the form or the value."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 INVALID = "_invalid_arguments"
@@ -24,15 +23,27 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def quick(value: Any) -> bytes:
+    """Return the value as JSON.
+
+    Raises:
+        TypeError: It holds half a character, or an integer or a depth that the fast encoder refuses.
+    """
+    return orjson.dumps(value)
+
+
 def arguments_object(text: str) -> dict[str, Any] | None:
     """Return the arguments of a call as an object that can be sent as JSON, or None; no arguments at all are `{}`.
 
     Numbers keep their form: 1.0 stays a float, and an integer of any length stays exact.
     """
     if _LONG_NUMBER.search(text) is None:
-        with suppress(orjson.JSONDecodeError):
-            quick = orjson.loads(text or "{}")
-            return quick if is_object(quick) else None
+        try:
+            read = orjson.loads(text or "{}")
+        except orjson.JSONDecodeError:
+            pass  # the other parser reads more
+        else:
+            return read if is_object(read) else None
     try:
         value = json.loads(text or "{}", parse_constant=_refuse)
         json.dumps(value, allow_nan=False)

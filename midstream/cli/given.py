@@ -57,10 +57,10 @@ def json_of(text: str, option: str) -> Any:
 
 
 def graph_of(place: str) -> Graph:
-    """Import a graph.
+    """Import a graph, or read it from a file.
 
     Args:
-        place: `MODULE:GRAPH`; modules in the working directory are found.
+        place: `MODULE:GRAPH`, or a file in YAML or JSON; modules in the working directory are found.
 
     Raises:
         ConfigError: It is not of that form.
@@ -68,14 +68,19 @@ def graph_of(place: str) -> Graph:
     """
     from midstream.engine.graph import Graph  # with the engine, which lists do not need
 
-    module_name, colon, name = place.partition(":")
-    if not colon or not module_name or not name:
-        raise ConfigError(
-            f"{place!r} names no graph; write MODULE:GRAPH, as in 'trips:trip' for `trip` in trips.py"
-        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    if place.endswith((".yaml", ".yml")):
+        return Graph.from_yaml(Path(place))
+    if place.endswith(".json"):
+        return Graph.from_json(Path(place))
+    module_name, colon, name = place.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(
+            f"{place!r} names no graph; write MODULE:GRAPH, as in 'trips:trip' for `trip` in trips.py, or a file "
+            "that ends in .yaml or .json"
+        )
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

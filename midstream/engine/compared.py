@@ -14,6 +14,7 @@ _DRAWN: Mapping[str, frozenset[str]] = {
     "tool.requested": frozenset(("key",)),
     "tool.unknown": frozenset(("reason",)),
     "timer.set": frozenset(("until",)),
+    "subrun.requested": frozenset(("run", "model")),
     "question.asked": frozenset(("id", "deadline")),
     "value.recorded": frozenset(("value",)),
     "node.failed": frozenset(("traceback",)),
@@ -41,6 +42,7 @@ _BEGINNINGS = frozenset(
         "tool.requested",
         "timer.set",
         "question.asked",
+        "subrun.requested",
     )
 )
 
@@ -54,6 +56,8 @@ OUTCOMES = frozenset(
         "tool.unknown",
         "tool.retried",
         "timer.fired",
+        "subrun.completed",
+        "subrun.failed",
         "question.answered",
         "question.expired",
         "question.withdrawn",

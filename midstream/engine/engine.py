@@ -209,6 +209,7 @@ class Engine(AgentEngine):
             always_replay=self._always_replay,
             policies=policies,
         )
+        self._host.subruns.start = self._start_for
         self._ledgers = Ledgers(self._host, self._embedder)
         self._host.reflector = self._reflector
         self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
@@ -345,6 +346,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
+        extra: Mapping[str, Any] | None = None,
         subject: str = "",
     ) -> Run:
         if subject:
@@ -357,7 +359,8 @@ class Engine(AgentEngine):
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
-        payload = payload.model_copy(update={"subject": subject}) if subject else payload
+        update = {**(extra or {}), **({"subject": subject} if subject else {})}
+        payload = payload.model_copy(update=update) if update else payload
         chosen = _chosen(run_id)
         host.register(graph)
         host.patrol.police(chosen, policies)
@@ -371,6 +374,28 @@ class Engine(AgentEngine):
         else:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
+
+    async def _start_for(
+        self, graph: Graph, request: Mapping[str, Any], run_id: RunId, parent: RunId, step: str
+    ) -> None:
+        """Start a run that another one has asked for, unless it is there; see `Subruns`."""
+        host = self._here()
+        live = host.live.get(parent)
+        started_by = await host.load(parent) if live is None else live.runner.state
+        await self._start(
+            host,
+            graph,
+            subject=started_by.subject,
+            run_id=run_id,
+            inputs=request.get("inputs", {}),
+            model=request.get("model", ""),
+            tags=request.get("tags"),
+            extra={
+                "parent": parent,
+                "parent_step": step,
+                "limits": request.get("limits", {}),
+            },
+        )
 
     async def import_conversation(
         self,

@@ -28,6 +28,8 @@ from midstream.engine.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
+from midstream.engine.subgraphs import graphs_in
+from midstream.engine.subruns import Subruns
 from midstream.engine.versions import OnChange, check_shape, upgrade_of
 from midstream.errors import (
     ConcurrencyError,
@@ -117,6 +119,9 @@ class Host:
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
+        self.subruns = Subruns(
+            self, lambda told: self._log.warning("a run was not heard of", error=told)
+        )
         self.patrol = Patrol(
             self.policies, self.store, self.providers, self.pricing, self.clock, self._flying
         )
@@ -158,6 +163,7 @@ class Host:
         """
         self._unwatch()
         await self.lot.close()
+        await self.subruns.close()
         own = (*self._tasks, *self._waking)
         for task in own:
             task.cancel()
@@ -190,7 +196,15 @@ class Host:
             raise GraphError(
                 f"two graphs are named {graph.name!r}; a run finds its code by that name, so rename one"
             )
-        self.graphs[graph.name] = graph
+        if known is not graph:
+            self.graphs[graph.name] = graph
+            for inner in graphs_in(graph).values():  # they may be run by themselves, too
+                if isinstance(inner, Graph):
+                    self.graphs.setdefault(inner.name, inner)
+
+    def has(self, run_id: RunId) -> bool:
+        """Say whether a run is driven or parked here."""
+        return run_id in self.live or run_id in self.lot
 
     def draft(
         self,
@@ -254,6 +268,7 @@ class Host:
             park_after=self.park_after,
             reflector=self.reflector if cast is None else cast.reflector,
             answers=None if cast is None else cast.answers,
+            subruns=self.subruns,
         )
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
@@ -275,6 +290,8 @@ class Host:
                 self.patrol.forget(run_id)
         if runner.state.over:
             self.forget(run_id)
+            self.subruns.forget(run_id)
+            self.subruns.ended(run_id, runner.state)
         if parked is not None:
             await self._park(run_id, parked, runner.recorder.epoch)
 
@@ -516,6 +533,8 @@ class Host:
             live.runner.recorder.noticed(seq)
         elif run_id in self.lot:
             self._wake_soon(run_id)
+        else:
+            self.subruns.noticed(run_id)
 
     async def _every(self, seconds: float, job: Callable[[], object]) -> None:
         while True:

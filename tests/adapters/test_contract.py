@@ -133,7 +133,7 @@ def test_segments_told_at_once_are_told_as_one_by_one(
         one_by_one = adapter.render(one_by_one, segment)
         changes += one_by_one.changes
     assert at_once.tape.list() == one_by_one.tape.list()
-    assert b"".join(at_once.spoken.list()) == b"".join(one_by_one.spoken.list())
+    assert b"".join(at_once.spoken.pieces()) == b"".join(one_by_one.spoken.pieces())
     assert (at_once.head, at_once.state, at_once.open, at_once.size) == (
         one_by_one.head,
         one_by_one.state,

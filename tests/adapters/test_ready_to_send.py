@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.base import rendered
+from midstream.adapters.growing import BLOCK, Spoken
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.events.content import Segment
@@ -20,12 +21,14 @@ ADAPTERS: dict[str, Any] = {
     "gpt-5": ResponsesAdapter(api_key="k"),
     "claude-opus-4-8": AnthropicAdapter(api_key="k"),
 }
+LIGHT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("model", ADAPTERS)
 def test_the_bytes_of_a_request_are_its_body(model: str) -> None:
     adapter = ADAPTERS[model]
 
+    @LIGHT
     @given(talk.conversations())
     def law(segments: list[Segment]) -> None:
         view = rendered(adapter, adapter.begin(model), segments)
@@ -41,6 +44,7 @@ def test_the_bytes_of_a_request_are_its_body(model: str) -> None:
 def test_segments_told_at_once_are_what_they_are_one_by_one(model: str) -> None:
     adapter = ADAPTERS[model]
 
+    @LIGHT
     @given(talk.conversations())
     def law(segments: list[Segment]) -> None:
         view, changes = adapter.begin(model), list[Any]()
@@ -56,5 +60,19 @@ def test_segments_told_at_once_are_what_they_are_one_by_one(model: str) -> None:
             view.digest,
         )
         assert whole.changes == tuple(changes)
+        assert b"".join(whole.spoken.pieces()) == b"".join(view.spoken.pieces())
 
     law()
+
+
+def test_a_long_conversation_is_few_pieces_and_branches_share_them() -> None:
+    text, whole = Spoken(), b""
+    fork, forked = text, whole
+    for number in range(5_000):
+        piece = b',"%d"' % number + b" " * 100
+        text, whole = text.extended(piece), whole + piece
+        if number == 2_500:
+            fork, forked = text.extended(b",true"), whole + b",true"
+    assert b"".join(text.pieces()) == whole[1:]
+    assert b"".join(fork.pieces()) == forked[1:]
+    assert len(text.pieces()) < 10 + len(whole) / BLOCK * 2

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from midstream.adapters.anthropic.returning import DIALECT, Homeward, paused, without_unpaired
+from midstream.adapters.anthropic.plain import PlainTurns
+from midstream.adapters.anthropic.returning import DIALECT, paused, without_unpaired
 from midstream.adapters.capabilities import Family
 from midstream.adapters.pictures import Picture
 from midstream.adapters.readable import document_words
@@ -67,7 +68,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Homeward):
+class Teller(PlainTurns):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -110,7 +111,7 @@ class Teller(Homeward):
         return self._blocks(message, ids, own=True)
 
     def before_answer(self) -> None:
-        """Say what has to stand before an answer: an instruction that waits, and a turn of the user.
+        """See `PlainTurns.before_answer`: an instruction that waits, and a turn of the user.
 
         A model of today refuses to go on with its own turn, and an earlier one would continue the text instead of answering.
         """

@@ -12,7 +12,7 @@ from typing import Any
 
 from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.failures import BODY, TRANSPORT, Call, Kind, by_name, made, of_status
-from midstream.adapters.telling import CHARACTERS_PER_TOKEN
+from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.adapters.wire import is_object
 from midstream.errors import (
     AdapterError,

@@ -10,6 +10,7 @@ from midstream.adapters.gemini.ask import asked
 from midstream.adapters.gemini.parts import DIALECT
 from midstream.adapters.gemini.render import closing
 from midstream.adapters.native import NATIVE, asked_beside, with_native
+from midstream.adapters.told_body import Told, body_of
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
@@ -19,7 +20,7 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     family = gemini_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
-    body = {**telling.head, "contents": [*view.tape.list(), *telling.items], **fields}
+    body = {**telling.head, "contents": Told(view, telling.items), **fields}
     if not body.get("tools", True):
         del body["tools"]
     body, more = with_native(body, settings.get(NATIVE), DIALECT, view, closed=not telling.items)
@@ -28,7 +29,7 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     names = {alias: name for name, alias in telling.aliases.items()}
     return ModelRequest(
         view.model,
-        body,
+        body_of(body),
         (*telling.changes, *changes, *more),
         digest,
         view.size,

@@ -12,7 +12,7 @@ from typing import Any
 from midstream.adapters.answer import mapping, text
 from midstream.adapters.capabilities import gemini_family
 from midstream.adapters.failures import BODY, TRANSPORT, Call, Kind, by_name, made, of_status
-from midstream.adapters.telling import CHARACTERS_PER_TOKEN
+from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.adapters.wire import is_array, is_object
 from midstream.errors import (
     AdapterError,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from midstream.adapters.base import ModelRequest, Settings, Spoken
+from midstream.adapters.base import ModelRequest, Settings
 from midstream.adapters.capabilities import openai_family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.openai.ask import asked
 from midstream.adapters.openai.render import Teller, closing
+from midstream.adapters.told_body import Told, body_of
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 from midstream.events.payloads import Change
@@ -47,7 +47,7 @@ def made(
     """
     body: dict[str, Any] = {
         "model": view.model,
-        "messages": [*view.tape.list(), *telling.items],
+        "messages": Told(view, telling.items),
         **telling.head,
         **fields,
     }
@@ -59,16 +59,10 @@ def made(
     names = {alias: name for name, alias in telling.aliases.items()}
     return ModelRequest(
         view.model,
-        body,
+        body_of(body),
         (*telling.changes, *changes, *more),
         digest,
         view.size,
         names,
         telling.output_tool,
-        _spoken(view, body, telling.items),
     )
-
-
-def _spoken(view: View, body: Mapping[str, Any], more: list[dict[str, Any]]) -> Spoken | None:
-    """Return the messages as they are encoded already; a short form at home is no list."""
-    return Spoken("messages", view.spoken, more) if isinstance(body.get("messages"), list) else None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
-from midstream.adapters.base import ModelRequest, Settings, Spoken
+from midstream.adapters.base import ModelRequest, Settings
 from midstream.adapters.capabilities import responses_family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.responses.ask import asked
 from midstream.adapters.responses.items import DIALECT
 from midstream.adapters.responses.render import closing
+from midstream.adapters.told_body import Told, body_of
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
@@ -23,7 +22,7 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     fields, changes = asked(settings, telling, view.model, family)
     body = {
         "model": view.model,
-        "input": [*view.tape.list(), *telling.items],
+        "input": Told(view, telling.items),
         **telling.head,
         **fields,
     }
@@ -35,16 +34,10 @@ def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
     names = {alias: name for name, alias in telling.aliases.items()}
     return ModelRequest(
         view.model,
-        body,
+        body_of(body),
         (*telling.changes, *changes, *more),
         digest,
         view.size,
         names,
         telling.output_tool,
-        _spoken(view, body, telling.items),
     )
-
-
-def _spoken(view: View, body: Mapping[str, Any], more: list[dict[str, Any]]) -> Spoken | None:
-    """Return the messages as they are encoded already; a short form at home is no list."""
-    return Spoken("input", view.spoken, more) if isinstance(body.get("input"), list) else None

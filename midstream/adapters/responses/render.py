@@ -123,11 +123,10 @@ class Teller(Homeward):
             self.items.append(offers.item)
             self.remember(offers=offers.told())
 
-    def seal_off(self, open_calls: tuple[ToolCall, ...]) -> None:
-        """See `Telling.seal_off`."""
-        if not open_calls:
+    def finish(self) -> None:
+        """See `Frame.finish`."""
+        if not self.open:
             self.tell_added()
-        super().seal_off(open_calls)
 
     def _tool(self, tool: Declared) -> dict[str, Any]:
         about = {"description": tool.description} if tool.description else {}

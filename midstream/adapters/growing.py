@@ -1,0 +1,68 @@
+"""What only ever grows: longer versions share what shorter ones hold, and adding costs what is added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+BLOCK = 65_536
+"""Bytes from which on a piece of text is left alone."""
+
+
+class Tape:
+    """An append-only sequence; extending it leaves the old one as it was, and copies nothing on the main line."""
+
+    __slots__ = ("_items", "_length")
+
+    def __init__(self, items: list[Any] | None = None, length: int | None = None) -> None:
+        self._items: list[Any] = [] if items is None else items
+        self._length = len(self._items) if length is None else length
+
+    def extended(self, items: Iterable[Any]) -> Tape:
+        """Return a tape with the items at its end."""
+        new = list(items)
+        if not new:
+            return self
+        shared = self._items
+        if len(shared) != self._length:  # another branch has grown from here
+            shared = shared[: self._length]
+        shared.extend(new)
+        return Tape(shared, len(shared))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def list(self) -> list[Any]:
+        """Return the items as a new list."""
+        return self._items[: self._length]
+
+
+class Spoken:
+    """An append-only text of JSON values with commas between them, in few pieces however often it was extended.
+
+    Small pieces are joined as they come, each byte a few times at most; large ones are never copied again.
+    """
+
+    __slots__ = ("_blocks", "_recent")
+
+    def __init__(self, blocks: Tape | None = None, recent: tuple[bytes, ...] = ()) -> None:
+        self._blocks = Tape() if blocks is None else blocks
+        self._recent = recent  # each more than twice as long as the next
+
+    def extended(self, piece: bytes) -> Spoken:
+        """Return the text with a piece at its end, which has a comma before each value."""
+        if not piece:
+            return self
+        recent = [*self._recent, piece if self else piece[1:]]
+        while len(recent) > 1 and len(recent[-2]) <= 2 * len(recent[-1]):
+            recent[-2:] = [recent[-2] + recent[-1]]
+        if len(recent[0]) < BLOCK:
+            return Spoken(self._blocks, tuple(recent))
+        return Spoken(self._blocks.extended(recent))
+
+    def __bool__(self) -> bool:
+        return bool(self._recent) or len(self._blocks) > 0
+
+    def pieces(self) -> list[bytes]:
+        """Return the text in pieces, to be joined."""
+        return [*self._blocks.list(), *self._recent]

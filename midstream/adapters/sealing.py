@@ -1,0 +1,105 @@
+"""What was told becomes text: encoded once, put into the digest, and never changed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from midstream.adapters.changes import repair
+from midstream.adapters.pictures import TOKENS
+from midstream.adapters.view import View
+from midstream.adapters.wire import encode, quick, without_surrogates
+from midstream.events.content import ToolCall
+from midstream.events.payloads import Change
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text and of JSON, by both vendors' own rule of thumb."""
+
+
+class Sealing:
+    """What was told since a view, and how it becomes part of the next one.
+
+    The digest is over the text and over each head where it came. So it says the same however often things are sealed, as
+    long as it is done after each segment with a new head.
+
+    Args:
+        view: What was told before.
+        seq: The event that is told.
+    """
+
+    def __init__(self, view: View, seq: int) -> None:
+        self.view = view
+        self.seq = seq
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was told since the view."""
+        view = self.view
+        self.items: list[dict[str, Any]] = []
+        self.changes: list[Change] = []
+        self.head = view.head
+        self.state: dict[str, Any] = view.state
+        self.open: tuple[ToolCall, ...] = view.open
+        self.remembers = False  # the state is one's own, and not the view's
+        self.media = 0  # characters of images, which say nothing about their tokens
+        self.images = 0
+        self._sealed = 0  # how many items are in the text
+        self._sealed_head = view.head
+        self._spoken = view.spoken
+        self._size = view.size
+        self._running = sha256(view.digest) if view.running is None else view.running.copy()
+
+    @property
+    def new_head(self) -> bool:
+        """The head has changed since it was sealed."""
+        return self.head is not self._sealed_head
+
+    def seal_quickly(self) -> None:
+        """Seal what was told since the last time.
+
+        Raises:
+            TypeError: The quick encoder takes it not; nothing was sealed.
+        """
+        self._seal(quick)
+
+    def seal(self) -> None:
+        """Seal one segment, whatever it holds; half characters are replaced, which is said."""
+        try:
+            self._seal(encode)
+        except UnicodeEncodeError:
+            self.changes.append(
+                repair("unicode_repaired", self.seq, "half a character became U+FFFD")
+            )
+            self.items[self._sealed :] = without_surrogates(self.items[self._sealed :])
+            if self.new_head:
+                self.head = without_surrogates(dict(self.head))
+            self._seal(encode)
+
+    def whole_view(self) -> View:
+        """Return the view with everything that was sealed."""
+        view = self.view
+        unchanged = self._spoken is view.spoken and self._sealed_head is view.head
+        return View(
+            view.model,
+            self.head,
+            view.tape.extended(self.items),
+            self.open,
+            self.state,
+            tuple(self.changes),
+            view.digest if unchanged else self._running.digest(),
+            self._size,
+            self._spoken,
+            self._running,
+        )
+
+    def _seal(self, encoded: Callable[[Any], bytes]) -> None:
+        items = self.items[self._sealed :] if self._sealed else self.items
+        piece = b"," + encoded(items)[1:-1] if items else b""
+        head = b"\n" + encoded(self.head) + b"\n" if self.new_head else b""
+        self._running.update(piece + head)
+        self._size += len(piece) + len(head) - self.media
+        self._size += self.images * TOKENS * CHARACTERS_PER_TOKEN
+        self._spoken = self._spoken.extended(piece)
+        self._sealed, self._sealed_head = len(self.items), self.head
+        self.images = self.media = 0
