@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from midstream.engine.graph import Graph
 from midstream.errors import ConfigError, GraphError
+
+if TYPE_CHECKING:
+    from midstream.engine.graph import Graph
 
 
 def inputs_of(pairs: Sequence[str], file: str) -> dict[str, Any]:
@@ -64,6 +66,8 @@ def graph_of(place: str) -> Graph:
         ConfigError: It is not of that form.
         GraphError: There is no such module or graph in it.
     """
+    from midstream.engine.graph import Graph  # with the engine, which lists do not need
+
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
