@@ -23,6 +23,7 @@ from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.policies import Policy
 from midstream.engine.policing import Patrol
 from midstream.engine.providers import Providers
+from midstream.engine.redacting import RedactedFields
 from midstream.engine.reflection import Reflector
 from midstream.engine.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.runner import Runner
@@ -40,7 +41,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import Prepared, Redact, encode, prepare
+from midstream.events.codec import Prepared, Redact, encode
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -113,7 +114,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
-        self._redacted: dict[int, tuple[Prepared, Prepared]] = {}
+        self._fields = RedactedFields()
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
         self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
@@ -221,22 +222,9 @@ class Host:
         at = int(self.clock.now() * 1_000_000)
         step = None if address is None else Address(address)
         if self.redact is not None and prepared is not None:
-            prepared = {name: self._prepared(one) for name, one in prepared.items()}
+            prepared = self._fields(prepared, self.redact)
         redact = self.redact
         return encode(payload, at=at, actor=actor, address=step, prepared=prepared, redact=redact)
-
-    def _prepared(self, field_: Prepared) -> Prepared:
-        """Return a prepared field without secrets, made once."""
-        assert self.redact is not None
-        known = self._redacted.get(id(field_))
-        if known is None:
-            value = self.redact(field_.value)
-            made = field_ if value is field_.value else prepare(value)
-            known = self._redacted[id(field_)] = (
-                field_,
-                made,
-            )  # kept, so that the id stays its own
-        return known[1]
 
     async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
