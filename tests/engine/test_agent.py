@@ -157,7 +157,7 @@ async def test_whoever_leaves_a_stream_anywhere_another_one_goes_on_from_there(
     """By its consumer's failure or not, here or in the next process: nothing is missed, and nothing told twice."""
     place, whole = 0, list[AgentEvent]()
     while not whole or place < len(whole):
-        path, seen = tmp_path / f"{place}.db", list[AgentEvent]()
+        path, seen, rest = tmp_path / f"{place}.db", list[AgentEvent](), list[AgentEvent]()
 
         async def consume(agent: AgentRun, seen: list[AgentEvent] = seen, at: int = place) -> None:
             async for event in agent:
