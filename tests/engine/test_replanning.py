@@ -16,6 +16,7 @@ from midstream import Context, Engine, Event, Graph
 from midstream.errors import RunFailedError
 from midstream.events.ids import Address
 from midstream.events.memory import MemoryStore
+from midstream.projections.run_snapshot import dump, restore
 from midstream.projections.run_state import fold_run
 from midstream.projections.timeline import line
 from tests.engine.experience.test_library import Killed
@@ -594,3 +595,22 @@ async def test_a_graph_inside_a_graph_is_planned_anew_where_it_failed(*, inside:
         fails.append(1)
         report = await run.replay()
         assert report.identical, str(report)
+
+
+async def test_a_run_that_is_planned_anew_goes_on_from_a_snapshot_of_any_moment() -> None:
+    _, events = await done(Flaky(2))
+    whole = fold_run(events)
+    kept = 0
+    for cut in range(1, len(events)):
+        body = dump(fold_run(events[:cut]))
+        if body is None:
+            continue
+        kept += 1
+        found = restore(body)
+        assert found is not None
+        state = fold_run(events[cut:], found)
+        assert (state.status, state.output) == (whole.status, whole.output)
+        assert (state.pending, state.ready) == (whole.pending, whole.ready) == ({}, {})
+        assert state.topology.nodes == whole.topology.nodes
+        assert state.revisions == whole.revisions
+    assert kept > 10
