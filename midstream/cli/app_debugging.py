@@ -169,9 +169,9 @@ def cost(
     at: At = "",
 ) -> None:
     """Say what a run cost by node and model, or would cost by other prices: an estimate, asking nobody."""
-    from midstream.cli import trying
+    from midstream.cli import costs
 
-    carry_out(trying.cost(run, models=model or (), cache=cache, date=date, at=at))
+    carry_out(costs.cost(run, models=model or (), cache=cache, date=date, at=at))
 
 
 def diff(

@@ -17,7 +17,7 @@ from midstream.engine.parting import diff_stored
 from midstream.events.paging import pages
 from midstream.events.store import RunInfo
 from midstream.projections.diff import RunDiff, Side, plain_diff
-from midstream.projections.trace import Step, Trace, trace_of
+from midstream.projections.trace import UNREAD, Step, Trace, trace_of
 
 _STEPS_SHOWN = 20
 _TEXT_SHOWN = 200
@@ -40,7 +40,7 @@ async def trace(wanted: str, *, at: str, whole: bool) -> int:
             put(f"{info.run_id}  {info.graph}  its content was erased; {info.seq} events")
             return OK
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
-        found = await trace_of(pages(store, info.run_id, to=to))
+        found = await trace_of(pages(store, info.run_id, to=to, bare=UNREAD))
     if SETTINGS.get().as_json:
         for row in found.data():
             put_json(row)

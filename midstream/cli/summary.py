@@ -10,6 +10,7 @@ from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.events.paging import pages
 from midstream.events.pause import no_collecting
+from midstream.events.payloads import PAYLOADS
 from midstream.events.store import EventStore, RunInfo
 from midstream.projections.fold import fold
 from midstream.projections.run_state import Call, RunState, fold_run
@@ -126,8 +127,11 @@ async def summarise(
             fold_run(page if whole else calls.taken_out_of(page), made.state)
             fold(USAGE, (event for event in page if event.type != "model.requested"), made.usage)
             for event in page:
-                _take(made, event)
-            made.state.seq = page[-1].seq if page else made.state.seq
+                if event.type in _TOLD:
+                    _take(made, event)
+            if page:
+                made.first_at = made.first_at or page[0].at
+                made.last_at, made.state.seq = page[-1].at, page[-1].seq
     if not whole and not made.state.over:
         await calls.put_into(made.state, store, info.run_id)
     for name, tally in made.usage.by_node.items():
@@ -141,9 +145,13 @@ async def summarise(
     return made
 
 
+_TOLD = frozenset(
+    type_ for type_ in PAYLOADS if type_.startswith("node.") or type_.endswith(".failed")
+) | {"run.created", "model.switched", "tool.completed"}
+"""Facts of which a summary tells something beside where the run stands and what it has used."""
+
+
 def _take(made: Summary, event: Event) -> None:
-    made.first_at = made.first_at or event.at
-    made.last_at = event.at
     if event.type == "run.created":
         made.nodes = {name: NodeLine(name) for name in nodes_of(made.state)}
     elif event.type == "model.switched":

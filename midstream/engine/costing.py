@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from midstream.engine.asking import Pricing
 from midstream.errors import ConfigError
 from midstream.events.ids import activation_of, node_of
 from midstream.events.payloads import Cost, Usage
 from midstream.projections.answered import Answered
+
+if TYPE_CHECKING:
+    from midstream.engine.asking import Pricing
 
 Caching = Literal["recorded", "none", "read", "write"]
 """What is read from a provider's cache: what was; nothing; what a call repeats of the one that it continues; likewise, and

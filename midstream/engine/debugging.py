@@ -22,9 +22,9 @@ from midstream.events.ids import RunId
 from midstream.events.paging import pages
 from midstream.projections.answered import ANSWERED
 from midstream.projections.diff import RunDiff
-from midstream.projections.fold import fold_pages
+from midstream.projections.fold import fold_pages, needs
 from midstream.projections.run_state import RunState
-from midstream.projections.trace import Trace, trace_of
+from midstream.projections.trace import UNREAD, Trace, trace_of
 from midstream.projections.usage import USAGE, UsageState
 
 
@@ -53,12 +53,12 @@ class Debugging:
     async def usage(self, *, at: Moment | None = None) -> UsageState:
         """Return tokens, money and calls, up to a moment or so far; see `state`."""
         to = await moment_seq(self._host.store, self.id, at)
-        return await fold_pages(USAGE, pages(self._host.store, self.id, to=to))
+        return await fold_pages(USAGE, pages(self._host.store, self.id, to=to, needed=needs(USAGE)))
 
     async def trace(self, *, at: Moment | None = None) -> Trace:
         """Return the steps of the run, up to a moment or so far; see `state`."""
         to = await moment_seq(self._host.store, self.id, at)
-        return await trace_of(pages(self._host.store, self.id, to=to))
+        return await trace_of(pages(self._host.store, self.id, to=to, bare=UNREAD))
 
     async def fork(
         self,
@@ -145,7 +145,9 @@ class Debugging:
             RunNotFoundError: There is no such run.
         """
         to = await moment_seq(self._host.store, self.id, at)
-        found = await fold_pages(ANSWERED, pages(self._host.store, self.id, to=to))
+        found = await fold_pages(
+            ANSWERED, pages(self._host.store, self.id, to=to, needed=needs(ANSWERED))
+        )
         pricing = with_list(self._host.pricing)
         return cost_report(self.id, found.calls, pricing, models=models or {}, on=on, cache=cache)
 

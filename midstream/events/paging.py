@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
+from midstream.events.payloads import PAYLOADS
 from midstream.events.store import EventStore, Selective
 
 _PAGE = 1000
@@ -19,7 +20,8 @@ async def pages(
     *,
     after: int = 0,
     to: int | None = None,
-    bare: frozenset[str] = frozenset(),
+    bare: frozenset[str] = _NONE,
+    needed: frozenset[str] | None = None,
 ) -> AsyncGenerator[Sequence[Event]]:
     """Iterate over the events of a run, in order and in pages, blobs in place; see `EventStore.read`.
 
@@ -30,12 +32,15 @@ async def pages(
         to: Only events up to this seq.
         bare: Types of which only the envelope is needed: their data may be empty.
 
+        needed: Types that are; others may be left out. None for all.
+
     Raises:
         RunNotFoundError: There is no such run.
         CorruptLogError: An event cannot be decoded.
     """
     if isinstance(store, Selective) and not after:
-        async for page in store.select(run_id, to=to, without=_NONE, bare=bare):
+        without = _NONE if needed is None else PAYLOADS.keys() - needed
+        async for page in store.select(run_id, to=to, without=frozenset(without), bare=bare):
             yield page
         return
     made: list[Event] = []

@@ -7,7 +7,7 @@ I/O. Types that are not in the table are passed over without being looked at, so
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from midstream.errors import UnknownEventError
 from midstream.events.envelope import Event
@@ -53,6 +53,11 @@ def fold(projection: Projection[S], events: Iterable[Event], state: S | None = N
                     raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
                 handler(state, event)
     return state
+
+
+def needs(projection: Projection[Any]) -> frozenset[str]:
+    """Return the types of events that a projection looks at."""
+    return frozenset(projection.handlers)
 
 
 async def fold_pages(

@@ -50,13 +50,12 @@ class UsageState:
     _asked: dict[str, str] = field(default_factory=dict[str, str])
 
     def _tallies(self, address: str) -> tuple[Tally, Tally, Tally]:
-        model = self._asked.get(address, "")
-        node = node_of(address)
-        return (
-            self.total,
-            self.by_model.setdefault(model, Tally()),
-            self.by_node.setdefault(node, Tally()),
-        )
+        model, node = self._asked.get(address, ""), node_of(address)
+        if model not in self.by_model:
+            self.by_model[model] = Tally()
+        if node not in self.by_node:
+            self.by_node[node] = Tally()
+        return self.total, self.by_model[model], self.by_node[node]
 
 
 def _requested(state: UsageState, event: Event) -> None:
