@@ -1,11 +1,14 @@
 """How long looking back takes in a run of 100,000 events, in a new process each time: show, state(at), fork, diff.
 
+Each line has the wall time and the processor time; where others use the machine, only the second one means something.
+
 python benchmarks/debugging.py [EVENTS]
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,6 +40,15 @@ JOBS = {
     "fork(at=end)": "f = await run.fork(paused=True)",
     "diff(fork)": "d = await run.diff('long~1'); assert d.common == {middle}",
     "trace()": "t = await run.trace(); assert t.steps",
+    "usage()": "u = await run.usage(); assert u.total.calls",
+    "cost(other model)": "c = await run.cost(models={{'*': 'openai:gpt-4o'}}); assert c.estimate",
+}
+
+COMMANDS = {
+    "show": ("show", "long"),
+    "trace": ("trace", "long"),
+    "diff": ("diff", "long", "long~1", "--stat"),
+    "cost": ("cost", "long"),
 }
 
 CODE = """
@@ -80,14 +92,17 @@ async def write(db: Path, events: int) -> int:
     return seq
 
 
-def timed(words: list[str], repeat: int = 3) -> float:
-    """Return the median of the wall time of a command."""
-    times: list[float] = []
+def timed(words: list[str], repeat: int = 3) -> tuple[float, float]:
+    """Return the medians of the wall time and of the processor time of a command."""
+    times: list[tuple[float, float]] = []
     for _ in range(repeat):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(words, check=False, capture_output=True)
-        times.append(time.perf_counter() - began)
-    return sorted(times)[repeat // 2]
+        now = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+        times.append((time.perf_counter() - began, spent))
+    walls, spents = zip(*times, strict=True)
+    return sorted(walls)[repeat // 2], sorted(spents)[repeat // 2]
 
 
 def main() -> None:
@@ -99,27 +114,16 @@ def main() -> None:
         size = db.stat().st_size
         print(f"{written} events, {size / 1e6:.0f} MB")
         for name, job in JOBS.items():
-            words = job.format(middle=written // 2, node=NODES // 2)
-            code = CODE.format(db=str(db), job=words)
+            line = job.format(middle=written // 2, node=NODES // 2)
+            code = CODE.format(db=str(db), job=line)
             done = subprocess.run(
                 [sys.executable, "-c", code], capture_output=True, text=True, check=False
             )
             print(f"{name:20} {done.stdout.strip() or done.stderr[-300:]}")
         print(f"{'fork, bytes':20} {db.stat().st_size - size}")
-        show = [sys.executable, "-m", "midstream", "--db", str(db), "show", "long"]
-        print(f"{'show (whole process)':20} {timed(show):.3f} s")
-        diff = [
-            sys.executable,
-            "-m",
-            "midstream",
-            "--db",
-            str(db),
-            "diff",
-            "long",
-            "long~1",
-            "--stat",
-        ]
-        print(f"{'diff (whole process)':20} {timed(diff):.3f} s")
+        for name, words in COMMANDS.items():
+            wall, spent = timed([sys.executable, "-m", "midstream", "--db", str(db), *words])
+            print(f"{f'{name} (process)':20} {wall:.3f} s, {spent:.3f} s of CPU")
 
 
 if __name__ == "__main__":

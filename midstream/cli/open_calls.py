@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
-from midstream.events.payloads import PAYLOADS
 from midstream.events.store import EventStore
+from midstream.projections.outline import OF_CALLS
 from midstream.projections.run_state import RunState, apply
 
 BARE = frozenset(
@@ -27,13 +27,6 @@ _BEGIN = frozenset(("model.requested", "tool.requested", "timer.set", "question.
 _LATER = frozenset(("model.failed", "tool.failed", "tool.unknown", "tool.retried"))
 """What may leave a call open."""
 
-_OF_CALLS = frozenset(
-    type_
-    for type_ in PAYLOADS
-    if type_.partition(".")[0]
-    in ("model", "tool", "value", "timer", "question", "memory", "agent", "context")
-) - {"model.switched"}
-
 
 class OpenCalls:
     """Keeps account of which calls are open while events go by."""
@@ -48,7 +41,7 @@ class OpenCalls:
         begun = self._begun
         for event in page:
             type_ = event.type
-            if type_ not in _OF_CALLS:
+            if type_ not in OF_CALLS:
                 rest.append(event)
             elif type_ in _BEGIN:
                 begun.setdefault(event.address or "", []).append(event.seq)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from midstream.engine.graph import Graph
-from midstream.engine.moments import Cut, Moment, cut_at
+from midstream.engine.moments import Cut, Moment, cut_at, outline_at
 from midstream.errors import ConfigError, GraphError
 from midstream.events.envelope import Event
 from midstream.events.fork_facts import Override, Rehearsal, RunForked
@@ -99,8 +99,12 @@ async def plan_fork(
         NotRecordableError: A value is not JSON.
     """
     uses = _Uses(changes, codes)
-    looking = None if not changes.set else uses.stop if at is None else uses.note
-    cut = await cut_at(store, run_id, at, before=looking)
+    if changes.set:
+        cut = await cut_at(store, run_id, at, before=uses.stop if at is None else uses.note)
+    elif changes.paused:  # nobody drives it yet, so nobody needs its calls
+        cut = await outline_at(store, run_id, at)
+    else:
+        cut = await cut_at(store, run_id, at)
     state = cut.state
     inputs, outputs = _changed(run_id, state, changes)
     for place in (*(f"{_INPUTS}{name}" for name in inputs), *outputs):

@@ -11,6 +11,7 @@ from midstream.events.ids import RunId
 from midstream.events.paging import pages
 from midstream.events.pause import no_collecting
 from midstream.events.store import EventStore, Head
+from midstream.projections.outline import OF_CALLS, OUTLINE
 from midstream.projections.run_state import RunState, apply, fold_run
 
 Moment = int | str
@@ -83,6 +84,28 @@ async def cut_at(
     if last is None or not found:
         raise _no_moment(run_id, at, state)
     return Cut(state, Head(last.seq, last.position, last.digest))
+
+
+async def outline_at(store: EventStore, run_id: RunId, at: Moment | None) -> Cut:
+    """Fold what happened to the nodes of a run up to a moment: its calls are left out, and not read where that can be.
+
+    Raises:
+        ConfigError: The run has no such event or step, or nothing happened before it.
+        RunNotFoundError: There is no such run.
+    """
+    wanted, head = await moment_seq(store, run_id, at), await store.head(run_id)
+    newest = 0 if head is None else head.seq
+    last = newest if wanted is None else wanted
+    if not 1 <= last <= newest:
+        return await cut_at(store, run_id, at)  # which says what there is in its place
+    state = RunState()
+    with no_collecting():
+        async for page in pages(store, run_id, to=last, needed=OUTLINE):
+            fold_run((event for event in page if event.type not in OF_CALLS), state)
+    state.seq = last
+    async for event in store.read(run_id, after=last - 1, to=last):
+        return Cut(state, Head(event.seq, event.position, event.digest))
+    raise _no_moment(run_id, at, state)
 
 
 def _until(

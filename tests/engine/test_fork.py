@@ -377,3 +377,32 @@ async def test_a_fork_that_is_answered_as_before_ends_as_before(data: st.DataObj
         deeper = await fork.fork(at=data.draw(st.integers(1, (await fork.state()).seq)))
         assert await deeper == output
         assert (await engine.verify(deeper.id)).sound
+
+
+@pytest.mark.parametrize("at", [None, 7, "plan#1"])
+async def test_a_paused_fork_is_what_one_would_be_that_is_driven(
+    make_engine: MakeEngine, at: int | str | None
+) -> None:
+    engine = await make_engine(models=MODELS)
+    run = await ended(engine)
+    waiting = await run.fork(at=at, paused=True, run_id="waiting")
+    going = await run.fork(at=at, run_id="going")
+    assert await going == "! <1 days: <sights in Tokyo>>"
+    first = [
+        event
+        for one in (waiting, going)
+        async for event in engine.store.read(one.id)
+        if event.type == "run.forked"
+    ]
+    left, right = ({**event.data, "id": ""} for event in first)
+    assert left == right
+    await waiting.resume()
+    assert await waiting == await going
+
+
+async def test_a_paused_fork_of_no_moment_is_refused(make_engine: MakeEngine) -> None:
+    engine = await make_engine(models=MODELS)
+    run = await ended(engine)
+    for at in (0, 99, "moon#1"):
+        with pytest.raises(ConfigError, match="has no"):
+            await run.fork(at=at, paused=True)
