@@ -36,6 +36,7 @@ NODES = 10
 JOBS = {
     "state(at=middle)": "s = await run.state(at={middle}); assert s.seq == {middle}",
     "state(at=step)": "s = await run.state(at='n{node}#1'); assert s.seq > 1",
+    "state()": "s = await run.state(); assert s.seq > {middle}",
     "fork(at=middle)": "f = await run.fork(at={middle}, paused=True)",
     "fork(at=end)": "f = await run.fork(paused=True)",
     "diff(fork)": "d = await run.diff('long~1'); assert d.common == {middle}",

@@ -275,7 +275,7 @@ class Host:
             park_after=self.park_after,
             reflector=self.reflector if cast is None else cast.reflector,
             answers=None if cast is None else cast.answers,
-            subruns=self.subruns,
+            subruns=self.subruns if cast is None else None,  # a try starts no runs
         )
         runner.recorder.redact = self.redact
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
