@@ -71,7 +71,7 @@ def _parts(wanted: str, at: str, step: str) -> tuple[Part, ...]:
         )
 
     def cost() -> Coroutine[Any, Any, int]:
-        from midstream.cli.trying import cost
+        from midstream.cli.costs import cost
 
         return cost(wanted, models=(), cache="recorded", date="", at=at)
 
