@@ -86,7 +86,7 @@ _STATUS: Mapping[str, StepStatus] = {
 UNREAD = frozenset(("tool.completed", "value.recorded", "timer.fired", "node.completed"))
 """Facts of which a trace needs no more than that they are there."""
 
-_SHAPING = ("node.", "run.", "edge.", "limit.", "plan.", "reflection.")
+_SHAPING = ("node.", "run.", "graph.", "edge.", "limit.", "plan.", "reflection.")
 """The kinds of facts that say which activations there are, and what they waited for."""
 
 
