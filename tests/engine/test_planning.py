@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from midstream import Context, Engine, Event, Graph, Limits, Run, tool
+from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.openai import OpenAIAdapter
 from midstream.engine.plan import Plan, PlannedEdge, PlannedNode
 from midstream.errors import GraphError, NodeError, PlanError, RunFailedError
 from midstream.events.memory import MemoryStore
 from midstream.projections.run_state import fold_run
 from midstream.projections.timeline import line
+from midstream.testing import Answer, ProviderServer
 from tests.engine.experience.test_library import Killed
 from tests.engine.stage import JumpingClock, history, types
 from tests.engine.test_reflection import CountingStore
@@ -83,7 +86,8 @@ def planning(**options: Any) -> Graph:
     async def never() -> int:
         return 0
 
-    graph.plan("answer", goal="a number", nodes=USABLE, model="planner", after=[first], **options)
+    given: dict[str, Any] = {"model": "planner", **options}
+    graph.plan("answer", goal="a number", nodes=USABLE, after=[first], **given)
 
     @graph.node(output=True)
     async def report(answer: Any) -> Any:
@@ -512,3 +516,18 @@ async def told(store: Any, *, later: float = 0.0) -> Any:
         shapes = (await run.state()).topology.nodes
         facts = [e.data for e in await history(run) if e.type in ("node.added", "edge.added")]
     return output, {name: shape.waits_for for name, shape in shapes.items()}, facts
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o", "anthropic:claude-sonnet-4-5"])
+async def test_any_provider_can_plan_and_is_told_the_form_of_a_plan(model: str) -> None:
+    answers = [Answer(text=json.dumps(one)) for one in ({"nodes": []}, TWO)]
+    with ProviderServer(answers) as server:
+        adapters = {
+            "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
+            "anthropic": AnthropicAdapter(api_key="k", base_url=server.anthropic_url),
+        }
+        async with Engine.memory(adapters=adapters) as engine:
+            assert await (await engine.start(planning(model=model))) == {"answer": 9}
+        assert server.refused == []
+        assert "PlannedNode" in json.dumps(server.requests[0].body)
+        assert "it has no nodes" in json.dumps(server.requests[1].body)
