@@ -443,6 +443,31 @@ async def test_any_node_can_follow_a_plan_of_its_own() -> None:
         assert await (await engine.start(graph)) == {"choose": "chosen", "b": 7}
 
 
+async def test_a_loop_whose_beginning_was_taken_out_does_not_go_back() -> None:
+    graph = Graph("g")
+
+    @graph.node
+    async def choose(ctx: Context) -> None:
+        draft = Plan(
+            nodes=(
+                PlannedNode(name="a", use="double", args={"number": 1}),
+                PlannedNode(name="b", use="double", args={"number": 2}),
+            ),
+            edges=(
+                PlannedEdge(source="a", target="b"),
+                PlannedEdge(source="b", target="a", rounds=3),
+            ),
+        )
+        ctx.add_plan(draft)
+        ctx.remove_node("a")
+
+    graph.register(double)
+    async with Engine.memory() as engine:
+        run = await engine.start(graph)
+        assert await run == {"choose": None, "b": 4}
+        assert "edge.decided" not in types(await history(run))
+
+
 async def test_a_plan_is_visible_wherever_a_run_is_looked_at() -> None:
     async with Engine.memory(models={"planner": [json.dumps(TWO)]}) as engine:
         run = await engine.start(planning())
