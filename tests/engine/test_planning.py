@@ -545,7 +545,8 @@ async def told(store: Any, *, later: float = 0.0) -> Any:
 
 @pytest.mark.parametrize("model", ["openai:gpt-4o", "anthropic:claude-sonnet-4-5"])
 async def test_any_provider_can_plan_and_is_told_the_form_of_a_plan(model: str) -> None:
-    answers = [Answer(text=json.dumps(one)) for one in ({"nodes": []}, TWO)]
+    drawn: list[dict[str, Any]] = [{"nodes": []}, TWO]
+    answers = [Answer(text=json.dumps(one)) for one in drawn]
     with ProviderServer(answers) as server:
         adapters = {
             "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
