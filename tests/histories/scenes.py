@@ -342,7 +342,7 @@ def worked() -> Graph:
 
     graph.map("letters", spell, over="split")
 
-    @graph.node(when=lambda letters: len(letters) > 5)
+    @graph.node(when=many)
     async def never(letters: list[str]) -> str:
         return "never"
 
@@ -352,6 +352,10 @@ def worked() -> Graph:
         return reply.text
 
     return graph
+
+
+def many(letters: list[str]) -> bool:
+    return len(letters) > 5
 
 
 async def spell(item: str, ctx: Context) -> str:
