@@ -203,7 +203,7 @@ def _planning(
         _CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation="midstream.Context"
     )
     named: Any = plan
-    named.__name__ = f"plan {name}"
+    named.__name__ = f"{name}.plan"
     named.__signature__ = inspect.Signature([*parameters, context])
     named.__annotations__ = {p.name: p.annotation for p in parameters}
     return plan
@@ -247,5 +247,5 @@ def _gathering(name: str) -> Callable[..., Any]:
         found = {one: outputs[one] for one in wanted}
         return found[wanted[0]] if len(wanted) == 1 else found
 
-    gather.__name__ = f"gather {name}"
+    gather.__name__ = name
     return gather

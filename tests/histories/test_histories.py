@@ -40,8 +40,12 @@ ENDS = {
     "forked": "completed",
     "asked": "completed",
     "steered": "completed",
+<<<<<<< HEAD
     "worked": "completed",
     "talked": "completed",
+=======
+    "upgraded": "completed",
+>>>>>>> main
 }
 
 
