@@ -40,12 +40,9 @@ ENDS = {
     "forked": "completed",
     "asked": "completed",
     "steered": "completed",
-<<<<<<< HEAD
+    "upgraded": "completed",
     "worked": "completed",
     "talked": "completed",
-=======
-    "upgraded": "completed",
->>>>>>> main
 }
 
 
