@@ -25,6 +25,7 @@ QUESTIONS = (
     "resume",
     "rebuild",
     "experience",
+    "keeping",
     "views",
 )
 

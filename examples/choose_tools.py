@@ -9,38 +9,39 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
-
-from midstream import Context, Engine, Graph, Message
-from midstream.events.content import Text
+from midstream import Context, Engine, Graph, Message, tool
+from midstream.events.content import ToolCall
 
 graph = Graph("choose-tools")
 
 
+@tool(effect="read")
+async def weather(city: str) -> str:
+    """Say what the weather is: a slow tool."""
+    await asyncio.sleep(0.05)
+    return f"{city}: 21 degrees"
+
+
+@tool(effect="read")
+async def population(city: str) -> str:
+    """Say how many people live there: a quick one."""
+    return f"{city}: 2.8 million"
+
+
+TOOLS = [graph.register(weather), graph.register(population)]
+
+
 @graph.node
-async def choose(question: str, ctx: Context) -> str:
+async def choose(question: str, ctx: Context) -> int:
     """Let the model choose, and make a worker of each of its calls."""
-    reply = await ctx.llm(f"Which tools answer this, one JSON list of [name, argument]? {question}")
+    reply = await ctx.agent(question, tools=TOOLS, auto_execute_tools=False)
     workers: list[str] = []
-    for name, argument in orjson.loads(reply.text):
-        worker = f"{name}-{len(workers) + 1}"
-        ctx.add_node(worker, name, args={"argument": argument})
+    for call in reply.tool_calls:
+        worker = f"{call.name}-{len(workers) + 1}"
+        ctx.add_node(worker, call.name, args=call.parsed() or {})
         workers.append(worker)
     ctx.add_node("collect", "collect", after=workers, inputs="merge", output=True)
-    return reply.text
-
-
-@graph.function
-async def weather(argument: str) -> str:
-    """A slow tool."""
-    await asyncio.sleep(0.05)
-    return f"{argument}: 21 degrees"
-
-
-@graph.function
-async def population(argument: str) -> str:
-    """A quick one."""
-    return f"{argument}: 2.8 million"
+    return len(workers)
 
 
 @graph.function
@@ -51,8 +52,12 @@ def collect(results: list[str]) -> list[str]:
 
 def chosen(messages: Any) -> Message:
     """Stand in for a model."""
-    calls = [["weather", "Rome"], ["population", "Rome"], ["weather", "Oslo"]]
-    return Message(role="assistant", parts=(Text(text=orjson.dumps(calls).decode()),))
+    calls = [("weather", "Rome"), ("population", "Rome"), ("weather", "Oslo")]
+    parts = [
+        ToolCall(id=f"c{place}", name=name, arguments=f'{{"city": "{city}"}}')
+        for place, (name, city) in enumerate(calls)
+    ]
+    return Message(role="assistant", parts=tuple(parts))
 
 
 async def main() -> None:

@@ -45,6 +45,7 @@ MidstreamError
       QuotaError             the account has no credit left; waiting does not help
       OutputError            the answer is not of the form that was asked for     .step .text .problem
   ToolError                  a tool raised, or could not be called                .tool .address .kind
+    RedactedError            a secret that a call needs was not recorded, and is not given anew
     ToolUnknownError         an unsafe tool was in flight when the process ended; nobody knows what it did
   AnswerError                an answer to a question was refused                  .run_id .question
     QuestionNotFoundError    the run has asked no such question
@@ -638,6 +639,10 @@ class ToolError(MidstreamError):
         self.tool = tool
         self.address = address
         self.kind = kind
+
+
+class RedactedError(ToolError):
+    """A call needs a secret that is not in the log: there is a mark in its place, and nobody gives the true value anew."""
 
 
 class ToolUnknownError(ToolError):

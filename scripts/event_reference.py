@@ -31,6 +31,7 @@ GROUPS = {
     "model": "Models",
     "tool": "Tools",
     "value": "Values",
+    "subrun": "Runs that a run starts",
     "timer": "Time",
     "route": "Routing",
     "breaker": "Breakers",

@@ -16,9 +16,11 @@ LAST = {
     "cost_limit.py": "4 requests, 0 refused",
     "adder.py": "27",
     "choose_tools.py": "['Rome: 21 degrees', 'Rome: 2.8 million', 'Oslo: 21 degrees']",
+    "plan_itself.py": "published: facts about otters! facts about otters! facts about otters!",
     "sum_by_goto.py": "5050",
     "crash_and_resume.py": "in the world outside: ['charged otter-7', 'sent otter-7']",
     "fastapi_service.py": "id: 10 event: run.completed",
+    "graph_from_yaml.py": "Rome: A morning at sights in Rome, number 1. / A morning at sights in Rome, number 2.",
     "in_a_service.py": "Otters hold hands.",
     "migrate_midstream.py": (
         " 13 run.completed    output 'In Rome, by 15.5 degrees (said by anthropic:claude-sonnet-4-5)'"

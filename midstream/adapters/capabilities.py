@@ -8,6 +8,7 @@ known are None, and then nothing is clamped.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -269,6 +270,21 @@ GEMINI = (
 """Gemini. Traits: `signed` (calls need a thought signature), `levels` (it is told a level of thinking, not a budget),
 `result_media` (results of tools hold images and documents), `always_thinks`, `unsampled` (sampling is not to be set),
 `uninstructed` (it knows no instructions)."""
+
+
+def family_of(model: str, own: Sequence[Family], known: Callable[[str], Family]) -> Family:
+    """Return what a model takes: as the caller says of it, or else as is known here.
+
+    Args:
+        model: Its name without its provider.
+        own: The caller's families; the first whose pattern fits the name decides.
+        known: What is known here.
+    """
+    if own:
+        found = next((family for family in own if re.match(family.pattern, model)), None)
+        if found is not None:
+            return found
+    return known(model)
 
 
 @lru_cache(maxsize=256)

@@ -89,6 +89,12 @@ _REMEDY: Mapping[Kind, str] = {
 }
 
 
+_SINCE_1970 = 1e9
+"""From here on, a number of seconds is a moment and no span."""
+_MILLISECONDS = 1e11
+"""From here on, a moment is in milliseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Which request failed, and when.
@@ -140,6 +146,23 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return None
 
 
+def given_back(headers: Mapping[str, str], now: float) -> float | None:
+    """Return in how many seconds a limit that is used up is given back, where a gateway says that and no `retry-after`.
+
+    Source: openrouter.ai/docs/api-reference/limits; `x-ratelimit-reset` was recorded in milliseconds since 1970.
+    """
+    if headers.get("x-ratelimit-remaining", "").strip() != "0":
+        return None
+    try:
+        value = float(headers.get("x-ratelimit-reset", ""))
+    except ValueError:
+        return None
+    if not 0 <= value < float("inf"):
+        return None
+    moment = value / 1000 if value >= _MILLISECONDS else value
+    return max(0.0, moment - now) if moment >= _SINCE_1970 else moment
+
+
 def made(kind: Kind, error: BaseException, call: Call, code: str = "") -> AdapterError:
     """Return an error of the kind, with what the provider said of it."""
     response = getattr(error, "response", None)
@@ -159,6 +182,8 @@ def made(kind: Kind, error: BaseException, call: Call, code: str = "") -> Adapte
     }
     if issubclass(kind, TransientError):
         about["retry_after"] = retry_after(headers, call.now)
+        if about["retry_after"] is None and issubclass(kind, RateLimitError):
+            about["retry_after"] = given_back(headers, call.now)
     return kind(message, **about)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from midstream.cli import app_conversations, app_debugging, app_driving, app_looking, app_people
 from midstream.cli.app_exporting import export
+from midstream.cli.app_graphs import graph as graphs
 from midstream.cli.app_store import db as store
 from midstream.cli.exits import MEANINGS, carry_out
 from midstream.cli.experience import app as experience
@@ -131,7 +132,7 @@ _TABLES = (app_driving, app_looking, app_people, app_conversations, app_debuggin
 for _table in _TABLES:
     for _name, _command in _table.COMMANDS.items():
         app.command(_name)(_command)
-for _group in (export, store, experience, *ROUTING, mcp):
+for _group in (export, store, experience, graphs, *ROUTING, mcp):
     app.add_typer(_group)
 
 

@@ -12,7 +12,10 @@ from midstream.cli.options import By, Lease, Quiet, Reason, RunArgument, Tags
 
 
 def start(
-    graph: Annotated[str, typer.Argument(metavar="MODULE:GRAPH", help="As in trips:trip.")],
+    graph: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:GRAPH", help="As in trips:trip; or a .yaml or .json file."),
+    ],
     given: Annotated[
         list[str] | None,
         typer.Option(

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from midstream.engine.graph import Graph
 from midstream.errors import ConfigError, GraphError
+
+if TYPE_CHECKING:
+    from midstream.engine.graph import Graph
 
 
 def inputs_of(pairs: Sequence[str], file: str) -> dict[str, Any]:
@@ -55,23 +57,30 @@ def json_of(text: str, option: str) -> Any:
 
 
 def graph_of(place: str) -> Graph:
-    """Import a graph.
+    """Import a graph, or read it from a file.
 
     Args:
-        place: `MODULE:GRAPH`; modules in the working directory are found.
+        place: `MODULE:GRAPH`, or a file in YAML or JSON; modules in the working directory are found.
 
     Raises:
         ConfigError: It is not of that form.
         GraphError: There is no such module or graph in it.
     """
-    module_name, colon, name = place.partition(":")
-    if not colon or not module_name or not name:
-        raise ConfigError(
-            f"{place!r} names no graph; write MODULE:GRAPH, as in 'trips:trip' for `trip` in trips.py"
-        )
+    from midstream.engine.graph import Graph  # with the engine, which lists do not need
+
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    if place.endswith((".yaml", ".yml")):
+        return Graph.from_yaml(Path(place))
+    if place.endswith(".json"):
+        return Graph.from_json(Path(place))
+    module_name, colon, name = place.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(
+            f"{place!r} names no graph; write MODULE:GRAPH, as in 'trips:trip' for `trip` in trips.py, or a file "
+            "that ends in .yaml or .json"
+        )
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

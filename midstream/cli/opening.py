@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from midstream.cli.settings import SETTINGS
 from midstream.errors import StoreOpenError
+from midstream.events.redaction import Redaction
 from midstream.events.sealing import Encryption
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ async def engine(
         lease=lease,
         config=config,
         encryption=Encryption.from_env(),
+        redact=Redaction.from_env() if os.environ.get("MIDSTREAM_REDACT") else None,
     ) as opened:
         yield opened
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from midstream.cli.columns import Cell, put_columns
 from midstream.cli.exits import OK
 from midstream.cli.given import tags_of
 from midstream.cli.opening import reading
-from midstream.cli.output import data_console, put, put_json, say
+from midstream.cli.output import put, put_json, say
 from midstream.cli.progress import progress
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.show import MARKS
@@ -22,13 +23,10 @@ from midstream.projections.query_fields import FIELDS, SORTS
 from midstream.projections.query_match import needs_events
 from midstream.projections.run_facts import RunFacts
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _SHORT = 60
 _COLUMNS = ("RUN", "GRAPH", "STATUS", "AGE", "EVENTS", "DRIVER", "TAGS")
 _READ_COLUMNS = ("MODEL", "TOKENS", "COST", "WAITS FOR")
-_RIGHT = ("EVENTS", "TOKENS", "COST")
+_RIGHT = frozenset(("EVENTS", "TOKENS", "COST"))
 
 
 async def list_runs(
@@ -68,7 +66,7 @@ async def list_runs(
         for one in found:
             put_json(_row(one))
     elif found:
-        data_console().print(_table(found, now))
+        _print(found, now)
     else:
         say(f"no such runs; start one with `{command('start', 'MODULE:GRAPH')}`")
     return OK
@@ -112,31 +110,27 @@ def _row(one: FoundRun) -> dict[str, Any]:
     return row
 
 
-def _table(found: Sequence[FoundRun], now: float) -> Table:
-    from rich.table import Table
-
+def _print(found: Sequence[FoundRun], now: float) -> None:
     read = any(one.facts is not None for one in found)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (*_COLUMNS, *(_READ_COLUMNS if read else ())):
-        table.add_column(title, no_wrap=True, justify="right" if title in _RIGHT else "left")
-    for info, facts in found:
-        table.add_row(*_cells(info, now), *([] if facts is None else _read_cells(facts)))
-    return table
+    titles = (*_COLUMNS, *(_READ_COLUMNS if read else ()))
+    rows = [
+        (*_cells(info, now), *([] if facts is None else _read_cells(facts)))
+        for info, facts in found
+    ]
+    put_columns(titles, rows, _RIGHT)
 
 
-def _cells(info: RunInfo, now: float) -> list[Any]:
-    from rich.text import Text
-
+def _cells(info: RunInfo, now: float) -> list[Cell]:
     mark, color = MARKS[info.status]
     tags = " ".join(f"{k}={v}" for k, v in info.tags.items() if k != SOURCE)
     return [
         info.run_id,
         info.graph,
-        Text(f"{mark} {info.status}", style=color),
+        (f"{mark} {info.status}", color),
         span(now - info.created_at / 1e6),
         str(info.seq),
         _driver(info, now),
-        Text(tags),
+        tags,
     ]
 
 

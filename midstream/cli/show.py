@@ -94,7 +94,13 @@ def print_summary(summary: Summary, now: float) -> None:
         f"  {span(took)}  {_models(summary)}  {state.seq} events  {money(summary)}",
     )
     console.print(head)
+    if state.parent:
+        console.print(Text(f"  started by {state.parent} at {printable(state.parent_step)}"))
     console.print(_table(summary, now))
+    for call in state.calls.values():
+        if call.kind == "subrun":
+            told = f"{call.request['run']}  {call.request['graph']}  {call.status}"
+            console.print(Text(f"  started    {printable(told)}"))
     for wait in summary.waits_for:
         console.print(Text(f"  waits for  {printable(wait)}"))
     if summary.last_error:

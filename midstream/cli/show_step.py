@@ -14,7 +14,6 @@ from midstream.cli.settings import SETTINGS
 from midstream.cli.show import MARKS
 from midstream.cli.spans import span
 from midstream.cli.tail import in_words, row
-from midstream.engine.experience.feedback import nearest
 from midstream.engine.moments import moment_seq
 from midstream.errors import StepNotFoundError
 from midstream.events.content import Message
@@ -60,6 +59,8 @@ def _meant(run_id: str, trace: Trace, name: str) -> Step:
         return activations[-1]
     if len(alike) == 1:
         return alike[0]
+    from midstream.engine.experience.feedback import nearest  # only where nothing is found
+
     near = [one.id for one in alike[:8]] or nearest(name, list(trace.steps))
     raise StepNotFoundError(run_id, name, near)
 

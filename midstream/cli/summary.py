@@ -205,6 +205,8 @@ def _call(call: Call, now: float) -> str:
     match call.kind:
         case "model":
             return f"{call.address}: an answer of {call.request['model']}"
+        case "subrun":
+            return f"{call.address}: run {call.request['run']} of graph {call.request['graph']}"
         case "timer":
             return f"{call.address}: a timer, due {_in(call.request['until'], now)}"
         case "question":

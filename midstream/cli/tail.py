@@ -12,7 +12,7 @@ from midstream.cli.naming import find_run
 from midstream.cli.opening import reading
 from midstream.cli.output import as_json, printable, put, put_json, say
 from midstream.cli.settings import SETTINGS, command
-from midstream.engine.run import ENDINGS
+from midstream.events.catalog import ENDINGS
 from midstream.events.envelope import Event
 from midstream.events.subscribe import subscribe
 from midstream.projections.timeline import line

@@ -23,6 +23,7 @@ from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import Reflector
 from midstream.engine.replanning import revised
 from midstream.engine.steering import Steering
+from midstream.engine.subruns import Subruns
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address
 from midstream.events.payloads import NodeStarted
@@ -45,6 +46,7 @@ class Attempts:
         changed: Is notified when somebody else's events were folded.
         closing: Says whether the driving is about to end.
         recall: Reads the outputs that a snapshot left out.
+        subruns: Starts runs, or None.
         rest: Is told when an activation begins to wait.
         reflector: Says why activations failed, and what to do otherwise.
         always_replay: See `Engine`.
@@ -62,6 +64,7 @@ class Attempts:
         changed: Signal,
         closing: Callable[[], bool],
         recall: Callable[[], Awaitable[None]],
+        subruns: Subruns | None,
         rest: Rest,
         reflector: Reflector,
         always_replay: bool,
@@ -75,6 +78,7 @@ class Attempts:
         self._closing = closing
         self._recall = recall
         self._rest = rest
+        self._subruns = subruns
         self._always_replay = always_replay
         self.leaving = Leaving(recorder)
         self._deadlines = Deadlines(recorder, clock)
@@ -257,6 +261,7 @@ class Attempts:
             always_replay=self._always_replay,
             rest=self._rest,
         )
+        desk.subruns = self._subruns
         scope = activation.scope
         find, values = self._code.finder(scope), partial(self._code.values, scope)
         steering = Steering(desk, self._code.graph_in(scope), node, find, values)

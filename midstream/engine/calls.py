@@ -77,6 +77,8 @@ class Desk:
         self._rest = rest
         self._always_replay = always_replay
         self._flying = 0
+        self.subruns: Any = None
+        """The `Subruns` that start runs, or None where no host drives this one."""
         self.guard: Any = None
         """The `Guard` that stands before its calls, or None."""
         self.touched: Callable[[], None] = _nothing
@@ -186,7 +188,7 @@ class Desk:
         if call.seq > self.state.activations[self.activation].since:
             return False
         request = call.request
-        return call.kind == "model" or (
+        return call.kind in ("model", "subrun") or (
             call.kind == "tool" and request.get("effect", "unsafe") != "unsafe" and not told
         )
 

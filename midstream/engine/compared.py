@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from midstream.events.codec import SEALED
 from midstream.events.envelope import ENGINE, Draft, Event
+from midstream.events.redaction import MARKED, as_recorded
 from midstream.projections.difference import Difference, differences
 
 _NONE: frozenset[str] = frozenset()
@@ -14,6 +16,7 @@ _DRAWN: Mapping[str, frozenset[str]] = {
     "tool.requested": frozenset(("key",)),
     "tool.unknown": frozenset(("reason",)),
     "timer.set": frozenset(("until",)),
+    "subrun.requested": frozenset(("run", "model")),
     "question.asked": frozenset(("id", "deadline")),
     "value.recorded": frozenset(("value",)),
     "node.failed": frozenset(("traceback",)),
@@ -41,6 +44,7 @@ _BEGINNINGS = frozenset(
         "tool.requested",
         "timer.set",
         "question.asked",
+        "subrun.requested",
     )
 )
 
@@ -54,6 +58,8 @@ OUTCOMES = frozenset(
         "tool.unknown",
         "tool.retried",
         "timer.fired",
+        "subrun.completed",
+        "subrun.failed",
         "question.answered",
         "question.expired",
         "question.withdrawn",
@@ -91,7 +97,10 @@ def changed(
         left_out |= (_ASKED if unsent else _NONE) | (_NONE if viewed else _VIEW)
     if event.data.get("kind") == draft.data.get("kind") == "timeout":
         left_out |= {"message"}  # it says which of the limits, and no time passes today
-    return tuple(differences(_counted(event.data, left_out), _counted(draft.data, left_out)))
+    today = draft.data
+    if MARKED.encode() in event.body or event.body.startswith(SEALED):
+        today = as_recorded(event.data, today)  # the code gives true values, the log has marks
+    return tuple(differences(_counted(event.data, left_out), _counted(today, left_out)))
 
 
 def _counted(data: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:

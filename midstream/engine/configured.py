@@ -14,6 +14,7 @@ from midstream.engine.clock import Clock
 from midstream.engine.policies import Policy
 from midstream.engine.policies_reading import policies_of
 from midstream.engine.providers import Providers
+from midstream.events.codec import Redact
 from midstream.events.payloads import Usage
 from midstream.events.store import EventStore
 
@@ -27,6 +28,7 @@ async def open_router(
     providers: Providers,
     pricing: Pricing,
     clock: Clock,
+    redact: Redact | None = None,
 ) -> Router:
     """Return a router over the engine's store, with the engine's adapters and prices; a given router is returned as it is.
 
@@ -45,6 +47,7 @@ async def open_router(
         "adapters": _adapters(providers),
         "clock": clock,
         "price": price,
+        "redact": redact,
     }
     if isinstance(config, str | Path):
         router = Router.load(config, **options)

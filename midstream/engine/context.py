@@ -24,6 +24,7 @@ from midstream.engine.spending import Amounts
 from midstream.engine.steering import Steering
 from midstream.engine.steering_context import SteeringContext
 from midstream.engine.structured import output as output_of
+from midstream.engine.subrun_context import SubrunContext
 from midstream.engine.tool_calls import call_tool
 from midstream.engine.tools import OnUnknown, Tool, make_tool
 from midstream.errors import ConfigError
@@ -35,7 +36,7 @@ from midstream.events.values import plain
 Value = TypeVar("Value")
 
 
-class Context(Conversing, PeopleContext, AgentContext, SteeringContext):
+class Context(Conversing, PeopleContext, AgentContext, SteeringContext, SubrunContext):
     """The recorded world of one activation.
 
     Its methods may be called side by side, with `asyncio.gather` or a `TaskGroup`, and finish in any order: each call is

@@ -263,6 +263,7 @@ class Debugging:
             strict=strict,
             upto=await moment_seq(host.store, self.id, at),
             patience=patience,
+            redact=host.redact,
         )
 
     async def _registered(self) -> Graph:

@@ -12,7 +12,7 @@ from typing import Any
 from midstream.events.ids import Address, nested
 from midstream.events.payloads import Failure
 from midstream.projections.flow import Activation, Flow, last_output, to_come
-from midstream.projections.run_state import RunState, next_address
+from midstream.projections.run_state import Call, RunState, next_address
 from midstream.projections.scopes import around, is_failing, is_over
 
 _SHOWN = 5
@@ -60,6 +60,14 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Close:
+    """Have a run that this one has started end, because this one does."""
+
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """Record that the run came up against a limit."""
 
@@ -89,7 +97,7 @@ class Cancel:
     reason: str
 
 
-Command = Schedule | Skip | Drop | Limit | Complete | Fail | Cancel
+Command = Schedule | Skip | Drop | Close | Limit | Complete | Fail | Cancel
 
 
 def decide(state: RunState) -> tuple[Command, ...]:
@@ -101,7 +109,7 @@ def decide(state: RunState) -> tuple[Command, ...]:
     if state.losers:
         return tuple(Drop(Address(address), reason) for address, reason in state.losers.items())
     if state.failing:
-        return () if state.running or state.waiting else (_undo_or_fail(state),)
+        return () if state.running or state.waiting else _closing(state, _undo_or_fail(state))
     if state.status == "paused":
         return ()
     if state.ready or state.doomed or state.called or state.active:
@@ -112,7 +120,32 @@ def decide(state: RunState) -> tuple[Command, ...]:
         return ()
     if state.pending:
         return (Fail((_deadlock(state),)),)
-    return (Complete(_output(state, state)),)
+    return _closing(state, Complete(_output(state, state)))
+
+
+def open_children(state: RunState) -> list[Call]:
+    """Return the runs that a run has started, that have not ended, and that it does not end without."""
+    calls = (state.calls[address] for address in state.open_calls)
+    return [
+        one
+        for one in calls
+        if one.kind == "subrun"
+        and one.request.get("close") != "abandon"
+        and one.epoch is not None  # those that were open in what a fork shares are another run's
+    ]
+
+
+def _closing(state: RunState, end: Command) -> tuple[Command, ...]:
+    """Return how a run ends, or what has to be done before it may: its runs have to have ended."""
+    children = open_children(state)
+    if not children:
+        return (end,)
+    how = "failed" if state.failing else "completed"
+    return tuple(
+        Close(Address(one.address), f"the run that started it {how}")
+        for one in children
+        if one.request.get("close") == "cancel" and "closing" not in one.request
+    )
 
 
 def _begin(state: RunState) -> Iterator[Command]:

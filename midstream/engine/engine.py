@@ -53,6 +53,7 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
+from midstream.events.redaction import Redaction, redaction_of
 from midstream.events.sealing import Encryption
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
@@ -91,6 +92,8 @@ class Engine(AgentEngine):
         config: Groups, pools and endpoints: a file or folder, plain data, what `midstream.adapters.routing.load` returned, or a
             router that stays the caller's to close; see `midstream.adapters.routing`.
         policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
+        redact: Keep secrets out of the log: True for keys of known vendors, tokens and fields with names such as `password`; a
+            function of texts for that and its own; `midstream.events.redaction.Redaction` for more. None records what is said.
         on_change: What is done with runs whose code has changed since they were started, their graph or its version: `pin`
             refuses to resume them, `upgrade` goes on where nothing of what has begun was changed; see
             `midstream.engine.versions`.
@@ -122,6 +125,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         config: RouterConfig | None = None,
         policies: Iterable[Policy] = (),
+        redact: bool | Redaction | Callable[[str], str] | None = None,
         on_change: OnChange = "pin",
         always_replay: bool = False,
     ) -> None:
@@ -143,6 +147,7 @@ class Engine(AgentEngine):
         self._policies = tuple(policies)
         self._on_change: OnChange = checked_policy(on_change)
         self._router: Router | None = None
+        self._redact = redaction_of(redact)
         self._always_replay = always_replay
         self._always_advise = experience
         self._advice = advice or AdviceLimits()
@@ -207,8 +212,10 @@ class Engine(AgentEngine):
             on_change=self._on_change,
             budgets=self._budgets,
             always_replay=self._always_replay,
+            redact=self._redact,
             policies=policies,
         )
+        self._host.subruns.start = self._start_for
         self._ledgers = Ledgers(self._host, self._embedder)
         self._host.reflector = self._reflector
         self._host.advisor = LessonAdvisor(self._ledgers, self._advice, always=self._always_advise)
@@ -226,7 +233,9 @@ class Engine(AgentEngine):
         """Open what chooses among endpoints, and return the policies of its configuration."""
         from midstream.engine.configured import open_router, policies_in  # only where it is used
 
-        router = await open_router(config, store, self._providers, self._pricing, self._clock)
+        router = await open_router(
+            config, store, self._providers, self._pricing, self._clock, self._redact
+        )
         self._router = None if router is config else router
         self._providers.router = router
         return policies_in(router)
@@ -345,6 +354,7 @@ class Engine(AgentEngine):
         context: ContextOption | None = None,
         limits: Limits | None = None,
         policies: Iterable[Policy] = (),
+        extra: Mapping[str, Any] | None = None,
         subject: str = "",
     ) -> Run:
         if subject:
@@ -357,7 +367,8 @@ class Engine(AgentEngine):
         bounds = (limits or graph.limits).data()
         prepared = {"definition": graph.prepared}
         payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
-        payload = payload.model_copy(update={"subject": subject}) if subject else payload
+        update = {**(extra or {}), **({"subject": subject} if subject else {})}
+        payload = payload.model_copy(update=update) if update else payload
         chosen = _chosen(run_id)
         host.register(graph)
         host.patrol.police(chosen, policies)
@@ -371,6 +382,28 @@ class Engine(AgentEngine):
         else:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
+
+    async def _start_for(
+        self, graph: Graph, request: Mapping[str, Any], run_id: RunId, parent: RunId, step: str
+    ) -> None:
+        """Start a run that another one has asked for, unless it is there; see `Subruns`."""
+        host = self._here()
+        live = host.live.get(parent)
+        started_by = await host.load(parent) if live is None else live.runner.state
+        await self._start(
+            host,
+            graph,
+            subject=started_by.subject,
+            run_id=run_id,
+            inputs=request.get("inputs", {}),
+            model=request.get("model", ""),
+            tags=request.get("tags"),
+            extra={
+                "parent": parent,
+                "parent_step": step,
+                "limits": request.get("limits", {}),
+            },
+        )
 
     async def import_conversation(
         self,
@@ -460,7 +493,8 @@ class Engine(AgentEngine):
         state = await host.load(run_id)
         if state.graph != wanted.graph or state.graph_digest != wanted.graph_digest:
             raise RunExistsError(run_id, f"another graph, {state.graph!r}")
-        if dict(state.inputs) != dict(wanted.inputs):
+        inputs = dict(wanted.inputs) if host.redact is None else host.redact(dict(wanted.inputs))
+        if dict(state.inputs) != inputs:
             raise RunExistsError(run_id, f"other inputs, {dict(state.inputs)!r:.200}")
         with suppress(LeaseHeldError):  # it is being driven elsewhere
             await host.resume(run_id)

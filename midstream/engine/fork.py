@@ -234,7 +234,9 @@ def _output(state: RunState, address: str) -> Any:
 
 def _told(call: Call) -> Any:
     outcome = call.outcome or {}
-    return outcome.get({"tool": "result", "model": "message"}.get(call.kind, "value"))
+    return outcome.get(
+        {"tool": "result", "model": "message", "subrun": "output"}.get(call.kind, "value")
+    )
 
 
 def _put(path: str, old: Any, way: tuple[str, ...], value: Any) -> Any:

@@ -28,6 +28,7 @@ from midstream.engine.checking import (
 from midstream.engine.context_policy import ContextOption
 from midstream.engine.data_function import DataFunction
 from midstream.engine.documents.verbs import Documented
+from midstream.engine.graph_tool import AsTool
 from midstream.engine.limits import Limits
 from midstream.engine.node import Node, NodeOptions, Over, Runs, make_node, with_inputs
 from midstream.engine.node_data import node_data
@@ -45,7 +46,7 @@ __all__ = ["From", "Graph", "Node", "Parameter"]
 
 
 @dataclass(eq=False)
-class Graph(Documented, Planner):
+class Graph(Documented, Planner, AsTool):
     """A named graph of nodes; it grows until its first run starts, and each run may then change its own.
 
     Args:

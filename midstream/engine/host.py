@@ -23,11 +23,14 @@ from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.policies import Policy
 from midstream.engine.policing import Patrol
 from midstream.engine.providers import Providers
+from midstream.engine.redacting import RedactedFields
 from midstream.engine.reflection import Reflector
 from midstream.engine.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.runner import Runner
 from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
+from midstream.engine.subgraphs import graphs_in
+from midstream.engine.subruns import Subruns
 from midstream.engine.versions import OnChange, check_shape, upgrade_of
 from midstream.errors import (
     ConcurrencyError,
@@ -38,7 +41,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import Prepared, encode
+from midstream.events.codec import Prepared, Redact, encode
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -78,6 +81,7 @@ class Host:
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
         on_change: What is done where the code of a run has changed; see `Engine`.
         policies: When runs go on with another model.
+        redact: Takes secrets out of what is recorded.
         budgets: What each run, or all runs with a tag, may spend.
         checks: By graph: sees that what a run needs beside its graph is known here, or raises `GraphError`.
         forget: Called with each run that has ended here.
@@ -99,6 +103,7 @@ class Host:
     park_after: float = PARK_AFTER
     on_change: OnChange = "pin"
     policies: Sequence[Policy] = ()
+    redact: Redact | None = None
     budgets: Sequence[Budget] = ()
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
@@ -109,6 +114,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._fields = RedactedFields()
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
         self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
@@ -117,6 +123,9 @@ class Host:
         self.woken = 0
         """Parked runs that were driven on."""
         self._waking: set[asyncio.Task[None]] = set()
+        self.subruns = Subruns(
+            self, lambda told: self._log.warning("a run was not heard of", error=told)
+        )
         self.patrol = Patrol(
             self.policies, self.store, self.providers, self.pricing, self.clock, self._flying
         )
@@ -158,6 +167,7 @@ class Host:
         """
         self._unwatch()
         await self.lot.close()
+        await self.subruns.close()
         own = (*self._tasks, *self._waking)
         for task in own:
             task.cancel()
@@ -190,7 +200,15 @@ class Host:
             raise GraphError(
                 f"two graphs are named {graph.name!r}; a run finds its code by that name, so rename one"
             )
-        self.graphs[graph.name] = graph
+        if known is not graph:
+            self.graphs[graph.name] = graph
+            for inner in graphs_in(graph).values():  # they may be run by themselves, too
+                if isinstance(inner, Graph):
+                    self.graphs.setdefault(inner.name, inner)
+
+    def has(self, run_id: RunId) -> bool:
+        """Say whether a run is driven or parked here."""
+        return run_id in self.live or run_id in self.lot
 
     def draft(
         self,
@@ -203,7 +221,10 @@ class Host:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
         step = None if address is None else Address(address)
-        return encode(payload, at=at, actor=actor, address=step, prepared=prepared)
+        if self.redact is not None and prepared is not None:
+            prepared = self._fields(prepared, self.redact)
+        redact = self.redact
+        return encode(payload, at=at, actor=actor, address=step, prepared=prepared, redact=redact)
 
     async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
@@ -254,7 +275,9 @@ class Host:
             park_after=self.park_after,
             reflector=self.reflector if cast is None else cast.reflector,
             answers=None if cast is None else cast.answers,
+            subruns=self.subruns,
         )
+        runner.recorder.redact = self.redact
         task = asyncio.create_task(self._driven(run_id, runner), name=f"midstream:run:{run_id}")
         self.live[run_id] = Live(runner, task)
 
@@ -275,6 +298,8 @@ class Host:
                 self.patrol.forget(run_id)
         if runner.state.over:
             self.forget(run_id)
+            self.subruns.forget(run_id)
+            self.subruns.ended(run_id, runner.state)
         if parked is not None:
             await self._park(run_id, parked, runner.recorder.epoch)
 
@@ -516,6 +541,8 @@ class Host:
             live.runner.recorder.noticed(seq)
         elif run_id in self.lot:
             self._wake_soon(run_id)
+        else:
+            self.subruns.noticed(run_id)
 
     async def _every(self, seconds: float, job: Callable[[], object]) -> None:
         while True:

@@ -30,6 +30,8 @@ class Leaving:
         waits = call.kind in ("timer", "question") or call.status == "waiting"
         if retry_at is not None and waits:
             return  # its time or its answer comes all the same, and the next attempt waits for it
+        if call.kind == "subrun":
+            return  # a run of its own goes on; how it is closed is said where this one ends
         if call.status == "unknown":
             return  # that is said already
         if _doubtful(call):
@@ -45,6 +47,8 @@ class Leaving:
     def close(self, call: Call, kind: str, reason: str, cause: int | None = None) -> None:
         """Record the end of a call that will get no other one, so that every provider accepts the conversation."""
         match call.kind:
+            case "subrun":
+                pass  # it was left to itself
             case "model":
                 self._recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
             case "tool":

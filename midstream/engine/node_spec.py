@@ -197,6 +197,17 @@ ReadySpec = LlmNode | ToolNode | AgentNode | QuestionNode
 """What a ready-made node does."""
 
 
+class SubgraphNode(NodeSpec):
+    """A node that runs a graph; see `Graph.add_node`.
+
+    Attributes:
+        graph: Its name, or `module:name`.
+    """
+
+    type: Literal["subgraph"] = "subgraph"
+    graph: str
+
+
 class MapNode(NodeSpec):
     """A node that does something for each item; see `Graph.map`. Its options are those of each item.
 
@@ -209,7 +220,9 @@ class MapNode(NodeSpec):
     """
 
     type: Literal["map"] = "map"
-    each: FunctionNode | LlmNode | ToolNode | AgentNode | QuestionNode = Field(discriminator="type")
+    each: FunctionNode | LlmNode | ToolNode | AgentNode | QuestionNode | SubgraphNode = Field(
+        discriminator="type"
+    )
     over: str | FunctionRef
     key: str | FunctionRef | None = None
     concurrency: int | None = Field(None, ge=1)

@@ -14,6 +14,7 @@ from midstream.engine.plan import MAX_NODES, MAX_ROUNDS, Plan
 from midstream.engine.registry import Registry
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import annotations_of, is_async, parameters_of
+from midstream.engine.templates import Template, is_template
 from midstream.engine.tools import Tool
 from midstream.errors import GraphError, OutputError, PlanError
 
@@ -23,6 +24,7 @@ source. Nodes that do not depend on each other run side by side. A parameter tak
 from the input that it is named after. A cycle is a loop, and the edge that leads back says in `rounds` how often at most."""
 
 _CONTEXT = "midstream_context"
+_EMPTY = inspect.Parameter.empty
 
 
 class Planner(Registry):
@@ -65,7 +67,8 @@ class Planner(Registry):
 
         Args:
             name: Of the node.
-            goal: What is to be reached; or a function that says so from nodes and inputs that its parameters are named after.
+            goal: What is to be reached: a text, a template over nodes and inputs, or a function that says so from those that
+                its parameters are named after.
             nodes: What the plan may use: functions, tools, and names of registered ones.
             model: Who plans; empty for the run's.
             max_nodes: So many nodes at most.
@@ -189,31 +192,51 @@ def _planning(
     where: str, name: str, goal: str | Callable[..., str], draw: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Return the function of the node that plans, with the parameters of the goal."""
-    parameters: list[inspect.Parameter] = []
-    if not isinstance(goal, str):
-        if is_async(goal):
-            raise GraphError(f"{where}: goal must be a plain function: it only says what is wanted")
-        taken = {p.name for p in parameters_of(goal, f"{where}: goal")}
-        hints = annotations_of(goal)
-        parameters = [
-            p.replace(annotation=hints.get(p.name, Any), kind=p.KEYWORD_ONLY)
-            for p in inspect.signature(goal).parameters.values()
-            if p.name in taken
-        ]
+    said, parameters = _goal(f"{where}: goal", goal)
 
     async def plan(**values: Any) -> dict[str, Any]:
         ctx = values.pop(_CONTEXT)
-        made: dict[str, Any] = await draw(ctx, goal if isinstance(goal, str) else goal(**values))
+        made: dict[str, Any] = await draw(ctx, said(values))
         return made
 
     context = inspect.Parameter(
         _CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation="midstream.Context"
     )
     named: Any = plan
-    named.__name__ = f"plan {name}"
+    named.__name__ = f"{name}.plan"
     named.__signature__ = inspect.Signature([*parameters, context])
     named.__annotations__ = {p.name: p.annotation for p in parameters}
     return plan
+
+
+def _goal(
+    where: str, goal: str | Callable[..., str]
+) -> tuple[Callable[[Mapping[str, Any]], str], list[inspect.Parameter]]:
+    """Return what says the goal from values, and what it takes."""
+    if isinstance(goal, str) and not is_template(goal):
+        return lambda values: goal, []
+    if isinstance(goal, str):
+        template = Template(goal, where)
+        names = {name: None if name in template.optional else _EMPTY for name in template.names}
+        found = [_keyword(name, Any, default) for name, default in names.items()]
+        kept = template.optional
+        return (
+            lambda values: template.text(
+                {n: v for n, v in values.items() if v is not None or n not in kept}
+            )
+        ), found
+    if is_async(goal):
+        raise GraphError(f"{where} must be a plain function: it only says what is wanted")
+    hints = annotations_of(goal)
+    read = parameters_of(goal, where)
+    return lambda values: goal(**values), [
+        _keyword(p.name, hints.get(p.name, Any), p.default) for p in read
+    ]
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, annotation=annotation, default=default)
 
 
 def _gathering(name: str) -> Callable[..., Any]:
@@ -224,5 +247,5 @@ def _gathering(name: str) -> Callable[..., Any]:
         found = {one: outputs[one] for one in wanted}
         return found[wanted[0]] if len(wanted) == 1 else found
 
-    gather.__name__ = f"gather {name}"
+    gather.__name__ = name
     return gather

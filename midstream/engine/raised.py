@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from midstream.errors import AdapterError, NodeError, NotRecordableError, ToolError
+from midstream.errors import AdapterError, LimitError, NodeError, NotRecordableError, ToolError
 
 _FRAMES = 5
 
@@ -27,6 +27,8 @@ def kind_of_error(error: BaseException) -> str:
             return error.kind
         case ToolError():
             return f"tool_{error.kind}"
+        case LimitError(limit="depth"):
+            return "limit"
         case NotRecordableError():
             return "not_recordable"
         case TimeoutError():

@@ -18,10 +18,10 @@ from typing import Any
 from midstream.engine.rehearsal import Answers
 from midstream.engine.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
-from midstream.events.codec import encode, encode_plain
+from midstream.events.codec import Redact, encode, encode_plain
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
-from midstream.events.patience import DEFINITE, TRIES
+from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
@@ -77,6 +77,8 @@ class Recorder:
     """The newest `route.decided` of each call, where decisions come from the log and are not made; see `Tape`."""
     foreseen: Mapping[str, Mapping[str, str]] | None = None
     """See `Claims`."""
+    redact: Redact | None = None
+    """Takes secrets out of what is recorded."""
     marks: Container[str] | None = None
     """Where activations took newer paths, where the log says so and it is not decided; see `Context.patched`."""
     begun = 0
@@ -140,13 +142,16 @@ class Recorder:
             raise self.error
         at = int(self._clock() * 1_000_000)
         step = None if address is None else Address(address)
-        self._take(encode(payload, at=at, actor=actor, cause=cause, address=step))
+        self._take(
+            encode(payload, at=at, actor=actor, cause=cause, address=step, redact=self.redact)
+        )
 
     def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
         """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`."""
         if self.error is not None:
             raise self.error
-        self._take(encode_plain(type_, data, at=int(self._clock() * 1_000_000), address=address))
+        at = int(self._clock() * 1_000_000)
+        self._take(encode_plain(type_, data, at=at, address=address, redact=self.redact))
 
     def _take(self, draft: Draft) -> None:
         group = self._open
@@ -356,13 +361,12 @@ class Recorder:
                 apply(state, self._event(draft))
 
     def _is_mine(self, event: Event, draft: Draft) -> bool:
-        return (event.epoch, event.body, event.at, event.address, event.stored) == (
-            self.epoch,
-            draft.body,
-            draft.at,
-            draft.address,
-            (draft.type, draft.version),
-        )
+        return same_content(event, draft) and (
+            event.epoch,
+            event.at,
+            event.address,
+            event.stored,
+        ) == (self.epoch, draft.at, draft.address, (draft.type, draft.version))
 
     def _acknowledge(self, found: int, state: RunState) -> None:
         """Take the groups that are in the log off the line."""

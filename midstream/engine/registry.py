@@ -37,6 +37,12 @@ class Registry:
         """The graphs that nodes may be made of by name."""
         return {code.name: code for code in self._functions.values() if not callable(code)}
 
+    @property
+    def registered_names(self) -> Mapping[str, str]:
+        """The names under which graphs are registered, and theirs."""
+        graphs = ((name, code) for name, code in self._functions.items() if not callable(code))
+        return {name: code.name for name, code in graphs}
+
     def register(self, function: Registered, *, name: str | None = None) -> Registered:
         """Let nodes be made of a function or a graph by its name, also in running nodes and in graphs as data.
 

@@ -36,6 +36,8 @@ _OUTCOMES: Mapping[tuple[str, str], str] = {
     ("question", "completed"): "question.answered",
     ("question", "failed"): "question.expired",
     ("timer", "completed"): "timer.fired",
+    ("subrun", "completed"): "subrun.completed",
+    ("subrun", "failed"): "subrun.failed",
     ("memory", "completed"): "memory.read",
     ("value", "completed"): "value.recorded",
 }

@@ -21,9 +21,11 @@ from midstream.engine.runner import Runner
 from midstream.engine.tape import Tape
 from midstream.engine.versions import definition_in, node_changes
 from midstream.errors import GraphError, ReplayError
+from midstream.events.codec import Redact
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId, node_of
 from midstream.events.memory import MemoryStore
+from midstream.events.redaction import redaction_in
 from midstream.events.store import EventStore
 from midstream.projections.difference import Difference, differences
 from midstream.projections.run_state import RunState, apply
@@ -140,6 +142,7 @@ async def replay_run(
     strict: bool = True,
     upto: int | None = None,
     patience: float = PATIENCE,
+    redact: Redact | None = None,
 ) -> ReplayReport:
     """Replay a run; of a fork, what happened since it was forked.
 
@@ -151,6 +154,7 @@ async def replay_run(
         strict: See `ReplayReport`.
         upto: Only events up to this one.
         patience: See `PATIENCE`.
+        redact: What took secrets out of what was recorded; None looks whether something did, and takes the usual.
 
     Raises:
         GraphError: The code is of another graph.
@@ -180,6 +184,7 @@ async def replay_run(
     ):  # now, so that loading a vendor's SDK is not taken for code that hangs
         await rendering.ready(model)
     replay = _Replay(run_id, graph, rendering, strict=strict, patience=patience)
+    replay.redact = redact or redaction_in(events)
     mismatch = await replay.play(state, events[begin + 1 :])
     found = None if mismatch is None else _divergence(run_id, graph, mismatch)
     last = state.seq if found is None else found.seq - 1
@@ -207,6 +212,7 @@ class _Replay:
         self._providers = providers
         self._strict = strict
         self._patience = patience
+        self.redact: Redact | None = None
 
     async def play(self, state: RunState, events: Sequence[Event]) -> Mismatch | None:
         """Play the stretches of one driver after the other, each begun anew from the log as a takeover is."""
@@ -232,6 +238,7 @@ class _Replay:
             patience=self._patience,
             viewed=self._providers.viewed,
         )
+        tape.redact = self.redact
         clock = _LogClock()
         clock.tape = tape
         models = Models(

@@ -7,6 +7,7 @@ When the activation ends they are checked again, because others may have changed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from midstream.engine.asked import asked
@@ -90,9 +91,9 @@ class Changes:
         node = make_node(owner, name, self._code(function), given)
         if node.graph is not None:
             node = with_inputs(owner, node, node.graph.inputs)
-        data = node_data(owner, node, self._view.find)
         if isinstance(function, str):
-            data["function"] = function
+            node = replace(node, code=function)
+        data = node_data(owner, node, self._view.find)
         self._ask(NodeAdded(name=name, definition=data), node)
 
     def _code(self, function: str | DataFunction) -> Code:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from midstream.adapters.base import Adapter
@@ -19,9 +19,9 @@ from midstream.errors import ContextWindowError
 from midstream.events.content import Message, ToolResult, user
 from midstream.events.ids import Address
 from midstream.events.payloads import ContextSummarised, ContextTrimmed
-from midstream.projections.conversation import answered, asked, main_line, results
+from midstream.projections.conversation import answered, asked, main_line, parents_of, results
 from midstream.projections.run_state import Call
-from midstream.projections.told import first_told, key, notice, told, told_before
+from midstream.projections.told import between, first_told, key, notice, told, told_before
 from midstream.projections.transcript import transcript
 
 _REFUSED = 0.7
@@ -161,7 +161,9 @@ class Room:
         if not line:
             raise _too_long(place, policy, "there is nothing before it that could be summarised")
         since, left = _beginning(desk, policy, place, line)
-        text = transcript(_told_until(desk, place, line, since))
+        beside = _sides(desk, place, policy, left) if since == len(line) - 1 else ()
+        left -= _tokens(beside)
+        text = transcript((*_told_until(desk, place, line, since), *beside))
         plain = Question(
             (),
             model=policy.model or question.model,
@@ -177,6 +179,7 @@ class Room:
                 lasting=policy.lasting,
                 by=by.address,
                 since=line[since],
+                sides=bool(beside),
                 tokens=place.tokens,
                 left=left + said // CHARACTERS_PER_TOKEN,
                 window=place.window,
@@ -303,9 +306,27 @@ def _beginning(
 def _weight(desk: Desk, address: str) -> int:
     """Return the tokens of what a call said, was answered, and was told of its tools; by estimate."""
     call = desk.state.calls[address]
-    told_of = (asked(call), answered(call), results(desk.state, call, desk.state.seq + 1))
-    size = sum(_size(message) for segment in told_of for message in segment.messages)
+    model, parents = str(call.request.get("model", "")), parents_of(call)
+    beside = (
+        between(desk.state, parents, call.first_seq, model, with_results=False)
+        if len(parents) > 1
+        else ()
+    )
+    said = (asked(call), answered(call), results(desk.state, call, desk.state.seq + 1))
+    return _tokens((*beside, *said))
+
+
+def _tokens(segments: Iterable[Segment]) -> int:
+    size = sum(_size(message) for segment in segments for message in segment.messages)
     return size // CHARACTERS_PER_TOKEN
+
+
+def _sides(desk: Desk, place: Place, policy: ContextPolicy, left: int) -> tuple[Segment, ...]:
+    """Return what the other branches said that the call continues, where it has to be summarised as well."""
+    if left <= place.window * policy.fill or len(place.parents) < 2:
+        return ()
+    found = between(desk.state, place.parents, place.before, place.model, with_results=False)
+    return tuple(segment for segment in found if not segment.empty)
 
 
 def _told_until(desk: Desk, place: Place, line: Sequence[str], since: int) -> Iterator[Segment]:

@@ -31,6 +31,7 @@ from midstream.errors import (
     RunFailedError,
     StoreError,
 )
+from midstream.events.catalog import ENDINGS
 from midstream.events.content import Message, user
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import FeedbackKind, FeedbackSource
@@ -50,9 +51,6 @@ from midstream.events.values import plain
 from midstream.projections.conversation import messages
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import Line, line
-
-ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
-"""The types of events that end a run; others may still follow, such as notes."""
 
 _BUFFER = 1024
 

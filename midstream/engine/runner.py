@@ -19,6 +19,7 @@ from midstream.engine.claims import on_own_branch
 from midstream.engine.clock import Clock
 from midstream.engine.decide import (
     Cancel,
+    Close,
     Command,
     Complete,
     Drop,
@@ -27,6 +28,7 @@ from midstream.engine.decide import (
     Schedule,
     Skip,
     decide,
+    open_children,
 )
 from midstream.engine.graph import Graph
 from midstream.engine.mapping import Items
@@ -37,6 +39,7 @@ from midstream.engine.providers import Providers
 from midstream.engine.recorder import Recorder
 from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.rehearsal import Answers
+from midstream.engine.subruns import Subruns
 from midstream.events.envelope import REPLAY
 from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
@@ -51,6 +54,7 @@ from midstream.events.payloads import (
     RunFailed,
 )
 from midstream.events.store import EventStore
+from midstream.events.subrun_facts import SubrunClosing
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState, fold_run
 from midstream.projections.scopes import is_under_way
@@ -72,6 +76,7 @@ class Runner:
         always_replay: See `Engine`.
         park_after: See `Engine`.
         reflector: Says why nodes failed; None for the rules alone.
+        subruns: Starts runs for it, and hears of their ends; None where there are none.
         recorder: Writes its events; None makes one that does.
         answers: Who answers in place of the world, where a what-if is tried.
     """
@@ -89,6 +94,7 @@ class Runner:
         always_replay: bool = False,
         park_after: float = PARK_AFTER,
         reflector: Reflector | None = None,
+        subruns: Subruns | None = None,
         recorder: Recorder | None = None,
         answers: Answers | None = None,
     ) -> None:
@@ -97,6 +103,7 @@ class Runner:
         self._store = store
         self._clock = clock
         self._changed = Signal()
+        self._subruns = subruns
         self._cancelling: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._at: dict[str, Address] = {}  # what each of these tasks is at
@@ -129,6 +136,7 @@ class Runner:
             closing=lambda: self._closing,
             recall=self._recall,
             rest=self._rest,
+            subruns=subruns,
             reflector=reflector or Reflector(Providers(), "", MAX_REPLANS),
             always_replay=always_replay,
         )
@@ -152,6 +160,7 @@ class Runner:
         watch = self._watch_time()
         try:
             begun = (*self.state.running, *self.state.waiting)
+            self._rejoin()
             self._advance()
             for address in begun if not self._closing else ():
                 if address[-1] != "]":  # an item's activation is part of its map's
@@ -164,6 +173,9 @@ class Runner:
             # Before anything else is waited for: nothing may begin any more.
             self._rest.stop()
             self._closing = True  # what was to begin once it is durable does not
+            if self._cancelling is not None and not self._cancelling.done():
+                self._cancelling.cancel()
+                await asyncio.wait([self._cancelling])
             if watch is not None:
                 watch.cancel()
                 await asyncio.wait([watch])
@@ -261,6 +273,8 @@ class Runner:
                 self.recorder.add(NodeSkipped(reason=reason), address)
             case Drop(address, reason):
                 self._drop(address, reason)
+            case Close(address, reason):
+                self._close(address, reason)
             case Limit(limit, message):
                 self.recorder.add(LimitReached(limit=limit, message=message))
             case Complete(output):
@@ -331,6 +345,20 @@ class Runner:
             if at == address and first in self._tasks:
                 self._tasks[first].cancel()
 
+    def _close(self, address: Address, reason: str) -> None:
+        """Have a run that this one has started end."""
+        self.recorder.add(SubrunClosing(reason=reason), address)
+        if self._subruns is not None:
+            call = self.state.calls[address]
+            self._subruns.errand(self._subruns.cancel(self.recorder.run_id, call, reason))
+
+    def _rejoin(self) -> None:
+        """See that the ends of runs that this one has started before will be told."""
+        if self._subruns is None:
+            return
+        for call in open_children(self.state):
+            self._subruns.errand(self._subruns.rejoin(self.recorder.run_id, call))
+
     def _begin_at(self, address: str) -> None:
         if address[-1] != "]":
             self._begin(self.state.activations[address])
@@ -339,6 +367,12 @@ class Runner:
         """End every task, close what is open, and say so, in one append."""
         try:
             await self._stop_tasks()
+            for child in open_children(self.state):
+                if "closing" not in child.request:
+                    told = f"the run that started it was cancelled{f': {reason}' if reason else ''}"
+                    self._close(Address(child.address), told)
+            await self.recorder.durable()
+            await self._changed.wait_for(lambda: not open_children(self.state))
             for address in tuple(self.state.open_calls):
                 self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
@@ -412,6 +446,8 @@ class Runner:
         seconds = self.state.limits.get("seconds")
         if seconds is not None:
             found.append(self.state.began / 1_000_000 + seconds)
+        if not self.state.running and open_children(self.state):
+            found.append(None)  # for the ends of runs that it has started
         return found if found or paused else None
 
     def _moments_of(self, address: str) -> Moments | None:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from midstream.engine.approval import Verdict, approved
 from midstream.engine.calls import Desk, Restart, shown
 from midstream.engine.tools import RETRY_CALL, Tool, ToolContext, UnknownCall
-from midstream.errors import AdapterError, NotRecordableError, StoreError, ToolError
+from midstream.errors import AdapterError, NotRecordableError, RedactedError, StoreError, ToolError
 from midstream.events.content import Audio, Document, Image, Text, ToolCall
 from midstream.events.ids import Address
 from midstream.events.payloads import (
@@ -22,6 +22,7 @@ from midstream.events.payloads import (
     ToolRetried,
     ToolUnknown,
 )
+from midstream.events.redaction import REDACTED, restored
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
 
@@ -154,7 +155,7 @@ async def _once(
         return
     # What was recorded, not what was asked for: a person may have changed it, in another process.
     arguments = desk.state.calls[address].request.get("arguments", {})
-    await _attempt(desk, tool, arguments, address, attempt)
+    await _attempt(desk, tool, (arguments, verdict.arguments), address, attempt)
     await desk.recorded()
 
 
@@ -197,14 +198,18 @@ def idempotency_key(run_id: str, address: str) -> str:
 
 
 async def _attempt(
-    desk: Desk, tool: Tool, arguments: Mapping[str, Any], address: Address, attempt: int
+    desk: Desk,
+    tool: Tool,
+    arguments: tuple[Mapping[str, Any], Mapping[str, Any]],
+    address: Address,
+    attempt: int,
 ) -> None:
-    """Make one attempt and record what came of it."""
+    """Make one attempt, with the arguments as recorded and as they are given now, and record what came of it."""
     recorder = desk.recorder
     if recorder.paced and await recorder.outcome(address):
         return
     try:
-        checked = tool.check(arguments)
+        checked = tool.check(restored(*arguments, f"arguments of {tool.name!r}"))
         if tool.context:
             key = idempotency_key(recorder.run_id, address)
             user = desk.state.tags.get("user", "")
@@ -268,7 +273,8 @@ def _outcome(tool: Tool, call: Call) -> JsonValue:
     outcome = call.outcome or {}
     if call.status == "completed":
         return own(outcome.get("parts") or outcome.get("result"))
-    raise ToolError(
+    raised = RedactedError if outcome["kind"] == REDACTED else ToolError
+    raise raised(
         outcome.get("message", ""), tool=tool.name, address=call.address, kind=outcome["kind"]
     )
 

@@ -15,6 +15,7 @@ from midstream.engine.asking import Pricing, Question, pinned
 from midstream.engine.calls import Desk, shown
 from midstream.engine.policing import Policing
 from midstream.engine.providers import Providers
+from midstream.engine.redacting import as_told
 from midstream.engine.room import Room
 from midstream.engine.sending import Flight, Sender, ended, shielded
 from midstream.engine.turn import (
@@ -49,7 +50,7 @@ from midstream.projections.run_state import Call
 
 if TYPE_CHECKING:
     from midstream.engine.hedging import Hedging
-    from midstream.engine.routed import Chosen, Routing
+from midstream.engine.routed import Chosen, Routing
 
 
 class Turns:
@@ -97,7 +98,7 @@ class Turns:
             AdapterError: The provider refused or failed for good.
             ContextWindowError: The conversation is too long, and no policy helps.
         """
-        question = pinned(question, desk.state, turn.address)
+        question = as_told(pinned(question, desk.state, turn.address), desk.recorder.redact)
         while True:
             call = desk.call(turn.address)
             if call is not None and call.status == "completed":

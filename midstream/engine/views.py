@@ -85,7 +85,7 @@ class Views:
         if cuts_of(state, (address,), whole):
             return adapter.begin(model), told_before(state, address, parents, whole, before)
         view = self._answered(state, adapter, model, parents[0])
-        return view, between(state, parents, before)
+        return view, between(state, parents, before, whole)
 
     def answer(
         self, state: RunState, adapter: Adapter, model: str, address: str, view: View

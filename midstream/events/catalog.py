@@ -11,6 +11,9 @@ from midstream.events.store import OPEN, Status
 FORKED = "run.forked"
 """The type of the first event of its own of a run that begins with the events of another one."""
 
+ENDINGS = frozenset(("run.completed", "run.failed", "run.cancelled"))
+"""The types of events that end a run; others may still follow, such as notes."""
+
 _STATUS_AFTER: dict[str, Status] = {
     "run.created": "running",
     "run.paused": "paused",

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from pydantic import JsonValue
@@ -43,6 +43,7 @@ def encode(
     cause: int | None = None,
     address: Address | None = None,
     prepared: Mapping[str, Prepared] | None = None,
+    redact: Redact | None = None,
 ) -> Draft:
     """Return the payload as a draft, ready to be appended.
 
@@ -52,7 +53,8 @@ def encode(
         actor: Who records it.
         cause: The seq of the event that led to it.
         address: The step it belongs to.
-        prepared: Fields that take the place of the payload's own.
+        prepared: Fields that take the place of the payload's own; they are not redacted here.
+        redact: Takes secrets out of what is recorded.
 
     Raises:
         NotRecordableError: A value in it is not JSON.
@@ -69,6 +71,10 @@ def encode(
         raise NotRecordableError(type_, found, "use None, or a text") from error
     if orjson.dumps(data) != body:
         _check_integers(type_, body)
+    if redact is not None:
+        redacted = _redacted(redact, data, actor, address)
+        if redacted is not data:
+            data, body = redacted, _dumped(redacted)
     blobs: dict[str, bytes] = {}
     if len(body) > INLINE or MARK in body:
         body = _dumped(_put_aside(data, blobs))
@@ -81,6 +87,30 @@ def encode(
     return Draft(
         type_, payload.version, at, actor, cause, address, body, tuple(blobs.items()), data
     )
+
+
+class Redact(Protocol):
+    """Takes secrets out of what is recorded; see `midstream.events.redaction`."""
+
+    def __call__(self, value: Any, /) -> Any:
+        """Return plain JSON without secrets; the value itself where there are none."""
+        ...
+
+    def envelope(self, text: str, /) -> None:
+        """Refuse an address or an actor that holds a secret.
+
+        Raises:
+            NotRecordableError: It does.
+        """
+        ...
+
+
+def _redacted(redact: Redact, data: Any, actor: str, address: str | None) -> Any:
+    if actor != ENGINE:
+        redact.envelope(actor)
+    if address is not None:
+        redact.envelope(address)
+    return redact(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +144,7 @@ def encode_plain(
     cause: int | None = None,
     address: Address | None = None,
     version: int | None = None,
+    redact: Redact | None = None,
 ) -> Draft:
     """Return the draft that `encode` makes of the same fact, without making and validating an object for it.
 
@@ -125,7 +156,10 @@ def encode_plain(
         cause: See `encode`.
         address: See `encode`.
         version: Of the fact's shape; None for the one that this release writes.
+        redact: See `encode`.
     """
+    if redact is not None:
+        data = _redacted(redact, data, actor, address)
     body = _dumped(data)
     blobs: dict[str, bytes] = {}
     if len(body) > INLINE or MARK in body:

@@ -56,6 +56,12 @@ from midstream.events.routing_facts import (
     RouteReset,
     RouteSettled,
 )
+from midstream.events.subrun_facts import (
+    SubrunClosing,
+    SubrunCompleted,
+    SubrunFailed,
+    SubrunRequested,
+)
 
 Effect = Literal["read", "idempotent", "unsafe"]
 """What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
@@ -131,10 +137,11 @@ class RunCreated(Fact):
         inputs: By name.
         model: The default model of the run, or empty.
         tags: For finding it again.
-        parent: The run that started this one, or None.
         id: Of this start; a start whose answer was lost is recognised by it.
-        limits: What the run may not exceed: `activations`, `seconds`.
+        limits: What the run may not exceed: `activations`, `seconds`, `depth`.
         context: What is done where a conversation is too long for its model; empty where nothing is. See `ContextPolicy`.
+        parent: The run that started this one, or None.
+        parent_step: The address of its call that did.
         subject: Whom its content is about, so that it can be erased with all other runs of that; or empty.
     """
 
@@ -150,6 +157,7 @@ class RunCreated(Fact):
     id: str = ""
     limits: Mapping[str, float] = Field(default_factory=dict)
     context: Mapping[str, JsonValue] = Field(default_factory=dict)
+    parent_step: str = ""
     subject: str = ""
 
 
@@ -555,6 +563,7 @@ class ContextSummarised(Fact):
         lasting: Every model is told it like this from here on, and not only this one.
         by: The model call whose answer is the summary.
         since: The first model call of the conversation that is told as it was.
+        sides: The summary stands for the other branches that this call continues, too.
         tokens: Of the conversation before, by estimate.
         left: Of the conversation after, by estimate.
         window: Tokens that it had to fit into, without those for the answer.
@@ -566,6 +575,7 @@ class ContextSummarised(Fact):
     lasting: bool = False
     by: str
     since: str
+    sides: bool = False
     tokens: int
     left: int
     window: int
@@ -652,6 +662,10 @@ Payload = Annotated[
     | EndpointRestored
     | ReflectionMade
     | PlanRevised
+    | SubrunRequested
+    | SubrunCompleted
+    | SubrunFailed
+    | SubrunClosing
     | FeedbackAdded
     | LessonDrafted
     | LessonSupported

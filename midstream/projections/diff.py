@@ -21,6 +21,7 @@ _INCIDENTAL: Mapping[str, frozenset[str]] = {
     "tool.failed": frozenset(("retry_at",)),
     "node.failed": frozenset(("retry_at", "traceback")),
     "timer.set": frozenset(("until",)),
+    "subrun.requested": frozenset(("run",)),
     "question.asked": frozenset(("id", "deadline")),
 }
 """What is another thing in each run, whatever it does."""
@@ -295,7 +296,13 @@ def _kind_of_cause(first: StepDiff) -> str:
         case "run.created":
             places = ", ".join(dict.fromkeys(one.path for one in first.differences))
             return f"they were started with other values: {places}"
-        case "model.responded" | "tool.completed" | "value.recorded" | "question.answered":
+        case (
+            "model.responded"
+            | "tool.completed"
+            | "subrun.completed"
+            | "value.recorded"
+            | "question.answered"
+        ):
             return f"{first.step} was answered otherwise"
         case "model.failed" | "tool.failed" | "node.failed":
             return f"{first.step} failed in one of them, or failed otherwise"

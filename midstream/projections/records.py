@@ -65,6 +65,7 @@ class Cut:
         by: The model call whose answer stands for the beginning, or empty.
         since: The first model call after that beginning, or empty.
         refused: The provider had refused the conversation.
+        sides: The summary stands for the other branches that the first call after it continues, too.
     """
 
     seq: int
@@ -74,6 +75,7 @@ class Cut:
     by: str = ""
     since: str = ""
     refused: bool = False
+    sides: bool = False
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ def returned(kind: str, output: Any) -> Mapping[str, Any]:
         case "model":
             said = {"role": "assistant", "parts": [{"type": "text", "text": output}]}
             return {"message": said if isinstance(output, str) else output, "finish": "stop"}
+        case "subrun":
+            return {"output": output}
         case "tool":
             return {"result": output}
         case _:

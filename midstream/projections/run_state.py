@@ -55,6 +55,9 @@ class RunState(Nest):
         seq: The newest event in it.
         status: As in `RunInfo`.
         graph: The graph's name.
+        parent: The run that started it, or empty.
+        parent_step: The address of the call that did.
+        subject: Whom its content is about, or empty.
         began: When it was created, in microseconds since 1970.
         inputs: Of the run.
         model: The run's default model, or empty.
@@ -91,6 +94,9 @@ class RunState(Nest):
     status: Status = "running"
     graph: str = ""
     code: str = ""
+    parent: str = ""
+    parent_step: str = ""
+    subject: str = ""
     began: int = 0
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     model: str = ""
@@ -170,6 +176,8 @@ def _run_created(state: RunState, event: Event) -> None:
     state.tags = data.get("tags", {})
     state.limits = data.get("limits", {})
     state.began = event.at
+    state.subject = data.get("subject", "")
+    state.parent, state.parent_step = data.get("parent") or "", data.get("parent_step", "")
     state.context = data.get("context", {})
     state.topology = shared_topology(state.graph_digest, data["definition"])
     state.graphs = data["definition"].get("graphs", {})
@@ -478,7 +486,7 @@ def _outcome(status: CallStatus) -> Handler[RunState]:
     return apply
 
 
-def _question_ended(status: CallStatus) -> Handler[RunState]:
+def _first_end(status: CallStatus) -> Handler[RunState]:
     """Only the first end counts: a person and the clock may both have been in time, each for itself."""
     end = _outcome(status)
 
@@ -502,6 +510,11 @@ def _tool_failed(state: RunState, event: Event) -> None:
 
 def _has_ended(state: RunState, event: Event) -> bool:
     return state.calls[event.address or ""].status in ("completed", "failed")
+
+
+def _subrun_closing(state: RunState, event: Event) -> None:
+    call = state.calls[event.address or ""]
+    call.request = {**call.request, "closing": event.data.get("reason", "")}
 
 
 def _attempt_failed(state: RunState, event: Event) -> None:
@@ -591,6 +604,7 @@ def _context_cut(state: RunState, event: Event) -> None:
         data.get("by", ""),
         data.get("since", ""),
         data.get("refused", False),
+        data.get("sides", False),
     )
     state.cuts.setdefault(event.address or "", []).append(cut)
 
@@ -647,13 +661,17 @@ _HANDLERS: Mapping[str, Handler[RunState]] = {
     "agent.concluded": _did,
     "memory.read": _did,
     "memory.written": _did,
+    "subrun.requested": _requested,
+    "subrun.completed": _first_end("completed"),
+    "subrun.failed": _first_end("failed"),
+    "subrun.closing": _subrun_closing,
     "timer.set": _requested,
     "timer.fired": _outcome("completed"),
     "timer.cancelled": _outcome("aborted"),
     "question.asked": _requested,
-    "question.answered": _question_ended("completed"),
-    "question.expired": _question_ended("failed"),
-    "question.withdrawn": _question_ended("aborted"),
+    "question.answered": _first_end("completed"),
+    "question.expired": _first_end("failed"),
+    "question.withdrawn": _first_end("aborted"),
     "model.switched": _model_switched,
     "reflection.made": _reflection_made,
     "plan.revised": _plan_revised,

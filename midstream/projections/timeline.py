@@ -207,6 +207,7 @@ def _answered(data: Mapping[str, Any]) -> str:
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.created": lambda data: (
         f"graph {data['graph']}, inputs {data.get('inputs', {})}, model {data.get('model', '')}"
+        f"{', started by ' + data['parent'] if data.get('parent') else ''}"
     ),
     "run.resumed": lambda data: f"driver {data['driver']} took over, epoch {data['epoch']}",
     "run.forked": _forked,
@@ -252,6 +253,12 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "tool.unknown": lambda data: data.get("reason", ""),
     "tool.retried": lambda data: "to be called again",
     "value.recorded": lambda data: repr(data.get("value")),
+    "subrun.requested": lambda data: (
+        f"run {data['run']} of graph {data['graph']}, inputs {data.get('inputs', {})}"
+    ),
+    "subrun.completed": lambda data: f"output {data.get('output')!r}",
+    "subrun.failed": lambda data: f"{data['kind']}: {data.get('message', '')}",
+    "subrun.closing": lambda data: f"cancel it: {data.get('reason', '')}",
     "timer.set": lambda data: f"until {data['until']:.3f}",
     "timer.fired": lambda data: "",
     "timer.cancelled": lambda data: data["reason"],

@@ -14,7 +14,6 @@ from midstream.events.content import Message, Segment, Text, ToolResult, ToolSpe
 from midstream.projections.conversation import (
     answered,
     asked,
-    further_units,
     main_line,
     parents_of,
     results,
@@ -59,21 +58,54 @@ def told_before(
         yield from _summary(state, line, since)
     else:
         yield from _trimmed(_line(state, line, model, since), found)
-    told_now = between(state, parents, before, with_results=not whole)
+    sides = not (since is not None and whole and since[0].sides)
+    told_now = between(state, parents, before, model, with_results=not whole, with_sides=sides)
     yield from _trimmed(told_now, found)
 
 
 def between(
-    state: RunState, parents: Sequence[str], before: int, *, with_results: bool = True
+    state: RunState,
+    parents: Sequence[str],
+    before: int,
+    model: str,
+    *,
+    with_results: bool = True,
+    with_sides: bool = True,
 ) -> Iterator[Segment]:
-    """Return what stands between the answer of the first parent and what a call adds: results, and other branches."""
+    """Return what stands between the answer of the first parent and what a call adds: results, and other branches.
+
+    Args:
+        state: The run.
+        parents: What the call continues.
+        before: Results recorded from this event on are not told.
+        model: `provider:model`; another branch is told as it was cut there.
+        with_results: Tell the results of the first parent's tools.
+        with_sides: Tell what other branches said.
+    """
     if with_results:
         yield results(state, state.calls[parents[0]], before)
-    if len(parents) > 1:
+    if with_sides and len(parents) > 1:
         seen: set[str] = set()
         units(state, parents[0], before, seen)
-        for unit in further_units(state, parents[1:], before, seen):
-            yield from unit_segments(state, unit)
+        for parent in parents[1:]:
+            yield from _side(state, parent, before, model, seen)
+
+
+def _side(
+    state: RunState, parent: str, before: int, model: str, seen: set[str]
+) -> Iterator[Segment]:
+    """Return what another branch adds, under the cuts that were made in it; and add its calls to `seen`."""
+    line = main_line(state, parent)
+    found = cuts_of(state, line, model)
+    since = _since(found, line)
+    summarised: set[str] = set()
+    if since is not None and since[1]:
+        units(state, line[since[1] - 1], before, summarised)
+    new = units(state, parent, before, seen)
+    if since is not None and any(name in summarised for name, _ in new):
+        yield from _summary(state, line, since)
+    kept = (unit for unit in new if unit[0] not in summarised)
+    yield from _trimmed((one for unit in kept for one in unit_segments(state, unit)), found)
 
 
 def cuts_of(state: RunState, line: Sequence[str], model: str) -> list[Cut]:
@@ -171,7 +203,10 @@ def _line(
         parents = parents_of(call)
         if parents:
             skip = since is not None and place == first
-            yield from between(state, parents, call.first_seq, with_results=not skip)
+            sides = not (since is not None and skip and since[0].sides)
+            yield from between(
+                state, parents, call.first_seq, model, with_results=not skip, with_sides=sides
+            )
         brief = handoff(state, call.address, model)
         if brief is not None:
             yield brief

@@ -26,6 +26,7 @@ StepType = Literal[
     "reflection",
     "plan",
     "feedback",
+    "subrun",
 ]
 StepStatus = Literal[
     "running", "waiting", "completed", "failed", "skipped", "unknown", "aborted", "cancelled"
@@ -37,6 +38,7 @@ _TYPES: Mapping[str, StepType] = {
     "tool": "tool_call",
     "question": "question",
     "timer": "timer",
+    "subrun": "subrun",
     "value": "value",
     "note": "note",
     "memory.read": "memory_read",
@@ -65,6 +67,9 @@ _STATUS: Mapping[str, StepStatus] = {
     "question.asked": "waiting",
     "question.answered": "completed",
     "question.expired": "failed",
+    "subrun.requested": "running",
+    "subrun.completed": "completed",
+    "subrun.failed": "failed",
     "value.recorded": "completed",
     "timer.set": "waiting",
     "timer.fired": "completed",
@@ -255,7 +260,7 @@ def _around(activation: str) -> str:
 
 
 def _name(data: Mapping[str, Any], address: str, kind: str) -> str:
-    for told in ("model", "name", "memory", "failure_type"):
+    for told in ("graph", "model", "name", "memory", "failure_type"):
         if data.get(told):
             return str(data[told])
     if kind in ("plan", "feedback"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import httpx2
@@ -47,6 +48,14 @@ TRANSLATE: dict[str, Any] = {
 UNREAD = {"openai-chat": 3, "openai-responses": 5, "anthropic": 0, "gemini": 0}
 """How many recorded answers are listed in docs/conversion.md as not to be read."""
 
+_OF_THE_BODY = frozenset(("content-encoding", "content-length", "transfer-encoding"))
+WAITS: dict[str, list[float]] = {
+    "openai-chat": [26.0],  # one of OpenRouter's, which says it in `x-ratelimit-reset`
+    "openai-responses": [],
+    "anthropic": [],
+    "gemini": [],
+}
+"""How long the recorded refusals ask to wait; the others do not say."""
 Every = Literal[1, 40]
 SAMPLED = [pytest.param(40, id="sampled"), pytest.param(1, id="whole", marks=pytest.mark.soak)]
 ONE_BY_ONE: frozenset[str] = frozenset()
@@ -105,19 +114,36 @@ def test_a_recorded_answer_is_read(name: str, every: Every) -> None:
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_recorded_refusal_is_of_a_kind_of_its_own(name: str) -> None:
+    """H-114, H-115: with the time to wait, where the answer says that in any way."""
     adapter: Any = ADAPTERS[name](api_key="k")
+    waits: list[float] = []
     for row in exchanges(name, every=1):
         status = row["status"]
         if status == 200:
             continue
+        headers: dict[str, str] = row.get("response_headers") or {}
+        kept = {key: value for key, value in headers.items() if key not in _OF_THE_BODY}
         response = httpx2.Response(
-            status, json=row.get("response_json"), request=httpx2.Request("POST", "https://x.org")
+            status,
+            json=row.get("response_json"),
+            headers=kept,
+            request=httpx2.Request("POST", "https://x.org"),
         )
         error = _raised(name, adapter, response)
-        found = TRANSLATE[name](error, Call(adapter.provider, row["model"] or ""))
+        now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else 0.0
+        found = TRANSLATE[name](error, Call(adapter.provider, row["model"] or "", 0, now))
         assert isinstance(found, AdapterError)
         assert isinstance(found, TransientError) == (status in (408, 409, 429) or status >= 500)
         assert found.status == status
+        said = isinstance(found, TransientError) and (
+            headers.keys() & {"retry-after", "retry-after-ms"}
+            or headers.get("x-ratelimit-remaining") == "0"
+        )
+        if said:
+            assert isinstance(found, TransientError)
+            assert found.retry_after is not None
+            waits.append(found.retry_after)
+    assert waits == WAITS[name], "in the order of the recordings"
 
 
 def _raised(name: str, adapter: Any, response: httpx2.Response) -> BaseException:

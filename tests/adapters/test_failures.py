@@ -81,6 +81,30 @@ def test_h115_every_form_of_retry_after_is_read(
     assert retry_after(headers, 1_000_000.0) == seconds
 
 
+@pytest.mark.parametrize(
+    ("left", "reset", "seconds"),
+    [
+        ("0", "1500000026", 26.0),
+        ("0", "1500000026000", 26.0),
+        ("0", "1499999999", 0.0),
+        ("0", "7", 7.0),
+        ("3", "1500000026", None),
+        ("0", "soon", None),
+        ("0", "nan", None),
+    ],
+)
+def test_h115_a_gateway_may_say_when_a_limit_is_given_back_instead(
+    left: str, reset: str, seconds: float | None
+) -> None:
+    headers = {"x-ratelimit-remaining": left, "x-ratelimit-reset": reset}
+    asked = httpx2.Request("POST", "http://127.0.0.1/")
+    answer = httpx2.Response(429, request=asked, json={}, headers=headers)
+    error = openai.RateLimitError("m", response=answer, body={})
+    found = of_openai.translate(error, Call("p", "m", 0, 1_500_000_000.0))
+    assert isinstance(found, errors.RateLimitError)
+    assert found.retry_after == seconds
+
+
 def response(status: int, body: object = None) -> httpx2.Response:
     request = httpx2.Request("POST", "http://127.0.0.1/")
     return httpx2.Response(

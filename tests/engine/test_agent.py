@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from midstream.engine.agent_events import (
     ToolFinished,
     ToolStarted,
 )
+from midstream.engine.agent_runs import AgentRun
 from midstream.engine.memory import Recall, Remembered
 from midstream.errors import (
     AuthenticationError,
@@ -137,6 +139,56 @@ async def test_a_stream_that_is_left_leaves_a_run_that_goes_on(make_engine: Make
     assert all(one.seq > seen for one in rest)
     assert isinstance(rest[0], ToolFinished)
     assert isinstance(rest[-1], RunEnded)
+
+
+class ConsumerError(Exception):
+    pass
+
+
+def told(events: Sequence[AgentEvent]) -> list[tuple[int, str]]:
+    return [(one.seq, type(one).__name__) for one in events if not isinstance(one, TextDelta)]
+
+
+@pytest.mark.parametrize("leaves", ["fails", "breaks"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_whoever_leaves_a_stream_anywhere_another_one_goes_on_from_there(
+    tmp_path: Path, leaves: str, elsewhere: bool
+) -> None:
+    """By its consumer's failure or not, here or in the next process: nothing is missed, and nothing told twice."""
+    place, whole = 0, list[AgentEvent]()
+    while not whole or place < len(whole):
+        path, seen, rest = tmp_path / f"{place}.db", list[AgentEvent](), list[AgentEvent]()
+
+        async def consume(agent: AgentRun, seen: list[AgentEvent] = seen, at: int = place) -> None:
+            async for event in agent:
+                seen.append(event)
+                if len(seen) > at:
+                    if leaves == "fails":
+                        raise ConsumerError
+                    break
+
+        async with Engine.open(path, tools=[search], **OTTERS) as engine:
+            with suppress(ConsumerError):
+                await consume(engine.agent("What?", tools=[search], run_id="r"))
+            if not elsewhere:
+                rest = [one async for one in engine.run("r").agent_events(after=seen[-1].seq)]
+        if elsewhere:
+            async with Engine.open(path, tools=[search], **OTTERS) as engine:
+                run = engine.run("r")
+                if not (await run.state()).over:
+                    run = await engine.resume("r")
+                rest = [one async for one in run.agent_events(after=seen[-1].seq)]
+        async with Engine.open(path, recover=False) as engine:
+            whole = [one async for one in engine.run("r").agent_events()]
+            assert (await engine.run("r"))["text"] == f"I found that {FACT}."
+        assert isinstance(rest[-1] if rest else seen[-1], RunEnded)
+        assert sorted({*told(seen), *told(rest)}) == sorted(told(whole))
+        again = {one for one in told(rest) if one[0] <= seen[-1].seq}
+        assert all(kind == "ModelStarted" for _, kind in again), (
+            "an answer under way is shown whole"
+        )
+        place += 1
+    assert place > 8
 
 
 async def test_who_attaches_in_the_middle_of_an_answer_is_shown_it_whole() -> None:

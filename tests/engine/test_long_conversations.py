@@ -433,3 +433,94 @@ async def test_a_provider_stands_for_the_model_that_was_asked_there(
         assert other.cost is not None
         with pytest.raises(ConfigError, match="no usual model"):
             await run.view("nobody")
+
+
+def joining(**options: Any) -> Graph:
+    """Return a graph of two branches that call tools, and a node that goes on with both conversations."""
+    graph = Graph("joining")
+
+    @graph.node
+    async def left(ctx: Context) -> str:
+        text: str = (await ctx.llm("go left", tools=[look], **options)).text
+        return text
+
+    @graph.node
+    async def right(ctx: Context) -> str:
+        text: str = (await ctx.llm("go right", tools=[look], **options)).text
+        return text
+
+    @graph.node(output=True)
+    async def both(left: str, right: str, ctx: Context) -> str:
+        text: str = (await ctx.llm("and now?", **options)).text
+        return text
+
+    return graph
+
+
+def left_out(messages: Any) -> int:
+    """Return how many outputs a model was not told of all it was told."""
+    parts = [part for message in messages for part in message.parts]
+    outputs = [part for part in parts if isinstance(part, ToolResult)]
+    return sum("was left out" in part.text for part in outputs)
+
+
+async def test_another_branch_is_told_as_it_was_cut_there(make_engine: MakeEngine) -> None:
+    """Both branches are cut by themselves, and the join is not told in full what a branch was cut down from."""
+    said: list[Any] = []
+    engine = await make_engine(adapters=adapters(looking(6, said), 3000))
+    run = await engine.start(joining(), model="a:m-3000", context="trim")
+    await run
+    cuts = [event for event in await history(run) if event.type == "context.trimmed"]
+    nodes = {str(event.address).partition("#")[0] for event in cuts}
+    assert {"left", "right"} <= nodes
+    told = said[-1]
+    assert told[-1].text == "and now?"
+    names = [name for event in cuts for name in event.data["results"]]
+    assert len(names) == len(set(names)), "an output of a branch was left out once more"
+    assert left_out(told) == len(names)
+    await valid_again(run, 3000)
+
+
+async def test_the_summary_of_another_branch_stands_for_its_beginning(
+    make_engine: MakeEngine,
+) -> None:
+    said: list[Any] = []
+    engine = await make_engine(adapters=adapters(looking(7, said), 3600))
+    run = await engine.start(joining(), model="a:m-3600", context="summarise")
+    await run
+    cuts = [event for event in await history(run) if event.type == "context.summarised"]
+    assert {"left", "right"} <= {str(event.address).partition("#")[0] for event in cuts}
+    told = said[-1]
+    assert not {"go left", "go right"} & {message.text for message in told}
+    summaries = [message for message in told if "SUMMARY" in message.text]
+    assert len(summaries) == (1 if any(event.data.get("sides") for event in cuts) else 2)
+    await valid_again(run, 3600)
+
+
+async def test_where_a_join_is_too_long_the_other_branches_are_summarised_too(
+    make_engine: MakeEngine,
+) -> None:
+    said: list[Any] = []
+    engine = await make_engine(adapters=adapters(looking(5, said), 3600))
+    run = await engine.start(joining(), model="a:m-3600", context="summarise")
+    await run
+    cuts = [event for event in await history(run) if event.type == "context.summarised"]
+    (cut,) = [event for event in cuts if str(event.address).startswith("both")]
+    assert cut.data["sides"] is True
+    told = said[-1]
+    assert [message.text for message in told][-1] == "and now?"
+    assert "SUMMARY" in told[-2].text
+    assert not any(message.tool_calls for message in told)
+    asked_for = "".join(one[-1].text for one in said if "<conversation>" in one[-1].text)
+    assert "go left" in asked_for
+    assert "go right" in asked_for
+    await valid_again(run, 3600)
+
+
+async def valid_again(run: Any, window: int) -> None:
+    """See that each request is what the log renders to, with nothing kept, and that it fitted."""
+    state, adapter = await run.state(), Narrow({}, provider="a")
+    for one in (one for one in state.calls.values() if one.kind == "model"):
+        view = Views().opening_of(state, adapter, f"m-{window}", one)
+        assert adapter.request(view, {}).digest == one.request["view"]
+        assert view.size / 4 <= window

@@ -346,9 +346,32 @@ async def test_a_parameter_named_like_an_input_takes_it() -> None:
     assert "- twice(number: int): Twice a number." in told[0]
 
 
+@pytest.mark.parametrize("city", ["Rome", None])
+async def test_a_goal_is_a_template_over_nodes_and_inputs(city: str | None) -> None:
+    graph = Graph("g")
+    graph.add_node("days", lambda: 3)
+    goal = "{{ days }} days in {{ city }}{% if style is defined %}, {{ style }}{% endif %}"
+    graph.plan("answer", goal=goal, nodes=[double], model="p", output=True)
+    told: list[str] = []
+
+    def planner(messages: Any) -> str:
+        told.append(messages[-1].text)
+        return json.dumps(plan([ONE]))
+
+    async with Engine.memory(models={"p": planner}) as engine:
+        if city is None:
+            with pytest.raises(GraphError, match="input 'city' is missing"):
+                await engine.start(graph)
+            return
+        assert await (await engine.start(graph, city=city)) == 2
+        await (await engine.start(graph, city=city, style="plain"))
+    assert [one.partition("\n")[0] for one in told] == ["3 days in Rome", "3 days in Rome, plain"]
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
+        ({"goal": "{{ days"}, "plan 'answer': goal, line 1"),
         ({"nodes": []}, "names nothing"),
         ({"nodes": ["nobody"]}, "there is no function 'nobody'"),
         ({"max_nodes": 0}, "must be 1 or more"),

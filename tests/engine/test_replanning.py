@@ -14,7 +14,9 @@ import pytest
 
 from midstream import Context, Engine, Event, Graph
 from midstream.errors import RunFailedError
+from midstream.events.ids import Address
 from midstream.events.memory import MemoryStore
+from midstream.projections.run_snapshot import dump, restore
 from midstream.projections.run_state import fold_run
 from midstream.projections.timeline import line
 from tests.engine.experience.test_library import Killed
@@ -410,13 +412,15 @@ async def test_a_node_of_a_plan_is_planned_anew_where_the_plan_says_so() -> None
             raise ValueError("invalid place")
         return place
 
+    graph.add_node("city", lambda: "Rome")
     graph.plan("answer", goal="x", nodes=[fetch], model="planner", on_failure="reflect")
     graph.add_node("last", lambda answer: answer, output=True)
-    drawn = {"nodes": [node("get", "fetch", place="Rome")]}
+    drawn = {"nodes": [node("get", "fetch")], "edges": [edge("city", "get", "place")]}
     async with Engine.memory(models={"planner": [json.dumps(drawn)]}) as engine:
         run = await engine.start(graph)
         assert await run == "Rome"
         assert types(await history(run)).count("plan.revised") == 1
+        assert (await run.state()).activations[Address("get.check#1")].output == ["place"]
         tries.clear()
         assert (await run.replay()).identical
 
@@ -555,3 +559,58 @@ async def test_reflections_plans_and_what_people_say_are_steps_of_the_trace() ->
     }
     assert steps["work#1"].status == "failed"
     assert steps["work#2"].parents == ("first#1", "work.check#1")
+
+
+def nested(fails: list[int], *, inside: bool) -> Graph:
+    """Return a graph with a graph inside, in which a node fails; the one or the other reflects on it."""
+    inner = Graph("inner", on_failure="reflect" if inside else "fail")
+
+    @inner.node
+    async def first(city: str) -> str:
+        return city
+
+    @inner.node(output=True)
+    async def work(first: str) -> str:
+        if fails:
+            fails.pop()
+            raise ValueError("invalid city")
+        return first.upper()
+
+    outer = Graph("outer", on_failure="fail" if inside else "reflect")
+    outer.add_node("before", lambda: "rome")
+    outer.subgraph("sub", inner, take={"city": "before"})
+    outer.add_node("last", lambda sub: f"{sub}!", output=True)
+    return outer
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_graph_inside_a_graph_is_planned_anew_where_it_failed(*, inside: bool) -> None:
+    fails = [1]
+    async with Engine.memory(models={}, clock=JumpingClock()) as engine:
+        run = await engine.start(nested(fails, inside=inside))
+        assert await run == "ROME!"
+        events = await history(run)
+        (plan,) = [event for event in events if event.type == "plan.revised"]
+        assert plan.address == ("sub#1.work#1" if inside else "sub#1")
+        fails.append(1)
+        report = await run.replay()
+        assert report.identical, str(report)
+
+
+async def test_a_run_that_is_planned_anew_goes_on_from_a_snapshot_of_any_moment() -> None:
+    _, events = await done(Flaky(2))
+    whole = fold_run(events)
+    kept = 0
+    for cut in range(1, len(events)):
+        body = dump(fold_run(events[:cut]))
+        if body is None:
+            continue
+        kept += 1
+        found = restore(body)
+        assert found is not None
+        state = fold_run(events[cut:], found)
+        assert (state.status, state.output) == (whole.status, whole.output)
+        assert (state.pending, state.ready) == (whole.pending, whole.ready) == ({}, {})
+        assert state.topology.nodes == whole.topology.nodes
+        assert state.revisions == whole.revisions
+    assert kept > 10

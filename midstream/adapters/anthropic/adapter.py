@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from midstream.adapters.anthropic.parse import Assembly, parse
 from midstream.adapters.anthropic.render import render, render_all
 from midstream.adapters.anthropic.translate import translate
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
-from midstream.adapters.capabilities import anthropic_family
+from midstream.adapters.capabilities import Family, anthropic_family, family_of
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.headers import http_client
 from midstream.adapters.native import WHOLE
@@ -37,6 +37,7 @@ class AnthropicAdapter:
         client: A client of the SDK to send with, which stays the caller's to close; it is never let to send again by itself.
         provider: The provider's name that it answers for, where it is not Anthropic.
         headers: Sent with each request.
+        families: What models take, where that is not what is known here; the first whose pattern fits the name decides.
         connect: Seconds for the connection; None for the SDK's own.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
@@ -50,12 +51,14 @@ class AnthropicAdapter:
         client: AsyncAnthropic | None = None,
         provider: str = "anthropic",
         headers: Mapping[str, str] | None = None,
+        families: Sequence[Family] = (),
         connect: float | None = None,
     ) -> None:
         import anthropic
 
         self._sdk = anthropic
         self._provider = provider
+        self._families = tuple(families)
         self._owned = client is None
         self._client: AsyncAnthropic = (
             anthropic.AsyncAnthropic(
@@ -76,7 +79,7 @@ class AnthropicAdapter:
 
     def capabilities(self, model: str) -> Capabilities:
         """See `Adapter.capabilities`."""
-        return anthropic_family(model).capabilities
+        return self._family(model).capabilities
 
     def begin(self, model: str) -> View:
         """See `Adapter.begin`."""
@@ -84,15 +87,15 @@ class AnthropicAdapter:
 
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
-        return render(view, segment, self._provider, anthropic_family(view.model))
+        return render(view, segment, self._provider, self._family(view.model))
 
     def render_all(self, view: View, segments: Iterable[Segment]) -> View:
         """See `BulkAdapter.render_all`."""
-        return render_all(view, segments, self._provider, anthropic_family(view.model))
+        return render_all(view, segments, self._provider, self._family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        return requested(view, settings, self._provider)
+        return requested(view, settings, self._provider, self._family(view.model))
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
@@ -122,6 +125,9 @@ class AnthropicAdapter:
         """See `Adapter.close`."""
         if self._owned:
             await self._client.close()
+
+    def _family(self, model: str) -> Family:
+        return family_of(model, self._families, anthropic_family)
 
     def _parsed(self, data: object, request: ModelRequest) -> ModelResponse:
         found = mapping(mapping(data).get("error"))

@@ -10,16 +10,15 @@ from midstream.adapters.anthropic.marks import MARK, MOST, limited, marked
 from midstream.adapters.anthropic.render import closing
 from midstream.adapters.anthropic.returning import DIALECT
 from midstream.adapters.base import ModelRequest, Settings
-from midstream.adapters.capabilities import anthropic_family
+from midstream.adapters.capabilities import Family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.told_body import Told, body_of
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
 
-def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
+def requested(view: View, settings: Settings, provider: str, family: Family) -> ModelRequest:
     """See `Adapter.request`."""
-    family = anthropic_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
     told = Told(view, telling.items)

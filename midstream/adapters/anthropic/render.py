@@ -82,6 +82,9 @@ class Teller(PlainTurns):
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
         """See `Frame.tools`."""
+        if tools and not self._family.capabilities.tools:
+            self.loss("tool_dropped", "the model calls no tools")
+            return
         told: list[dict[str, Any]] = []
         for tool in self.declared(tools):
             if tool.spec.strict:

@@ -37,7 +37,7 @@ class Messages:
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:
         """See `Dialect.requested`."""
-        return requested(view, settings, self.provider)
+        return requested(view, settings, self.provider, anthropic_family(view.model))
 
     def conversation(self, view: View) -> dict[str, Any]:
         """See `Dialect.conversation`."""

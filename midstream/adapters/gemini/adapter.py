@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
-from midstream.adapters.capabilities import gemini_family
+from midstream.adapters.capabilities import Family, family_of, gemini_family
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.gemini.body import requested
 from midstream.adapters.gemini.parse import Assembly, parse
@@ -41,6 +41,7 @@ class GeminiAdapter:
             to send again by itself.
         provider: The provider's name that it answers for, where it is not Gemini.
         headers: Sent with each request.
+        families: What models take, where that is not what is known here; the first whose pattern fits the name decides.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
 
@@ -56,6 +57,7 @@ class GeminiAdapter:
         client: Client | None = None,
         provider: str = "gemini",
         headers: Mapping[str, str] | None = None,
+        families: Sequence[Family] = (),
     ) -> None:
         try:
             from google import genai
@@ -65,6 +67,7 @@ class GeminiAdapter:
             ) from error
         self._sdk = genai
         self._provider = provider
+        self._families = tuple(families)
         self._owned = client is None
         self._client = client
         key = api_key or next(filter(None, map(os.environ.get, _KEYS)), None)
@@ -81,7 +84,7 @@ class GeminiAdapter:
 
     def capabilities(self, model: str) -> Capabilities:
         """See `Adapter.capabilities`."""
-        return gemini_family(model).capabilities
+        return self._family(model).capabilities
 
     def begin(self, model: str) -> View:
         """See `Adapter.begin`."""
@@ -89,15 +92,15 @@ class GeminiAdapter:
 
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
-        return render(view, segment, self._provider, gemini_family(view.model))
+        return render(view, segment, self._provider, self._family(view.model))
 
     def render_all(self, view: View, segments: Iterable[Segment]) -> View:
         """See `BulkAdapter.render_all`."""
-        return render_all(view, segments, self._provider, gemini_family(view.model))
+        return render_all(view, segments, self._provider, self._family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        return requested(view, settings, self._provider)
+        return requested(view, settings, self._provider, self._family(view.model))
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
@@ -130,6 +133,9 @@ class GeminiAdapter:
         if self._owned and self._client is not None:
             await self._client.aio.aclose()
             self._client.close()
+
+    def _family(self, model: str) -> Family:
+        return family_of(model, self._families, gemini_family)
 
     def _parsed(self, data: object, request: ModelRequest) -> ModelResponse:
         found = mapping(mapping(data).get("error"))

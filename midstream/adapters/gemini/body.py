@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from midstream.adapters.base import ModelRequest, Settings
-from midstream.adapters.capabilities import gemini_family
+from midstream.adapters.capabilities import Family
 from midstream.adapters.gemini.ask import asked
 from midstream.adapters.gemini.parts import DIALECT
 from midstream.adapters.gemini.render import closing
@@ -15,9 +15,8 @@ from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
 
-def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
+def requested(view: View, settings: Settings, provider: str, family: Family) -> ModelRequest:
     """See `Adapter.request`."""
-    family = gemini_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
     body = {**telling.head, "contents": Told(view, telling.items), **fields}

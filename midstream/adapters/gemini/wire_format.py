@@ -43,7 +43,7 @@ class Gemini:
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:
         """See `Dialect.requested`."""
-        return requested(view, settings, self.provider)
+        return requested(view, settings, self.provider, gemini_family(view.model))
 
     def conversation(self, view: View) -> dict[str, Any]:
         """See `Dialect.conversation`."""

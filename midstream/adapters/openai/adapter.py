@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
-from midstream.adapters.capabilities import openai_family
+from midstream.adapters.capabilities import Family, family_of, openai_family
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.headers import http_client
 from midstream.adapters.native import WHOLE
@@ -39,6 +39,7 @@ class OpenAIAdapter:
         client: A client of the SDK to send with, which stays the caller's to close; it is never let to send again by itself.
         provider: The provider's name that it answers for, where it is not OpenAI.
         headers: Sent with each request.
+        families: What models take, where that is not what is known here; the first whose pattern fits the name decides.
         connect: Seconds for the connection; None for the SDK's own.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
@@ -52,12 +53,14 @@ class OpenAIAdapter:
         client: AsyncOpenAI | None = None,
         provider: str = "openai",
         headers: Mapping[str, str] | None = None,
+        families: Sequence[Family] = (),
         connect: float | None = None,
     ) -> None:
         import openai
 
         self._sdk = openai
         self._provider = provider
+        self._families = tuple(families)
         self._owned = client is None
         self._client: AsyncOpenAI | None = None
         if client is not None:
@@ -81,7 +84,7 @@ class OpenAIAdapter:
 
     def capabilities(self, model: str) -> Capabilities:
         """See `Adapter.capabilities`."""
-        return openai_family(model).capabilities
+        return self._family(model).capabilities
 
     def begin(self, model: str) -> View:
         """See `Adapter.begin`."""
@@ -89,15 +92,15 @@ class OpenAIAdapter:
 
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
-        return render(view, segment, self._provider, openai_family(view.model))
+        return render(view, segment, self._provider, self._family(view.model))
 
     def render_all(self, view: View, segments: Iterable[Segment]) -> View:
         """See `BulkAdapter.render_all`."""
-        return render_all(view, segments, self._provider, openai_family(view.model))
+        return render_all(view, segments, self._provider, self._family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        return requested(view, settings, self._provider)
+        return requested(view, settings, self._provider, self._family(view.model))
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
@@ -137,6 +140,9 @@ class OpenAIAdapter:
         """See `Adapter.close`."""
         if self._owned and self._client is not None:
             await self._client.close()
+
+    def _family(self, model: str) -> Family:
+        return family_of(model, self._families, openai_family)
 
     def _parsed(self, data: object, request: ModelRequest) -> ModelResponse:
         found = mapping(mapping(data).get("error"))

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from midstream.adapters.base import ModelRequest, Settings
-from midstream.adapters.capabilities import openai_family
+from midstream.adapters.capabilities import Family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.openai.ask import asked
 from midstream.adapters.openai.render import Teller, closing
@@ -19,9 +19,8 @@ DIALECT = "openai-chat"
 """By which `midstream.convert` names it."""
 
 
-def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
+def requested(view: View, settings: Settings, provider: str, family: Family) -> ModelRequest:
     """See `Adapter.request`."""
-    family = openai_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
     return made(view, telling, fields, changes, settings, DIALECT)

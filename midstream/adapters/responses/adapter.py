@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
-from midstream.adapters.capabilities import responses_family
+from midstream.adapters.capabilities import Family, family_of, responses_family
 from midstream.adapters.native import WHOLE
 from midstream.adapters.openai.adapter import OpenAIAdapter
 from midstream.adapters.posting import posted
@@ -31,6 +31,7 @@ class ResponsesAdapter(OpenAIAdapter):
         provider: The provider's name that it answers for. What one dialect said is not the other's, so two adapters must not
             share a name.
         headers: Sent with each request.
+        families: What models take, where that is not what is known here; the first whose pattern fits the name decides.
         connect: Seconds for the connection; None for the SDK's own.
 
     Without a key everything but sending works; sending raises `AuthenticationError`.
@@ -44,6 +45,7 @@ class ResponsesAdapter(OpenAIAdapter):
         client: AsyncOpenAI | None = None,
         provider: str = "openai-responses",
         headers: Mapping[str, str] | None = None,
+        families: Sequence[Family] = (),
         connect: float | None = None,
     ) -> None:
         super().__init__(
@@ -52,24 +54,25 @@ class ResponsesAdapter(OpenAIAdapter):
             client=client,
             provider=provider,
             headers=headers,
+            families=families,
             connect=connect,
         )
 
     def capabilities(self, model: str) -> Capabilities:
         """See `Adapter.capabilities`."""
-        return responses_family(model).capabilities
+        return self._family(model).capabilities
 
     def render(self, view: View, segment: Segment) -> View:
         """See `Adapter.render`."""
-        return render(view, segment, self.provider, responses_family(view.model))
+        return render(view, segment, self.provider, self._family(view.model))
 
     def render_all(self, view: View, segments: Iterable[Segment]) -> View:
         """See `BulkAdapter.render_all`."""
-        return render_all(view, segments, self.provider, responses_family(view.model))
+        return render_all(view, segments, self.provider, self._family(view.model))
 
     def request(self, view: View, settings: Settings) -> ModelRequest:
         """See `Adapter.request`."""
-        return requested(view, settings, self.provider)
+        return requested(view, settings, self.provider, self._family(view.model))
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
@@ -94,6 +97,9 @@ class ResponsesAdapter(OpenAIAdapter):
                     for delta in assembly.add(event):
                         yield delta
         yield self._parsed(assembly.whole(), request)
+
+    def _family(self, model: str) -> Family:
+        return family_of(model, self._families, responses_family)
 
     def _parsed(self, data: object, request: ModelRequest) -> ModelResponse:
         return parse(data, provider=self.provider, model=request.model, names=request.names)

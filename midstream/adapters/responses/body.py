@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from midstream.adapters.base import ModelRequest, Settings
-from midstream.adapters.capabilities import responses_family
+from midstream.adapters.capabilities import Family
 from midstream.adapters.native import NATIVE, asked_beside, with_native
 from midstream.adapters.responses.ask import asked
 from midstream.adapters.responses.items import DIALECT
@@ -15,9 +15,8 @@ from midstream.adapters.view import View
 from midstream.adapters.wire import encode
 
 
-def requested(view: View, settings: Settings, provider: str) -> ModelRequest:
+def requested(view: View, settings: Settings, provider: str, family: Family) -> ModelRequest:
     """See `Adapter.request`."""
-    family = responses_family(view.model)
     telling = closing(view, provider, family)
     fields, changes = asked(settings, telling, view.model, family)
     body = {

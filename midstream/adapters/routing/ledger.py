@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from midstream.adapters.routing.state import RoutingState, apply
 from midstream.adapters.routing.statistics import StatisticsState, count
 from midstream.errors import ConcurrencyError, StoreError
-from midstream.events.codec import encode
+from midstream.events.codec import Redact, encode
 from midstream.events.envelope import Draft, Event
 from midstream.events.fact import Fact
 from midstream.events.ids import RunId
@@ -68,8 +68,15 @@ class Ledger:
     """
 
     def __init__(
-        self, store: EventStore | None, clock: Time, changed: Callable[[], None] = lambda: None
+        self,
+        store: EventStore | None,
+        clock: Time,
+        changed: Callable[[], None] = lambda: None,
+        *,
+        redact: Redact | None = None,
     ) -> None:
+        self.redact = redact
+        """Takes secrets out of what is recorded."""
         self.state = RoutingState()
         self._counts = StatisticsState()  # of what is durable
         self.error: StoreError | None = None
@@ -126,7 +133,7 @@ class Ledger:
             firm: See `Entry`. What is not firm is given to the store as soon as somebody waits for it.
         """
         when = self.at() if at is None else at
-        drafts = tuple(encode(fact, at=when) for fact in facts)
+        drafts = tuple(encode(fact, at=when, redact=self.redact) for fact in facts)
         entry = Entry(drafts, firm, asyncio.get_running_loop().create_future())
         self._fold(self.state, entry)
         if self._store is None:

@@ -29,6 +29,7 @@ from midstream.adapters.routing.table import Table
 from midstream.adapters.routing.walk import TOTAL, Price, Walk
 from midstream.adapters.view import Segment, View
 from midstream.errors import ConfigError
+from midstream.events.codec import Redact
 from midstream.events.content import Message, ToolSpec
 from midstream.events.payloads import Usage
 from midstream.events.store import EventStore
@@ -69,6 +70,7 @@ class Router(Oversight):
         price: Price | None = None,
         watch: float | None = None,
         env: Mapping[str, str] | None = None,
+        redact: Redact | None = None,
     ) -> None:
         self._env = os.environ if env is None else env
         self._connections = Connections(adapters, env)
@@ -79,7 +81,7 @@ class Router(Oversight):
         self.reload_error: ConfigError | None = None
         """Why the newest configuration was not taken, or None."""
         self._clock = clock or _Clock()
-        self._ledger = Ledger(store, self._clock)
+        self._ledger = Ledger(store, self._clock, redact=redact)
         super().__init__(Table(_config(config), self._connections.providers()), self._ledger)
         self._line = Line(self._clock, self._ledger.at)
         self._ledger.changed = self._line.look

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from midstream.engine.agent import Agent
+from midstream.engine.registry import Registry
 from midstream.engine.signature import name_of
 from midstream.engine.tool_node import code_of
 from midstream.engine.tools import Tool, make_tool
@@ -37,6 +38,7 @@ class Names:
         functions: Functions and tools.
         agents: Agents.
         types: What answers may be.
+        graphs: Graphs.
         imports: Names may be `module:name`; the module is then imported.
     """
 
@@ -45,9 +47,11 @@ class Names:
         functions: Mapping[str, Callable[..., Any]],
         agents: Mapping[str, Any],
         types: Mapping[str, Any],
+        graphs: Mapping[str, Any],
         *,
         imports: bool,
     ) -> None:
+        self.graphs = dict(graphs)
         self.functions = dict(functions)
         self.agents: dict[str, Any] = dict(agents)
         self._types = types
@@ -73,6 +77,17 @@ class Names:
         found = self._find("agent", name, self.agents)
         if not isinstance(found, Agent):
             raise GraphError(f"{name!r} is a {type(found).__name__}, not an agent")
+        return found
+
+    def graph(self, name: str) -> Any:
+        """Return a graph.
+
+        Raises:
+            GraphError: There is none of this name.
+        """
+        found = self._find("graph", name, self.graphs)
+        if not isinstance(found, Registry):
+            raise GraphError(f"{name!r} is a {type(found).__name__}, not a graph")
         return found
 
     def type(self, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from midstream.engine.documents.names import Names
-from midstream.engine.documents.spec import KINDS, GraphSpec
+from midstream.engine.documents.spec import KINDS, InnerSpec
 from midstream.engine.documents.text import Document
 from midstream.engine.node import Continue, Node
 from midstream.engine.node_spec import (
@@ -22,6 +22,7 @@ from midstream.engine.node_spec import (
     MapNode,
     NodeSpec,
     QuestionNode,
+    SubgraphNode,
     ToolNode,
     given_options,
 )
@@ -113,7 +114,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return found[0] if len(found) == 1 else None
 
 
-def build(graph: Builds, spec: GraphSpec, document: Document, names: Names) -> None:
+def build(graph: Builds, spec: InnerSpec, document: Document, names: Names, *path: str) -> None:
     """Make the nodes of a document.
 
     Args:
@@ -121,22 +122,26 @@ def build(graph: Builds, spec: GraphSpec, document: Document, names: Names) -> N
         spec: What the document says.
         document: For the places in errors.
         names: What names stand for.
+        *path: Where in the document the graph is.
 
     Raises:
         GraphError: A name stands for nothing, or a node cannot be made; the message names the place.
     """
     called = _tools_in(spec)
     for name, where in spec.functions.items():
-        with _placed(document, "functions", name):
+        with _placed(document, *path, "functions", name):
             found = names.function(name if name in names.functions or where is None else where)
             names.functions[name] = make_tool(found) if name in called else found
             graph.register(names.functions[name], name=name)
     for name, where in spec.agents.items():
-        with _placed(document, "agents", name):
+        with _placed(document, *path, "agents", name):
             known = names.agent(name if name in names.agents or where is None else where)
             names.agents[name] = graph.agents[name] = known
+    for name, code in spec.registered.items():
+        with _placed(document, *path, "registered", name):
+            graph.register(names.graph(code), name=name)
     for name, node in spec.nodes.items():
-        with _placed(document, "nodes", name):
+        with _placed(document, *path, "nodes", name):
             _add(graph, name, node, names)
 
 
@@ -149,7 +154,7 @@ def _placed(document: Document, *path: str) -> Generator[None]:
         raise GraphError(f"{document.place(path)}: {error}") from error
 
 
-def _tools_in(spec: GraphSpec) -> frozenset[str]:
+def _tools_in(spec: InnerSpec) -> frozenset[str]:
     """Return the names that stand for tools."""
     nodes = (node.each if isinstance(node, MapNode) else node for node in spec.nodes.values())
     found: set[str] = set()
@@ -177,6 +182,8 @@ def _add(graph: Builds, name: str, spec: NodeSpec, names: Names) -> None:
     match spec:
         case FunctionNode():
             graph.add_node(name, _used(graph, spec.function, names), **options)
+        case SubgraphNode():
+            graph.add_node(name, names.graph(spec.graph), **options)
         case MapNode():
             _add_map(graph, name, spec, names, options)
         case LlmNode() | ToolNode() | AgentNode() | QuestionNode():
@@ -196,6 +203,8 @@ def _add_map(
     each: Any
     if isinstance(spec.each, FunctionNode):
         each = _used(graph, spec.each.function, names)
+    elif isinstance(spec.each, SubgraphNode):
+        each = names.graph(spec.each.graph)
     else:
         each = _ready(graph, name, spec.each, names)
         _know_tools(graph, each)

@@ -16,6 +16,7 @@ from midstream.engine.node_spec import (
     NodeSpec,
     QuestionNode,
     Spec,
+    SubgraphNode,
     ToolNode,
 )
 
@@ -29,11 +30,12 @@ KINDS: Mapping[str, type[NodeSpec]] = {
     "agent": AgentNode,
     "question": QuestionNode,
     "map": MapNode,
+    "subgraph": SubgraphNode,
 }
 """The kinds of nodes, by what stands in `type`."""
 
 AnyNode = Annotated[
-    FunctionNode | LlmNode | ToolNode | AgentNode | QuestionNode | MapNode,
+    FunctionNode | LlmNode | ToolNode | AgentNode | QuestionNode | MapNode | SubgraphNode,
     Field(discriminator="type"),
 ]
 """A node of any kind."""
@@ -54,12 +56,10 @@ class LimitsSpec(Spec):
         return Limits(**self.model_dump())
 
 
-class GraphSpec(Spec):
-    """A graph as a document.
+class InnerSpec(Spec):
+    """A graph inside a document, without its name.
 
     Attributes:
-        format: The version of this format.
-        name: Of the graph.
         version: Of its code, recorded with each run.
         description: For people.
         context: What is done where a conversation is too long: a name, or the fields of a `ContextPolicy`.
@@ -69,11 +69,10 @@ class GraphSpec(Spec):
         variables: Inputs that need not be given, and their values.
         functions: Functions and tools that nodes name, each as `module:name`, or null where whoever reads it gives them.
         agents: Agents that nodes name, in the same way.
+        registered: Graphs that running nodes may name, each by the name of a graph.
         nodes: By name.
     """
 
-    format: Literal[1] = FORMAT
-    name: str
     version: str = ""
     description: str = ""
     context: str | Mapping[str, JsonValue] | None = None
@@ -83,7 +82,22 @@ class GraphSpec(Spec):
     variables: Mapping[str, JsonValue] = Field(default_factory=dict)
     functions: Mapping[str, str | None] = Field(default_factory=dict)
     agents: Mapping[str, str | None] = Field(default_factory=dict)
+    registered: Mapping[str, str] = Field(default_factory=dict)
     nodes: Mapping[str, AnyNode] = Field(min_length=1)
+
+
+class GraphSpec(InnerSpec):
+    """A graph as a document.
+
+    Attributes:
+        format: The version of this format.
+        name: Of the graph.
+        graphs: The graphs that nodes run, by name.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    graphs: Mapping[str, InnerSpec] = Field(default_factory=dict)
 
 
 def json_schema() -> dict[str, Any]:

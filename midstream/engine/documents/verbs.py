@@ -9,11 +9,11 @@ from pydantic import JsonValue
 
 from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.documents import text
-from midstream.engine.documents.mermaid import mermaid
+from midstream.engine.documents.drawing import mermaid
 from midstream.engine.documents.names import Names
 from midstream.engine.documents.pipeline import PipelineSpec, Stages, graph_of
 from midstream.engine.documents.reading import build, validated
-from midstream.engine.documents.spec import GraphSpec, json_schema
+from midstream.engine.documents.spec import GraphSpec, InnerSpec, json_schema
 from midstream.engine.documents.text import Document, Source
 from midstream.engine.documents.writing import document_of
 from midstream.engine.limits import Limits
@@ -63,6 +63,7 @@ class Documented(ReadyVerbs):
         agents: Mapping[str, Any] | None = None,
         actions: Mapping[str, Callable[..., Any] | str] | None = None,
         types: Mapping[str, Any] | None = None,
+        graphs: Mapping[str, Any] | None = None,
         imports: bool = True,
     ) -> Self:
         """Read a graph from YAML, see `docs/graphs-as-data.md` for the format; or a pipeline, which has `stages`.
@@ -73,12 +74,15 @@ class Documented(ReadyVerbs):
             agents: Agents by name. Of a pipeline also objects whose methods are its actions, or mappings of them.
             actions: Of a pipeline: a function, or the template of an agent's task, by `action` or `agent.action`.
             types: What answers may be, by the names that `schema` uses.
+            graphs: Graphs that nodes run, by name.
             imports: Names may be `module:name`, which imports the module; False for documents of others.
 
         Raises:
             GraphError: It is no such document, or a name in it stands for nothing; the message says on which line.
         """
-        return cls._from(text.read_yaml(source), functions, agents, actions, types, imports=imports)
+        return cls._from(
+            text.read_yaml(source), functions, agents, actions, types, graphs, imports=imports
+        )
 
     @classmethod
     def from_json(
@@ -89,10 +93,13 @@ class Documented(ReadyVerbs):
         agents: Mapping[str, Any] | None = None,
         actions: Mapping[str, Callable[..., Any] | str] | None = None,
         types: Mapping[str, Any] | None = None,
+        graphs: Mapping[str, Any] | None = None,
         imports: bool = True,
     ) -> Self:
         """Read a graph from JSON; see `from_yaml`."""
-        return cls._from(text.read_json(source), functions, agents, actions, types, imports=imports)
+        return cls._from(
+            text.read_json(source), functions, agents, actions, types, graphs, imports=imports
+        )
 
     @classmethod
     def from_data(
@@ -103,11 +110,18 @@ class Documented(ReadyVerbs):
         agents: Mapping[str, Any] | None = None,
         actions: Mapping[str, Callable[..., Any] | str] | None = None,
         types: Mapping[str, Any] | None = None,
+        graphs: Mapping[str, Any] | None = None,
         imports: bool = True,
     ) -> Self:
         """Read a graph from plain data; see `from_yaml`."""
         return cls._from(
-            Document(data, "the document"), functions, agents, actions, types, imports=imports
+            Document(data, "the document"),
+            functions,
+            agents,
+            actions,
+            types,
+            graphs,
+            imports=imports,
         )
 
     @classmethod
@@ -118,19 +132,33 @@ class Documented(ReadyVerbs):
         agents: Mapping[str, Any] | None,
         actions: Mapping[str, Callable[..., Any] | str] | None,
         types: Mapping[str, Any] | None,
+        graphs: Mapping[str, Any] | None,
         *,
         imports: bool,
     ) -> Self:
-        names = Names(functions or {}, agents or {}, types or {}, imports=imports)
+        names = Names(functions or {}, agents or {}, types or {}, graphs or {}, imports=imports)
         if "stages" in document.data:
             pipeline = validated(document, PipelineSpec)
             spec = graph_of(pipeline, document, names, actions or {})
             document = Stages(document, pipeline.stages)
         else:
             spec = validated(document, GraphSpec)
+        graph: Any = cls._made(spec.name, spec)
+        inner = {name: cls._made(name, one) for name, one in spec.graphs.items()}
+        names.graphs |= {**inner, spec.name: graph}
+        for name, one in spec.graphs.items():
+            build(inner[name], one, document, names, "graphs", name)
+        build(graph, spec, document, names)
+        graph.check()
+        read: Self = graph
+        return read
+
+    @classmethod
+    def _made(cls, name: str, spec: InnerSpec) -> Any:
+        """Return a graph without nodes."""
         make: Any = cls  # a dataclass of these fields
-        graph: Any = make(
-            spec.name,
+        return make(
+            name,
             version=spec.version,
             on_failure=spec.on_failure,
             description=spec.description,
@@ -139,10 +167,6 @@ class Documented(ReadyVerbs):
             takes=spec.inputs,
             variables=dict(spec.variables),
         )
-        build(graph, spec, document, names)
-        graph.check()
-        read: Self = graph
-        return read
 
     def to_data(self) -> dict[str, Any]:
         """Return the graph as plain data, in the format that `from_yaml` reads.
@@ -150,7 +174,8 @@ class Documented(ReadyVerbs):
         Raises:
             GraphError: A function in it has no name that could be written.
         """
-        return document_of(self)
+        graph: Any = self  # all that is read of it is there; see `Graph`
+        return document_of(graph)
 
     def to_json(self) -> str:
         """Return the graph as JSON; see `to_data`."""

@@ -13,10 +13,11 @@ from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.documents.names import import_name, shown
 from midstream.engine.documents.spec import FORMAT
 from midstream.engine.limits import Limits
-from midstream.engine.node import Continue, Node
+from midstream.engine.node import Continue, Node, Runs
 from midstream.engine.node_spec import work_of
 from midstream.engine.ready_node import Ready, schema_of
 from midstream.engine.retry import NEVER, Retry
+from midstream.engine.subgraphs import graphs_in
 from midstream.engine.tool_node import code_of
 from midstream.errors import GraphError
 
@@ -40,6 +41,21 @@ class Written(Protocol):
         """See `Registry.functions`."""
         ...
 
+    @property
+    def registered(self) -> Mapping[str, Runs]:
+        """See `Registry.registered`."""
+        ...
+
+    @property
+    def registered_names(self) -> Mapping[str, str]:
+        """See `Registry.registered_names`."""
+        ...
+
+    @property
+    def inputs(self) -> Any:
+        """See `Graph.inputs`."""
+        ...
+
 
 def document_of(graph: Written) -> dict[str, Any]:
     """Return a graph as a document.
@@ -47,9 +63,18 @@ def document_of(graph: Written) -> dict[str, Any]:
     Raises:
         GraphError: Something in it has no name; the message says how to give it one.
     """
+    graphs: Any = graphs_in(graph)
+    graphs.pop(graph.name, None)  # it may run itself
+    inside = {name: inner_document(one) for name, one in graphs.items()}
+    data: dict[str, Any] = {"format": FORMAT, "name": graph.name, **inner_document(graph)}
+    if inside:
+        data["graphs"] = inside
+    return data
+
+
+def inner_document(graph: Written) -> dict[str, Any]:
+    """Return a graph as it stands inside a document, without its name."""
     data: dict[str, Any] = {
-        "format": FORMAT,
-        "name": graph.name,
         "version": graph.version,
         "description": graph.description,
         "context": _policy(graph.context),
@@ -59,6 +84,7 @@ def document_of(graph: Written) -> dict[str, Any]:
         "variables": dict(graph.variables),
         "functions": {name: import_name(code) or None for name, code in graph.functions.items()},
         "agents": dict.fromkeys(graph.agents),
+        "registered": dict(graph.registered_names),
         "nodes": {name: _Writer(graph, node).written() for name, node in graph.nodes.items()},
     }
     kept = ("inputs",) if graph.takes is not None else ()
@@ -91,6 +117,8 @@ class _Writer:
         return {name: value for name, value in data.items() if value} | self._options()
 
     def _work(self) -> dict[str, Any]:
+        if self._node.graph is not None:
+            return {"type": "subgraph", "graph": self._node.graph.name}
         code = code_of(self._node.function)
         if not isinstance(code, Ready):
             return {"type": "function", "function": self._named(code, "its function")}
@@ -103,7 +131,7 @@ class _Writer:
         node = self._node
         data: dict[str, Any] = {
             "after": list(node.after),
-            "take": {p.name: p.source for p in node.parameters if p.named},
+            "take": dict(node.take) or {p.name: p.source for p in node.parameters if p.named},
             "output": node.output,
             "pure": node.pure,
             "retry": _retry(node.retry),

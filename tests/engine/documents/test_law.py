@@ -17,7 +17,7 @@ from midstream.errors import RunFailedError
 from tests.engine.documents import code
 
 NAMES = ("a", "b", "c", "d-1", "e.2")
-KINDS = ("function", "llm", "tool", "agent", "question", "map")
+KINDS = ("function", "llm", "tool", "agent", "question", "map", "subgraph")
 
 
 def plain_text(text: str) -> str:
@@ -132,12 +132,22 @@ def add(draw: st.DrawFn, graph: Graph, name: str) -> None:
             )
             graph.question(name, draw(TEXT), **extra, **ends, **options)
         case _:
-            each = draw(st.sampled_from((code.double, ready.llm("{{ item }}", schema=int))))
+            each: Any = draw(st.sampled_from((code.double, ready.llm("{{ item }}", schema=int))))
             over = draw(st.sampled_from(("number", "{{ city.all }}", code.items)))
             key = draw(st.sampled_from((None, "{{ item }}", code.key_of, "handle")))
             order = draw(st.sampled_from(("results", "completed")))
             options.pop("distribute", None)
             graph.map(name, each, over=over, key=key, order=order, concurrency=2, **options)  # type: ignore[arg-type]  # drawn
+
+
+INNER = Graph("inner", variables={"size": 1}, on_failure="reflect")
+INNER.tool("looked", code.search, query="{{ city }}", limit="{{ size }}")
+INNER.add_node("told", code.described, take={"facts": "looked"})
+
+
+def inner_graph() -> Graph:
+    """Return the one graph that is inside others: two of one name are refused."""
+    return INNER
 
 
 def no_templates(value: Any) -> Any:
@@ -191,6 +201,8 @@ def by_code() -> Graph:
     graph.add_node("broken", code.fail, on_failure="handler", output=True)
     graph.add_node("handler", code.handle, start=False, output=True)
     graph.add_node("big", code.double, when=code.is_big, output=True)
+    graph.add_node("inside", INNER, args={"size": 1}, output=True)
+    graph.map("each", INNER, over="{{ [city] }}", output=True)
     return graph
 
 
@@ -231,6 +243,18 @@ nodes:
     function: tests.engine.documents.code:double
     when: {function: "tests.engine.documents.code:is_big"}
     output: true
+  inside: {type: subgraph, graph: inner, args: {size: 1}, output: true}
+  each: {type: map, each: {type: subgraph, graph: inner}, over: "{{ [city] }}", output: true}
+graphs:
+  inner:
+    variables: {size: 1}
+    on_failure: reflect
+    nodes:
+      looked:
+        type: tool
+        tool: tests.engine.documents.code:search
+        arguments: {query: "{{ city }}", limit: "{{ size }}"}
+      told: {type: function, function: "tests.engine.documents.code:described", take: {facts: looked}}
 """
 
 
@@ -254,6 +278,8 @@ async def test_the_same_graph_in_either_form_does_the_same(graph: Graph) -> None
             "twice": [4, 10],
             "looped": 3,
             "handler": "ValueError",
+            "inside": "Rome 0",
+            "each": ["Rome 0"],
         }
         assert {"twice#1[k2]", "looped#3"} <= set((await run.state()).activations)
 

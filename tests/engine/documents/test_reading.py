@@ -153,6 +153,24 @@ def test_what_cannot_be_written_is_refused_with_the_remedy(make: Any, said: str)
     assert said in str(caught.value)
 
 
+def test_a_graph_inside_is_named_inline_given_or_imported() -> None:
+    inner = Graph("inner")
+    inner.llm("a", "{{ city }}")
+    inline = "graphs: {inner: {nodes: {a: {type: llm, prompt: '{{ city }}'}}}}"
+    text = "name: outer\nnodes:\n  b: {type: subgraph, graph: inner}\n"
+    found = Graph.from_yaml(text + inline)
+    assert found.digest == Graph.from_yaml(text, graphs={"inner": inner}).digest
+    assert found.digest == Graph.from_json(found.to_json()).digest
+    with pytest.raises(GraphError, match="there is no graph 'inner'; there are outer"):
+        Graph.from_yaml(text)
+    with pytest.raises(GraphError, match="is a Tool, not a graph"):
+        Graph.from_yaml(text.replace("graph: inner", f"graph: '{CODE}:search'"))
+    with pytest.raises(
+        GraphError, match=r"line 4: graphs\.inner\.nodes\.a: .*a parameter of its own name"
+    ):
+        Graph.from_yaml(text + inline.replace("city", "a"))
+
+
 def local_type() -> type:
     class Local:
         """A class that cannot be imported."""
@@ -189,5 +207,5 @@ def test_the_format_is_published_as_json_schema() -> None:
     schema = Graph.json_schema()
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert set(schema["properties"]) >= {"format", "name", "nodes", "variables"}
-    assert schema["required"] == ["name", "nodes"]
+    assert sorted(schema["required"]) == ["name", "nodes"]
     assert "schema" in schema["$defs"]["LlmNode"]["properties"]

@@ -1,4 +1,4 @@
-"""A graph as a Mermaid flowchart: what each node does by its shape, values as arrows, order as dotted ones."""
+"""A graph as a drawing, for Mermaid or Graphviz: what a node does by its shape, values as arrows, order as dotted ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,26 @@ _SHAPES = {
     "agent": ("{{", "}}"),
     "question": ("[/", "/]"),
     "map": ("[\\", "\\]"),
+    "subgraph": ("[[", "]]"),
+}
+_FORMS = {
+    "function": "box",
+    "llm": "ellipse",
+    "tool": "component",
+    "agent": "hexagon",
+    "question": "parallelogram",
+    "map": "box3d",
+    "subgraph": "folder",
 }
 _LONGEST = 40
 
 
 def kind_of_node(node: Node) -> str:
-    """Return what a node is: `function`, `llm`, `tool`, `agent`, `question` or `map`."""
+    """Return what a node is: `function`, `llm`, `tool`, `agent`, `question`, `map` or `subgraph`."""
     if node.over is not None:
         return "map"
+    if node.graph is not None:
+        return "subgraph"
     code = code_of(node.function)
     if isinstance(code, Ready):
         return code.spec.type
@@ -66,7 +78,33 @@ def mermaid(nodes: Mapping[str, Node]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def dot(nodes: Mapping[str, Node]) -> str:
+    """Return the graph in the language of Graphviz."""
+    lines = ["digraph {"]
+    for name, node in nodes.items():
+        bold = ", style=bold" if node.output else ""
+        label = "\\n".join(_in_quotes(one) for one in _said(node))
+        lines.append(
+            f'  "{_in_quotes(name)}" [shape={_FORMS[kind_of_node(node)]}, label="{label}"{bold}];'
+        )
+    for source, target, parameter in edges(nodes):
+        alike = parameter in ("", source) or parameter.startswith(ITEMS)
+        told = [] if parameter else ["style=dotted"]
+        told += [] if alike else [f'label="{_in_quotes(parameter)}"']
+        options = f" [{', '.join(told)}]" if told else ""
+        lines.append(f'  "{_in_quotes(source)}" -> "{_in_quotes(target)}"{options};')
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _in_quotes(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
 def _label(node: Node) -> str:
+    return "<br/>".join(_escaped(one) for one in _said(node))
+
+
+def _said(node: Node) -> list[str]:
     said = [node.name]
     if node.when is not None:
         said.append(f"when {_short(node.when.name or 'a function says so')}")
@@ -76,7 +114,7 @@ def _label(node: Node) -> str:
         said.append(f"for each of {_short(over)}")
     if not node.start:
         said.append("when called")
-    return "<br/>".join(_escaped(one) for one in said)
+    return said
 
 
 def _short(text: str) -> str:
