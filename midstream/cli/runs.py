@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from midstream.cli.columns import Cell, put_columns
@@ -19,7 +20,7 @@ from midstream.cli.summary import SOURCE
 from midstream.engine.finding import FoundRun, find_runs, query_of
 from midstream.events.store import RunInfo
 from midstream.projections.query import Query
-from midstream.projections.query_fields import FIELDS, SORTS
+from midstream.projections.query_fields import FIELDS, ORDERED, SORTS
 from midstream.projections.query_match import needs_events
 from midstream.projections.run_facts import RunFacts
 
@@ -82,8 +83,12 @@ def _asked(
 
 async def fields() -> int:
     """Say what a query may ask for."""
+    if SETTINGS.get().as_json:
+        for name, field in FIELDS.items():
+            put_json({"field": name, **asdict(field), "compared": field.kind in ORDERED})
+        return OK
     for name, field in FIELDS.items():
-        more = " (< <= > >=)" if field.kind in ("number", "span", "moment") else ""
+        more = " (< <= > >=)" if field.kind in ORDERED else ""
         read = "; read from its events" if field.folded else ""
         put(f"{name + ('.KEY' if field.keyed else ''):<10} {field.says}{more}{read}")
     put(f"{'sort':<10} by {', '.join(SORTS)}; -cost for the greatest first")

@@ -122,6 +122,9 @@ class Spans:
         conversation = next(names, "")
         self._common = {"gen_ai.conversation.id": conversation} if conversation else {}
         root.attributes |= self._common
+        if data.get("parent") and event.type == "run.created":
+            started = data["parent"]  # the run inside of which this one began
+            root.links = (Link(trace_id(started), span_id(started, 1)),)
         if event.type == "run.forked" and parent is not None:
             root.links = (Link(parent.trace_id, parent.span_id),)
             root.attributes["midstream.fork.seq"] = data["seq"]

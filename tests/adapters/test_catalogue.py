@@ -15,7 +15,6 @@ WITHOUT = {
     76: "images are not made smaller: that takes a library for images; a refusal by the service has its type",
     91: "a limit is the caller's; an answer that it cut off says so by its finish, and nothing was lost on the way",
     129: "an instruction that is told as a turn of the user is marked, and the mark can be imitated",
-    130: "progress of a tool is not recorded; a call has one outcome, by the shape of the log",
 }
 """The numbers that no test carries, and why."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from midstream.adapters import Adapter, Segment
 from midstream.adapters.anthropic import AnthropicAdapter
-from midstream.adapters.base import Capabilities
+from midstream.adapters.base import Capabilities, rendered
 from midstream.adapters.capabilities import (
     Family,
     anthropic_family,
@@ -68,7 +68,7 @@ def test_a_family_is_made_of_one_that_is_known(
         capabilities=replace(base.capabilities, context_window=9_000_000, max_output=7),
     )
     adapter = make(api_key="k", families=[wider])
-    view = adapter.render_all(adapter.begin("tuned-1"), (Segment(1, (PICTURE,)),))  # type: ignore[attr-defined]
+    view = rendered(adapter, adapter.begin("tuned-1"), (Segment(1, (PICTURE,)),))
     request = adapter.request(view, {"max_tokens": 100})
     assert view.changes == ()
     assert [change.kind for change in request.changes] == ["setting_clamped"]

@@ -58,4 +58,5 @@ def test_what_was_read_is_shown(command: Command) -> None:
 
 def test_the_fields_of_a_query_are_told(command: Command) -> None:
     out = command("runs", "help").out
+    assert [row["field"] for row in command("runs", "help", "--json").rows] == list(FIELDS)
     assert [line.split()[0].removesuffix(".KEY") for line in out.splitlines()[:-3]] == list(FIELDS)

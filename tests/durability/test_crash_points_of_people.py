@@ -25,6 +25,7 @@ from midstream.projections.run_state import RunState, fold_run
 from .power import LateClock, Power, PoweredStore
 from .test_crash_points import ROWS as OTHERS
 from .test_crash_points import Cut, after, at_first, before, never
+from .test_crash_points_of_nesting import ROWS as NESTING
 from .test_crash_points_of_plans import ROWS as PLANS
 from .world import World
 
@@ -213,7 +214,8 @@ async def test_after_a_crash_around_a_question_the_run_ends_as_the_page_says(
 
 def test_the_page_of_crash_points_has_a_row_for_each_test_and_no_other() -> None:
     rows = re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(), re.MULTILINE)
-    others = [row for row in rows if row not in ROWS and row not in PLANS]
+    others = [row for row in rows if row not in {*ROWS, *PLANS, *NESTING}]
     assert others == list(OTHERS)
     assert [row for row in rows if row in ROWS] == list(ROWS)
     assert [row for row in rows if row in PLANS] == list(PLANS)
+    assert [row for row in rows if row in NESTING] == list(NESTING)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,11 +16,14 @@ from midstream import Context, Engine, Graph, tool
 from midstream.engine.finding import find_runs
 from midstream.errors import ConfigError, QueryError, RunFailedError
 from midstream.events.ids import RunId
+from midstream.events.memory import MemoryStore
 from midstream.events.payloads import Cost, Usage
+from midstream.events.sqlite import SqliteStore
 from midstream.events.store import RunInfo
-from midstream.projections.query import parse
+from midstream.projections.query import Query, Term, Word, parse
 from midstream.projections.query_match import holds, store_query
 from midstream.testing import FakeClock
+from midstream.testing.contract import created
 
 ask = Graph("ask")
 
@@ -226,3 +231,34 @@ async def test_reading_stops_where_enough_was_found(engine: Engine) -> None:
     now = 0.0
     await find_runs(engine.store, query, now=now, told=lambda done, total: looked.append(done))
     assert looked == [1]
+
+
+HOSTILE = st.text(alphabet="ab'\"%_*?[];-)(\\é\x00") | st.text()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(HOSTILE.filter(bool), min_size=1, max_size=4),
+    HOSTILE,
+    st.sampled_from(("graph", "tag", "id", "parent")),
+    st.booleans(),
+)
+async def test_every_store_finds_the_same_whatever_is_looked_for(
+    names: list[str], wanted: str, field: str, negated: bool
+) -> None:
+    """What people write stays a value: it becomes neither a pattern nor a part of a statement."""
+    term = Term(field, (Word(wanted, exact=True),), key="k" if field == "tag" else "")
+    query = Query((replace(term, negated=negated),))
+    with TemporaryDirectory() as folder:
+        async with await SqliteStore.open(Path(folder) / "runs.db") as kept:
+            found: list[list[str]] = []
+            for store in (MemoryStore(), kept):
+                for number, name in enumerate(names):
+                    draft = created(name, at=number, k=name)
+                    await store.append(RunId(f"r{number}"), [draft], expected=0)
+                listed = await find_runs(store, query, now=1e9)
+                found.append([one.info.run_id for one in listed])
+    assert found[0] == found[1]
+    if field in ("graph", "tag"):
+        expected = [f"r{n}" for n, name in enumerate(names) if (name == wanted) is not negated]
+        assert found[0] == expected[::-1]

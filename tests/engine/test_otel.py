@@ -390,3 +390,14 @@ def test_ids_are_what_opentelemetry_takes(run_id: str, seq: int) -> None:
     assert 0 < int(trace_id(run_id), 16) < 1 << 128
     assert 0 < int(span_id(run_id, seq), 16) < 1 << 64
     assert span_id(run_id, seq) != span_id(run_id, seq + 1)
+
+
+async def test_a_run_that_another_one_started_is_linked_to_it(engine: Engine) -> None:
+    with pytest.raises(RunFailedError):
+        await (await engine.start(broken, run_id="b1"))
+    events = [event async for event in engine.store.read(RunId("b1"))]
+    inner = [events[0]._replace(data={**events[0].data, "parent": "outer"}), *events[1:]]
+    root = spans_of(Spans("b1"), inner)[-1]
+    assert [(link.trace_id, link.span_id) for link in root.links] == [
+        (trace_id("outer"), span_id("outer", 1))
+    ]

@@ -16,7 +16,7 @@ import pytest
 from midstream import RETRY_CALL, Context, Graph, Retry, ToolContext, UnknownCall, tool
 from midstream.errors import ConfigError, RunFailedError, ToolError
 from tests.conftest import MakeEngine
-from tests.engine.stage import Door, JumpingClock, history, types, until
+from tests.engine.stage import Door, JumpingClock, call, calling, history, types, until
 
 
 def calls(made: Any, **arguments: Any) -> Graph:
@@ -52,6 +52,25 @@ async def test_a_sync_tool_runs_in_a_thread(make_engine: MakeEngine) -> None:
 
     engine = await make_engine()
     assert await (await engine.start(calls(loopless))) is True
+
+
+async def test_h130_what_a_tool_records_on_its_way_is_no_result(make_engine: MakeEngine) -> None:
+    @tool(effect="read")
+    async def count(ctx: ToolContext) -> str:
+        for number in range(3):
+            await ctx.ctx.note({"counted": number})
+        return "counted 3"
+
+    def model(messages: Any) -> Any:
+        if messages[-1].role == "user":
+            return calling(call("c", "count", "{}"))
+        return "; ".join(part.text for part in messages[-1].parts)
+
+    engine = await make_engine(models={"m": model}, model="p:m")
+    agent = engine.agent("go", tools=[count])
+    assert (await agent).text == "counted 3"
+    kinds = types(await history(await agent.run()))
+    assert (kinds.count("note.added"), kinds.count("tool.completed")) == (3, 1)
 
 
 async def test_the_key_is_the_same_for_every_attempt(make_engine: MakeEngine) -> None:
