@@ -67,12 +67,26 @@ def resume(
     wait: Annotated[
         bool, typer.Option(help="Wait for the lease of a driver that may have died.")
     ] = True,
+    upgrade: Annotated[
+        bool,
+        typer.Option("--upgrade", help="With changed code, where nothing that has begun changed."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Take a run over where nobody drives it, or let a paused one go on."""
     from midstream.cli import drive
 
-    carry_out(drive.resume(run, places=graph or (), by=by, lease=lease, wait=wait, quiet=quiet))
+    carry_out(
+        drive.resume(
+            run,
+            places=graph or (),
+            by=by,
+            lease=lease,
+            wait=wait,
+            quiet=quiet,
+            upgrade=upgrade,
+        )
+    )
 
 
 def migrate(

@@ -24,6 +24,7 @@ from midstream.engine.conversation_graph import conversation
 from midstream.engine.engine import Engine
 from midstream.engine.graph import Graph
 from midstream.engine.run import Run
+from midstream.engine.versions import OnChange
 from midstream.errors import GraphError, LeaseHeldError, RunCancelledError, RunFailedError
 
 _MARGIN = 0.05
@@ -76,7 +77,14 @@ def _launched(run: Run, graph: Graph) -> None:
 
 
 async def resume(
-    wanted: str, *, places: Sequence[str], by: str, lease: float, wait: bool, quiet: bool
+    wanted: str,
+    *,
+    places: Sequence[str],
+    by: str,
+    lease: float,
+    wait: bool,
+    quiet: bool,
+    upgrade: bool = False,
 ) -> int:
     """Take a run over, or let a paused one go on, and drive it to its end.
 
@@ -87,10 +95,12 @@ async def resume(
         lease: Seconds after its last sign of life for which this process keeps the run.
         wait: Wait for the lease of a driver that may have died, in place of being refused.
         quiet: Say nothing of what happens in between.
+        upgrade: Go on with code that has changed, where nothing of what has begun has.
     """
     log_to_stderr()
     graphs = [graph_of(place) for place in places]
-    async with engine(graphs=graphs, lease=lease) as opened:
+    policy: OnChange = "upgrade" if upgrade else "pin"
+    async with engine(graphs=graphs, lease=lease, on_change=policy) as opened:
         info = await find_run(opened.store, wanted)
         run = opened.run(info.run_id)
         if info.status not in ("running", "paused"):

@@ -16,6 +16,7 @@ from midstream.events.sealing import Encryption
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine
     from midstream.engine.graph import Graph
+    from midstream.engine.versions import OnChange
     from midstream.events.sqlite import SqliteStore
 
 
@@ -40,7 +41,11 @@ async def reading() -> AsyncGenerator[SqliteStore, None]:
 
 @asynccontextmanager
 async def engine(
-    *, graphs: Sequence[Graph] = (), new: bool = False, lease: float = 15.0
+    *,
+    graphs: Sequence[Graph] = (),
+    new: bool = False,
+    lease: float = 15.0,
+    on_change: OnChange = "pin",
 ) -> AsyncGenerator[Engine, None]:
     """Open the store with an engine that takes over nothing by itself.
 
@@ -48,6 +53,7 @@ async def engine(
         graphs: The code it knows.
         new: Make the store where there is none.
         lease: Seconds after its last sign of life for which this process keeps its runs.
+        on_change: What is done with runs whose code has changed; see `Engine`.
 
     Raises:
         StoreOpenError: There is no store, or it is not one of ours.
@@ -62,6 +68,7 @@ async def engine(
         graphs=graphs,
         recover=False,
         lease=lease,
+        on_change=on_change,
         config=config,
         encryption=Encryption.from_env(),
         redact=Redaction.from_env() if os.environ.get("MIDSTREAM_REDACT") else None,

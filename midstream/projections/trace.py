@@ -83,7 +83,7 @@ _STATUS: Mapping[str, StepStatus] = {
 }
 
 
-_SHAPING = ("node.", "run.", "edge.", "limit.", "plan.", "reflection.")
+_SHAPING = ("node.", "run.", "graph.", "edge.", "limit.", "plan.", "reflection.")
 """The kinds of facts that say which activations there are, and what they waited for."""
 
 

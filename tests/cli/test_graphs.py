@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+
+from midstream import Engine, Graph
 
 from .conftest import Command
 
@@ -110,3 +113,26 @@ def test_a_file_is_started_and_resumed_like_a_module(command: Command) -> None:
     assert (done.code, done.out) == (0, "hello Ann hello Ann\n")
     assert command("resume", "r", "--graph", "hello.yaml", "-q").out == "hello Ann hello Ann\n"
     assert command("replay", "r", "--graph", "hello.yaml").code == 0
+
+
+def test_a_run_is_upgraded_where_that_is_asked_for(command: Command) -> None:
+    ask = "name: ask\nnodes:\n  ok: {type: question, kind: confirm, text: Go on, within: 0.4, default: true}\n"
+    Path("ask.yaml").write_text(ask)
+
+    async def leave() -> None:
+        async with Engine.open(command.db, recover=False) as engine:
+            run = await engine.start(Graph.from_yaml(Path("ask.yaml")), run_id="r")
+            async for event in run.events():
+                if event.type == "question.asked":
+                    return
+
+    asyncio.run(leave())
+    Path("ask.yaml").write_text(
+        f"{ask}  more: {{type: llm, prompt: x, when: '{{{{ not ok }}}}'}}\n"
+    )
+    refused = command("resume", "r", "--graph", "ask.yaml", "-q")
+    assert refused.code == 2
+    assert "node 'more' was added" in refused.said
+    done = command("resume", "r", "--graph", "ask.yaml", "-q", "--upgrade")
+    assert (done.code, done.out) == (0, "null\n")
+    assert "graph.upgraded" in command("tail", "r").out

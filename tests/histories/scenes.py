@@ -333,6 +333,38 @@ async def play_steered(stage: Stage) -> None:
         await (await engine.start(steered(), run_id="steered"))
 
 
+def upgraded(*, before: bool = False) -> Graph:
+    """A graph of ready-made nodes, and the one before it."""
+    graph = Graph("upgraded", version="1" if before else "2", variables={"days": 2})
+    graph.question("sure", "Go to {{ city }}?", kind="confirm")
+
+    @graph.node
+    async def look(sure: bool, ctx: Context) -> list[str]:
+        if not before and await ctx.patched("seen"):
+            await ctx.note("seen")
+        return ["a temple"] if sure else []
+
+    if before:
+        graph.tool("plan", search, query="{{ look[0] }}")
+        return graph
+    graph.tool("plan", search, query="{{ days }} days at {{ look[0] }}", when="{{ sure }}")
+    graph.tool("shorter", search, query="{{ plan[0] }}, shorter", output=True)
+    return graph
+
+
+async def play_upgraded(stage: Stage) -> None:
+    async with stage.engine() as engine:
+        run = await engine.start(upgraded(before=True), run_id="upgraded", city="Rome")
+        async for event in run.events():
+            if event.type == "question.asked":
+                break
+    async with stage.engine() as engine:
+        run = await engine.resume("upgraded", upgraded(), on_change="upgrade")
+        (question,) = await run.questions()
+        await run.answer(question.id, approved=True, by="erin")
+        await run
+
+
 Play = Callable[[Stage], Awaitable[None]]
 
 SCENES: Mapping[str, tuple[Play, Callable[[], Graph]]] = {
@@ -344,5 +376,6 @@ SCENES: Mapping[str, tuple[Play, Callable[[], Graph]]] = {
     "0006-forked": (play_forked, chain),
     "0007-asked": (play_asked, asked),
     "0008-steered": (play_steered, steered),
+    "0009-upgraded": (play_upgraded, upgraded),
 }
 """By the name of the file without its ending: what writes the log, and the graph."""

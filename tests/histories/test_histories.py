@@ -34,6 +34,7 @@ ENDS = {
     "forked": "completed",
     "asked": "completed",
     "steered": "completed",
+    "upgraded": "completed",
 }
 
 
