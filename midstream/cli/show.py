@@ -53,7 +53,9 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
         if info.erased:
             return await _put_erased(store, info)
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
-        summary = await summarise(info, store, to=to, now=now, whole=whole)
+        # Whether a conversation waits for somebody shows in calls that have ended, too.
+        read = whole or info.graph == GRAPH_OF_IMPORTED
+        summary = await summarise(info, store, to=to, now=now, whole=read)
     if whole:
         _put_state(summary)
         return OK

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from midstream.cli.progress import progress
 from midstream.cli.writing import replacing, write
 from midstream.errors import ConfigError
 
@@ -62,3 +64,17 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write"):
         write(str(tmp_path), [b""])
+
+
+def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress("counting", 3) as advance:
+        advance(1)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("counting", 3) as advance:
+        advance(3)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "counting" in err

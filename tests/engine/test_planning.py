@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from midstream import Context, Engine, Event, Graph, Limits, Run, tool
+from midstream.adapters.anthropic import AnthropicAdapter
+from midstream.adapters.openai import OpenAIAdapter
 from midstream.engine.plan import Plan, PlannedEdge, PlannedNode
 from midstream.errors import GraphError, NodeError, PlanError, RunFailedError
 from midstream.events.memory import MemoryStore
 from midstream.projections.run_state import fold_run
 from midstream.projections.timeline import line
+from midstream.testing import Answer, ProviderServer
 from tests.engine.experience.test_library import Killed
 from tests.engine.stage import JumpingClock, history, types
 from tests.engine.test_reflection import CountingStore
@@ -83,7 +86,8 @@ def planning(**options: Any) -> Graph:
     async def never() -> int:
         return 0
 
-    graph.plan("answer", goal="a number", nodes=USABLE, model="planner", after=[first], **options)
+    given: dict[str, Any] = {"model": "planner", **options}
+    graph.plan("answer", goal="a number", nodes=USABLE, after=[first], **given)
 
     @graph.node(output=True)
     async def report(answer: Any) -> Any:
@@ -439,6 +443,31 @@ async def test_any_node_can_follow_a_plan_of_its_own() -> None:
         assert await (await engine.start(graph)) == {"choose": "chosen", "b": 7}
 
 
+async def test_a_loop_whose_beginning_was_taken_out_does_not_go_back() -> None:
+    graph = Graph("g")
+
+    @graph.node
+    async def choose(ctx: Context) -> None:
+        draft = Plan(
+            nodes=(
+                PlannedNode(name="a", use="double", args={"number": 1}),
+                PlannedNode(name="b", use="double", args={"number": 2}),
+            ),
+            edges=(
+                PlannedEdge(source="a", target="b"),
+                PlannedEdge(source="b", target="a", rounds=3),
+            ),
+        )
+        ctx.add_plan(draft)
+        ctx.remove_node("a")
+
+    graph.register(double)
+    async with Engine.memory() as engine:
+        run = await engine.start(graph)
+        assert await run == {"choose": None, "b": 4}
+        assert "edge.decided" not in types(await history(run))
+
+
 async def test_a_plan_is_visible_wherever_a_run_is_looked_at() -> None:
     async with Engine.memory(models={"planner": [json.dumps(TWO)]}) as engine:
         run = await engine.start(planning())
@@ -512,3 +541,19 @@ async def told(store: Any, *, later: float = 0.0) -> Any:
         shapes = (await run.state()).topology.nodes
         facts = [e.data for e in await history(run) if e.type in ("node.added", "edge.added")]
     return output, {name: shape.waits_for for name, shape in shapes.items()}, facts
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o", "anthropic:claude-sonnet-4-5"])
+async def test_any_provider_can_plan_and_is_told_the_form_of_a_plan(model: str) -> None:
+    drawn: list[dict[str, Any]] = [{"nodes": []}, TWO]
+    answers = [Answer(text=json.dumps(one)) for one in drawn]
+    with ProviderServer(answers) as server:
+        adapters = {
+            "openai": OpenAIAdapter(api_key="k", base_url=server.openai_url),
+            "anthropic": AnthropicAdapter(api_key="k", base_url=server.anthropic_url),
+        }
+        async with Engine.memory(adapters=adapters) as engine:
+            assert await (await engine.start(planning(model=model))) == {"answer": 9}
+        assert server.refused == []
+        assert "PlannedNode" in json.dumps(server.requests[0].body)
+        assert "it has no nodes" in json.dumps(server.requests[1].body)

@@ -173,6 +173,39 @@ def _goes(ctx: Context) -> None:
     ctx.goto("work", x=1)
 
 
+async def test_a_node_that_comes_again_anyway_is_only_tried_again() -> None:
+    graph = Graph("g", on_failure="reflect")
+    tries: list[str] = []
+
+    @graph.node
+    async def first() -> str:
+        return "first"
+
+    @graph.node
+    async def work(first: str, ctx: Context) -> str:
+        tries.append(ctx.step)
+        if len(tries) == 1:
+            await turns(100)
+            raise ValueError("invalid")
+        return first
+
+    @graph.node
+    async def beside(ctx: Context) -> None:
+        while not tries:
+            await turns(1)
+        ctx.trigger(first)
+
+    @graph.node
+    async def last(work: str) -> str:
+        return work
+
+    output, events = await done(graph)
+    assert output["last"] == "first"
+    assert sorted(tries) == ["work#1", "work#1", "work#2"]
+    assert types(events).count("plan.revised") == 1
+    assert "node.added" not in types(events)
+
+
 async def test_a_graph_that_says_so_reflects_on_every_node_and_each_may_say_otherwise() -> None:
     output, _ = await done(Flaky(1, FileNotFoundError("no such file")))
     assert output == "None, beside, last"
@@ -261,6 +294,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a completed node that is removed": (
         revision(attempts=1, remove=["beside"]),
         "node 'beside' has run, so it cannot be removed",
+    ),
+    "an edge from what is removed": (
+        revision(
+            attempts=1, nodes=[node("x", "rescue")], edges=[edge("last", "x")], remove=["last"]
+        ),
+        "edge last → x: there is no node 'last'",
     ),
     "the node that failed, removed": (
         revision(attempts=1, remove=["work"]),
