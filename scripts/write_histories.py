@@ -1,4 +1,4 @@
-"""Writes the logs of scenes that have none into tests/histories; those that are there are never changed.
+"""Writes what is missing in tests/histories: logs of scenes, and shapes of facts; what is there is never changed.
 
 python -m scripts.write_histories
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from midstream.engine import attempts
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines
+from tests.histories import shapes
 from tests.histories.scenes import SCENES, Stage
 
 HISTORIES = Path(__file__).parent.parent / "tests" / "histories"
@@ -33,6 +34,7 @@ def main() -> None:
     for name in SCENES:
         if not (HISTORIES / f"{name}.jsonl").exists():
             asyncio.run(write(name))
+    sys.stdout.write(f"shapes: {shapes.add()} lines\n")
 
 
 if __name__ == "__main__":

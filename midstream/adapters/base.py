@@ -89,11 +89,12 @@ class ModelRequest:
         """Return the body as JSON, ready to be sent, in pieces to be joined; what was encoded for the view is not again.
 
         Args:
-            **more: Fields to add, such as `stream`.
+            **more: Fields to add, such as `stream`, or None to leave one out.
         """
         if isinstance(self.told, Body):
             return self.told.chunks(more)
-        return [encode({**self.told, **more})]
+        fields = {**self.told, **more}
+        return [encode({key: fields[key] for key in fields if more.get(key, key) is not None})]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -95,6 +96,7 @@ def default_model(provider: str) -> str:
     )
 
 
+@cache
 def dialect(name: str) -> Dialect:
     """Return the wire format of the name.
 

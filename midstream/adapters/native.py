@@ -21,6 +21,8 @@ NATIVE = "native"
 _SHOWN = 60
 STREAMING = ("stream", "stream_options")
 """How an answer is to come is the sender's to say, not the conversation's."""
+WHOLE: dict[str, None] = dict.fromkeys(STREAMING)
+"""For an answer in one piece; see `midstream.adapters.posting`."""
 
 
 def native(dialect: str, fields: Mapping[str, Any], said: frozenset[str]) -> dict[str, Any]:
@@ -74,11 +76,6 @@ def overlaid(made: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]
 def asked_beside(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the settings that change a body elsewhere than in its own fields, for its digest."""
     return tuple(settings[name] for name in (NATIVE, SETTING) if settings.get(name) is not None)
-
-
-def whole(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body as one that asks for the answer in one piece."""
-    return {key: value for key, value in body.items() if key not in STREAMING}
 
 
 def shown(key: str, value: Any) -> str:

@@ -106,18 +106,20 @@ class Plain(Telling):
         return len(calls) == 1 or len({call["id"] for call in calls}) == len(calls)
 
     def _plain_returned(self, parts: Sequence[Block]) -> bool:
-        results: list[Returned] = []
-        if not parts or len(parts) != len(self.open):
+        calls = self.open
+        if not parts or len(parts) != len(calls):
             return False
-        for part, call in zip(parts, self.open, strict=True):
+        results: list[Returned] = []
+        for place, part in enumerate(parts):
             said = part.__dict__
-            if type(part) is not ToolResult or said["id"] != call.id or said["hints"]:
+            if type(part) is not ToolResult or said["id"] != calls[place].__dict__["id"]:
                 return False
-            text = _text(said["parts"][0]) if len(said["parts"]) == 1 else ""
+            shown = said["parts"]
+            text = _text(shown[0]) if len(shown) == 1 and not said["hints"] else ""
             if not text:
                 return False
             results.append((text, said["is_error"]))
-        if len(results) > 1 and len({call.id for call in self.open}) < len(results):
+        if len(results) > 1 and len({call.id for call in calls}) < len(results):
             return False
         if not self.plain_results(results):
             return False

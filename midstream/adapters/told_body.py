@@ -56,8 +56,9 @@ class Body(Mapping[str, Any]):
 
     def chunks(self, more: Mapping[str, Any]) -> list[bytes]:
         """See `midstream.adapters.base.ModelRequest.chunks`."""
-        rest = {key: value for key, value in self._fields.items() if key != self._key}
-        rest.update(more)
+        rest = {**self._fields, **more}
+        rest = {key: value for key, value in rest.items() if more.get(key, key) is not None}
+        del rest[self._key]
         tail = b"," + encode(rest)[1:] if rest else b"}"
         return [b'{"%s":' % self._key.encode(), *self._told.pieces(), tail]
 

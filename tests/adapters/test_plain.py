@@ -28,7 +28,6 @@ from tests.adapters.test_contract import MODELS
 
 LIGHT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOLD = [(adapter, model) for adapter, _, model in MODELS if model != "scripted"]
-SHORT = [(adapter, model) for adapter, model in TOLD if adapter.provider == "anthropic"]
 WORDS = st.sampled_from(["hello", "hello", "hello", "two\nlines", "é", " tail ", "", " ", "\ud83d"])
 IDS = st.sampled_from(["call_1", "call_2", "toolu_3", "é", ""])
 CALLED = st.sampled_from(["f", "f", "g", "a tool", "n" * 70])
@@ -138,7 +137,7 @@ def test_the_short_way_says_what_the_long_one_says(
     law()
 
 
-@pytest.mark.parametrize(("adapter", "model"), SHORT)
+@pytest.mark.parametrize(("adapter", "model"), TOLD)
 def test_ordinary_turns_go_the_short_way(
     adapter: Any, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

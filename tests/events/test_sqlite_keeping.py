@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +18,9 @@ from midstream.events import verify
 from midstream.events.ids import RunId
 from midstream.events.sqlite import SqliteStore
 from midstream.events.sqlite_schema import MIGRATIONS, migrate
+from midstream.events.system import KEEPING
 from midstream.testing.contract import created, created_end, events_of, note
+from tests.events import remover_process
 from tests.events.stores import RUN, behind, filled, text
 
 OTHER = RunId("r2")
@@ -216,3 +221,50 @@ async def test_a_store_that_is_only_read_removes_nothing(tmp_path: Path) -> None
             await store.remove([RUN], at=1, actor="user")
         with pytest.raises(StoreError, match="read_only"):
             await store.sweep()
+
+
+def removing(path: Path, count: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(remover_process.__file__), str(path), str(count)],
+        stdout=subprocess.PIPE,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
+        },
+    )
+
+
+@pytest.mark.parametrize("dots", [1, 4, 9])
+async def test_a_process_that_is_killed_while_it_removes_leaves_whole_runs_only(
+    tmp_path: Path, dots: int
+) -> None:
+    path, count = tmp_path / "log.db", 20
+    async with await SqliteStore.open(path, synchronous="normal") as store:
+        for number in range(count):
+            await ended(store, RunId(f"r{number}"), *range(20), text(9000, number))
+    process = removing(path, count)
+    assert process.stdout is not None
+    await asyncio.to_thread(process.stdout.read, dots)
+    process.kill()
+    await asyncio.to_thread(process.wait)
+    process.stdout.close()
+    async with await SqliteStore.open(path) as store:
+        left = {info.run_id for info in await store.runs()}
+        removed = [run for n in range(count) if (run := RunId(f"r{n}")) not in left]
+        assert len(removed) >= dots
+        for run in left:
+            assert len(await events_of(store, run)) == 23
+            assert (await verify(store, run)).sound
+        for run in removed:
+            assert await store.removed(run) is not None
+        told = [event for event in await events_of(store, KEEPING) if event.type == "run.removed"]
+        assert [event.data["run"] for event in told] == removed
+        await swept(store)
+        for run in left:
+            assert (await verify(store, run)).sound
+    with behind(path) as connection:
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("sweep", "blobs", "uses")
+        ]
+    assert counts == [0, len(left), len(left)]

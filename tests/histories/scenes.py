@@ -365,6 +365,70 @@ async def play_upgraded(stage: Stage) -> None:
         await run
 
 
+def worked() -> Graph:
+    graph = Graph("worked")
+
+    @graph.node
+    async def split(ctx: Context) -> list[str]:
+        return ["a", "b"]
+
+    graph.map("letters", spell, over="split")
+
+    @graph.node(when=many)
+    async def never(letters: list[str]) -> str:
+        return "never"
+
+    @graph.node(output=True)
+    async def work(letters: list[str], ctx: Context) -> str:
+        reply = await ctx.agent(f"look {letters} up", tools=[search], max_iterations=3)
+        return reply.text
+
+    return graph
+
+
+def many(letters: list[str]) -> bool:
+    return len(letters) > 5
+
+
+async def spell(item: str, ctx: Context) -> str:
+    return f"{item}: {await ctx.tool(search, query=item)}"
+
+
+def says_worked(n: int) -> Any:
+    return calls(("c1", "search", '{"query":"a"}')) if n == 1 else f"done {n}"
+
+
+async def play_worked(stage: Stage) -> None:
+    async with stage.engine(openai=says_worked) as engine:
+        run = await engine.start(worked(), run_id="worked", tags={"team": "red"})
+        await run
+        await run.feedback("work#1", kind="correction", text="say more", by="eve")
+        await run.feedback(kind="score", score=0.5, source="program")
+
+
+def talked() -> Graph:
+    graph = Graph("talked")
+
+    @graph.node(output=True)
+    async def talk(ctx: Context) -> str:
+        first = await ctx.llm("hello", thread="t")
+        await ctx.sleep(5)
+        second = await ctx.llm("and now?", thread="t")
+        return first.text + second.text
+
+    return graph
+
+
+async def play_talked(stage: Stage) -> None:
+    async with stage.engine() as engine:
+        run = await engine.start(talked(), run_id="talked")
+        await run.pause("lunch", by="eve")
+        await asyncio.sleep(0.05)
+        await run.resume(by="eve")
+        await run
+        await run.note({"key": "[redacted:openai-key]"}, by="eve")
+
+
 Play = Callable[[Stage], Awaitable[None]]
 
 SCENES: Mapping[str, tuple[Play, Callable[[], Graph]]] = {
@@ -377,5 +441,7 @@ SCENES: Mapping[str, tuple[Play, Callable[[], Graph]]] = {
     "0007-asked": (play_asked, asked),
     "0008-steered": (play_steered, steered),
     "0009-upgraded": (play_upgraded, upgraded),
+    "0010-worked": (play_worked, worked),
+    "0011-talked": (play_talked, talked),
 }
 """By the name of the file without its ending: what writes the log, and the graph."""

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from midstream.engine.providers import Providers
 from midstream.engine.replay import replay_run
+from midstream.events.codec import decode, encode
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines, import_runs, read_lines
 from midstream.events.memory import MemoryStore
 from midstream.events.paging import pages
+from midstream.events.payloads import VERSIONS
 from midstream.events.verify import verify
 from midstream.projections.fold import fold_async
 from midstream.projections.run_state import fold_run
 from midstream.projections.timeline import line
 from midstream.projections.trace import trace_of
 from midstream.projections.usage import USAGE
+from tests.histories import shapes
 from tests.histories.scenes import SCENES
 
-FILES = sorted(Path(__file__).parent.glob("*.jsonl"))
+FILES = sorted(file for file in Path(__file__).parent.glob("*.jsonl") if file != shapes.FILE)
+SHAPES = shapes.lines()
 LOGS = {file: file.read_bytes() for file in FILES}
 
 ENDS = {
@@ -35,6 +41,8 @@ ENDS = {
     "asked": "completed",
     "steered": "completed",
     "upgraded": "completed",
+    "worked": "completed",
+    "talked": "completed",
 }
 
 
@@ -79,3 +87,21 @@ async def test_its_code_still_does_what_it_says(file: Path) -> None:
     for run_id in runs:
         report = await replay_run(store, run_id, SCENES[file.stem][1](), Providers())
         assert report.identical, report
+
+
+def test_every_fact_of_this_version_is_among_the_shapes() -> None:
+    assert list(shapes.missing()) == [], "python -m scripts.write_histories adds them"
+
+
+@pytest.mark.parametrize(
+    "shape", [pytest.param(shape, id=f"{n}-{shape['type']}") for n, shape in enumerate(SHAPES, 1)]
+)
+def test_every_shape_that_was_ever_written_is_read_and_told(shape: dict[str, Any]) -> None:
+    body = orjson.dumps(shape["data"])
+    row = (RunId("r"), 1, 1, 1, shape["type"], shape["version"], "engine", None, None, None)
+    event = decode((*row, body, b""), {})
+    assert event.type in VERSIONS, "an upcaster leads to a fact of this version"
+    assert event.payload
+    assert line(event).text is not None
+    if (event.type, event.version) == (shape["type"], shape["version"]):
+        assert orjson.loads(encode(event.payload, at=1).body) == shape["data"]

@@ -16,7 +16,8 @@ from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResp
 from midstream.adapters.capabilities import Family, anthropic_family, family_of
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.headers import http_client
-from midstream.adapters.native import whole
+from midstream.adapters.native import WHOLE
+from midstream.adapters.posting import posted
 from midstream.adapters.view import Segment, View
 from midstream.errors import AuthenticationError
 
@@ -99,7 +100,8 @@ class AnthropicAdapter:
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
         with self._translated(request):
-            data = await self._ready(request).post(_PATH, cast_to=object, body=whole(request.body))
+            told = posted(request, exact=self._exact, **WHOLE)
+            data: object = await self._ready(request).post(_PATH, cast_to=object, **told)
         return self._parsed(data, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -109,7 +111,7 @@ class AnthropicAdapter:
             events = await self._ready(request).post(
                 _PATH,
                 cast_to=object,
-                body={**request.body, "stream": True},
+                **posted(request, exact=self._exact, stream=True),
                 stream=True,
                 stream_cls=self._sdk.AsyncStream[object],
             )
@@ -133,6 +135,11 @@ class AnthropicAdapter:
             said = f"it holds an error, {found.get('type')!r}"
             raise malformed(said, self._provider, request.model)
         return parse(data, provider=self._provider, model=request.model, names=request.names)
+
+    @property
+    def _exact(self) -> bool:
+        """The client sends a body as it is given; one of another class may look into it."""
+        return type(self._client) is self._sdk.AsyncAnthropic
 
     def _ready(self, request: ModelRequest) -> AsyncAnthropic:
         client = self._client

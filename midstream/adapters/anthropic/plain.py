@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any
 
 from midstream.adapters.anthropic.returning import Homeward
 from midstream.adapters.plain import Fields, Returned
 from midstream.adapters.wire import arguments_object
 
+FILLER = "Continue."
+"""What the user says where the service needs a turn of the user and nobody said anything."""
+
 
 class PlainTurns(Homeward):
     """Tells ordinary turns."""
 
-    @abstractmethod
-    def before_answer(self) -> None:
-        """Say what has to stand before an answer."""
+    def fill(self) -> None:
+        """Say something for the user: a model of today refuses to go on with its own turn, and an earlier one would."""
+        self.repair("filler_inserted", "the service needs a turn of the user here")
+        self.items.append({"role": "user", "content": FILLER})
+        self.state["tail"] = "user"
 
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
@@ -31,16 +35,16 @@ class PlainTurns(Homeward):
 
     def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
         """See `Plain.plain_answer`."""
-        blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
+        blocks = list(map(_block, texts))
         for call in calls:
             found = arguments_object(call["arguments"])
             if found is None:
                 return False
-            about = {"id": call["id"], "name": call["name"], "input": found}
-            blocks.append({"type": "tool_use", **about})
+            id_, name = call["id"], call["name"]
+            blocks.append({"type": "tool_use", "id": id_, "name": name, "input": found})
         state = self.state
         if state["tail"] == "assistant":
-            self.before_answer()
+            self.fill()
         self.items.append({"role": "assistant", "content": blocks})
         state["tail"], state["unthought"] = "assistant", bool(calls)
         state["calls"] = tuple([call["id"] for call in calls]) if calls else ()
@@ -55,3 +59,7 @@ class PlainTurns(Homeward):
         self.items.append({"role": "user", "content": blocks})
         self.state["tail"] = "results"
         return True
+
+
+def _block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}

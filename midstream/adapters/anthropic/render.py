@@ -38,8 +38,6 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
-FILLER = "Continue."
-"""What the user says where the service needs a turn of the user and nobody said anything."""
 TITLE = 500
 """Characters of a document's title that the service takes."""
 INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
@@ -114,10 +112,7 @@ class Teller(PlainTurns):
         return self._blocks(message, ids, own=True)
 
     def before_answer(self) -> None:
-        """See `PlainTurns.before_answer`: an instruction that waits, and a turn of the user.
-
-        A model of today refuses to go on with its own turn, and an earlier one would continue the text instead of answering.
-        """
+        """Say what has to stand before an answer: an instruction that waits, and a turn of the user."""
         waiting: tuple[dict[str, Any], ...] = self.state.get("waiting", ())
         if waiting and self.tail in ("user", "results"):
             self._say("system", list(waiting), self.tail)
@@ -126,8 +121,8 @@ class Teller(PlainTurns):
             self.remember(waiting=())
             self._degraded([block["text"] for block in waiting])
         elif self.tail in ("", "assistant"):
-            self.repair("filler_inserted", "the service needs a turn of the user here")
-            self._say("user", FILLER, "user")
+            self.remember()
+            self.fill()
 
     def release(self, *, goes_on: bool) -> None:
         """Tell an answer that waits to be gone on with: whole where it is, and else without the calls that were not answered.

@@ -67,6 +67,10 @@ class ProfiledTeller(Teller):
         tail: str = self.state.get("tail", "")
         return tail
 
+    def is_plain(self) -> bool:
+        """See `Plain.is_plain`: what a server wants of a turn depends on the one before."""
+        return False
+
     def tell(self, message: Message) -> None:
         """See `Frame.tell`."""
         start = len(self.items)

@@ -26,7 +26,8 @@ from midstream.adapters.gemini.parts import (
     own_parts,
     wire_id,
 )
-from midstream.adapters.gemini.returning import Homeward, Tail
+from midstream.adapters.gemini.plain import PlainTurns
+from midstream.adapters.gemini.returning import Tail
 from midstream.adapters.pictures import Picture
 from midstream.adapters.telling import Fit, Speech, spoken_by
 from midstream.adapters.view import Segment, View
@@ -81,7 +82,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Homeward):
+class Teller(PlainTurns):
     """Says messages in the words of Gemini."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
@@ -231,7 +232,7 @@ class Teller(Homeward):
                 self.repair("empty_dropped", "an answer without content")
             return
         self.before_answer(calls=bool(calls))
-        self._say(MODEL, self._signed(blocks), "model")
+        self._say(MODEL, self.signed(blocks), "model")
 
     def _ids(self, calls: Sequence[ToolCall]) -> tuple[str, ...]:
         """Return the id of each call, empty where the service gave none."""
@@ -240,8 +241,8 @@ class Teller(Homeward):
         self.remember(calls=ids, called=tuple(self.alias(call.name) for call in calls))
         return ids
 
-    def _signed(self, blocks: Blocks) -> Blocks:
-        """Return the parts with a word for the signature of the first call, where it has none and the model asks for one."""
+    def signed(self, blocks: Blocks) -> Blocks:
+        """See `PlainTurns.signed`: where the call has none, and the model asks for one."""
         if "signed" not in self._family.traits:
             return blocks
         place = next((i for i, block in enumerate(blocks) if call_of(block) is not None), None)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from midstream.adapters.answer import malformed, mapping
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import Family, family_of, openai_family
 from midstream.adapters.failures import Call, foreign
 from midstream.adapters.headers import http_client
-from midstream.adapters.native import whole
+from midstream.adapters.native import WHOLE
 from midstream.adapters.openai.body import requested
 from midstream.adapters.openai.parse import Assembly, parse
 from midstream.adapters.openai.render import render, render_all
 from midstream.adapters.openai.translate import translate
+from midstream.adapters.posting import posted
 from midstream.adapters.view import Segment, View
 from midstream.errors import AdapterError, AuthenticationError
 
@@ -102,7 +105,8 @@ class OpenAIAdapter:
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
         with self._translated(request):
-            data = await self._ready(request).post(_PATH, cast_to=object, body=whole(request.body))
+            told = posted(request, exact=self._exact, **WHOLE)
+            data: object = await self._ready(request).post(_PATH, cast_to=object, **told)
         return self._parsed(data, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -114,15 +118,15 @@ class OpenAIAdapter:
     async def _streamed(
         self, request: ModelRequest, *, usage: bool
     ) -> AsyncGenerator[Delta | ModelResponse]:
-        body: dict[str, Any] = {**request.body, "stream": True}
+        how: dict[str, JsonValue] = {"stream": True}
         if usage:
-            body["stream_options"] = {"include_usage": True}
+            how["stream_options"] = {"include_usage": True}
         assembly = Assembly(request.names)
         with self._translated(request):
             events = await self._ready(request).post(
                 _PATH,
                 cast_to=object,
-                body=body,
+                **posted(request, exact=self._exact, **how),
                 stream=True,
                 stream_cls=self._sdk.AsyncStream[object],
             )
@@ -155,6 +159,11 @@ class OpenAIAdapter:
                 model=request.model,
             )
         return self._client
+
+    @property
+    def _exact(self) -> bool:
+        """The client sends a body as it is given; one of another class may look into it."""
+        return type(self._client) is self._sdk.AsyncOpenAI
 
     @property
     def _key(self) -> str:

@@ -118,6 +118,14 @@ class _Reading:
         )
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:
+        said = item.get("content")
+        if item.keys() == _SAID and isinstance(said, str) and said:  # as most are
+            return Message(
+                role="assistant",
+                parts=(Text(text=said),),
+                origin=self._origin,
+                dialect=DIALECT,
+            )
         told, others = wire_of(item, str(place))
         read = parts_of(told, others, {}, self._provider)
         parts = as_written(read)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
-from midstream.adapters.openai.returning import DIALECT, Homeward
+from midstream.adapters.openai.plain import PlainTurns
+from midstream.adapters.openai.returning import DIALECT
 from midstream.adapters.outcome import ERROR, says_error
 from midstream.adapters.pictures import Picture
 from midstream.adapters.schema import can_be_strict
@@ -67,7 +68,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Homeward):
+class Teller(PlainTurns):
     """Says messages in the words of Chat Completions."""
 
     def __init__(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Capabilities, Delta, ModelRequest, ModelResponse, Settings
 from midstream.adapters.capabilities import Family, family_of, responses_family
-from midstream.adapters.native import whole
+from midstream.adapters.native import WHOLE
 from midstream.adapters.openai.adapter import OpenAIAdapter
+from midstream.adapters.posting import posted
 from midstream.adapters.responses.body import requested
 from midstream.adapters.responses.parse import Assembly, parse
 from midstream.adapters.responses.render import render, render_all
@@ -76,7 +77,8 @@ class ResponsesAdapter(OpenAIAdapter):
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """See `Adapter.complete`."""
         with self._translated(request):
-            data = await self._ready(request).post(_PATH, cast_to=object, body=whole(request.body))
+            told = posted(request, exact=self._exact, **WHOLE)
+            data: object = await self._ready(request).post(_PATH, cast_to=object, **told)
         return self._parsed(data, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -86,7 +88,7 @@ class ResponsesAdapter(OpenAIAdapter):
             events = await self._ready(request).post(
                 _PATH,
                 cast_to=object,
-                body={**request.body, "stream": True},
+                **posted(request, exact=self._exact, stream=True),
                 stream=True,
                 stream_cls=self._sdk.AsyncStream[object],
             )

@@ -24,7 +24,8 @@ from midstream.adapters.responses.items import (
     own_items,
 )
 from midstream.adapters.responses.offers import Offers, called
-from midstream.adapters.responses.returning import CALLS, Homeward
+from midstream.adapters.responses.plain import PlainTurns
+from midstream.adapters.responses.returning import CALLS
 from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
     Declared,
@@ -78,7 +79,7 @@ def closing(view: View, provider: str, family: Family) -> Teller:
     return telling
 
 
-class Teller(Homeward):
+class Teller(PlainTurns):
     """Says messages as items of Responses."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
