@@ -15,7 +15,7 @@ from midstream.cli.show import MARKS
 from midstream.cli.spans import span
 from midstream.cli.tail import in_words, row
 from midstream.engine.moments import moment_seq
-from midstream.errors import StepNotFoundError
+from midstream.errors import RunErasedError, StepNotFoundError
 from midstream.events.content import Message
 from midstream.events.envelope import Event
 from midstream.projections.trace import Step, Trace
@@ -34,6 +34,8 @@ async def show_step(wanted: str, name: str, *, at: str) -> int:
     trace, kept = Trace(), dict[str, list[Event]]()
     async with reading() as store:
         info = await find_run(store, run)
+        if info.erased:
+            raise RunErasedError(info.run_id)
         to = await moment_seq(store, info.run_id, moment_of(at) or place)
         async for event in store.read(info.run_id, to=to):
             trace.add(event)

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from midstream.events.envelope import Event
+from midstream.errors import RunErasedError
+from midstream.events.envelope import ERASED, Event
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.span import Link, Span, SpanEvent, span_id, trace_id
 from midstream.projections.span_names import (
@@ -81,7 +82,13 @@ class Spans:
         return cut
 
     def add(self, event: Event) -> list[Span]:
-        """Take in the next event, and return the spans that ended with it."""
+        """Take in the next event, and return the spans that ended with it.
+
+        Raises:
+            RunErasedError: What the event says was erased.
+        """
+        if event.type == ERASED:
+            raise RunErasedError(event.run_id)
         self._newest = event.at
         self._trace.add(event)
         if self._content:  # otherwise nobody asks what was said

@@ -17,8 +17,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from midstream import Context, Engine, Graph, tool
 from midstream.engine.otel import OtelExporter, export_run
-from midstream.errors import RunFailedError, StoreError
+from midstream.errors import RunErasedError, RunFailedError, StoreError
 from midstream.events.content import ToolCall, assistant
+from midstream.events.envelope import ERASED
 from midstream.events.ids import RunId
 from midstream.events.payloads import Cost, Usage
 from midstream.projections.otlp import request
@@ -401,3 +402,11 @@ async def test_a_run_that_another_one_started_is_linked_to_it(engine: Engine) ->
     assert [(link.trace_id, link.span_id) for link in root.links] == [
         (trace_id("outer"), span_id("outer", 1))
     ]
+
+
+async def test_of_a_run_that_was_erased_nothing_is_exported(engine: Engine) -> None:
+    await run_plan(engine)
+    events = [event async for event in engine.store.read(RunId("r1"))]
+    erased = [event._replace(type=ERASED, version=0, data={}) for event in events]
+    with pytest.raises(RunErasedError):
+        spans_of(Spans("r1"), erased)
