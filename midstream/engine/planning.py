@@ -60,6 +60,11 @@ class _Draft:
         self._nodes = {node.name: node for node in plan.nodes}
         self._removed = plan.remove if isinstance(plan, Revision) else ()
         self._reasons: list[str] = []
+        self._needed: dict[str, dict[str, None]] = {}
+        self._into: dict[str, list[PlannedEdge]] = {name: [] for name in self._nodes}
+        for edge in plan.edges:
+            if edge.target in self._into and not edge.rounds:
+                self._into[edge.target].append(edge)
 
     def changes(self) -> Changes:
         order = self._checked_order()
@@ -180,10 +185,12 @@ class _Draft:
 
     def _needs(self, name: str) -> dict[str, None]:
         """Return the nodes of the plan that one of them waits for."""
-        edges = self._plan.edges
-        named = {e.source: None for e in edges if e.target == name and not e.rounds}
-        named |= {parameter.source: None for parameter in self._implied(name)}
-        return {one: None for one in named if one in self._nodes}
+        found = self._needed.get(name)
+        if found is None:
+            named = {edge.source: None for edge in self._into[name]}
+            named |= {parameter.source: None for parameter in self._implied(name)}
+            found = self._needed[name] = {one: None for one in named if one in self._nodes}
+        return found
 
     def _implied(self, name: str) -> Iterator[Parameter]:
         """Return the parameters of a node that take what they are named after."""
@@ -245,11 +252,10 @@ class _Draft:
     # Changes
 
     def _take(self, name: str) -> dict[str, str]:
-        edges = self._plan.edges
-        return {e.to: e.source for e in edges if e.target == name and e.to and not e.rounds}
+        return {edge.to: edge.source for edge in self._into[name] if edge.to}
 
     def _add(self, node: PlannedNode) -> None:
-        edges = [e for e in self._plan.edges if e.target == node.name and not e.rounds]
+        edges = self._into[node.name]
         taken = [e.to for e in edges if e.to]
         for parameter in taken:
             if parameter in node.args or taken.count(parameter) > 1:
