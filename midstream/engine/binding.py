@@ -174,6 +174,10 @@ def _spread(
     match node.inputs:
         case "merge":
             given: list[Any] = [outputs]
+        case "completed":
+            made = values.state.activations
+            order = sorted(range(len(sources)), key=lambda place: made[sources[place]].ended)
+            given = [[outputs[place] for place in order]]
         case "named":
             given = [dict(zip(map(_local, sources), outputs, strict=True))]
         case "unpack":

@@ -14,6 +14,7 @@ from midstream.engine.data_function import DataFunction
 from midstream.engine.loop import Loop
 from midstream.engine.model_names import model_named
 from midstream.engine.node_options import check_options, taking
+from midstream.engine.reducing import NONE, reducing
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import (
     Parameter,
@@ -26,7 +27,7 @@ from midstream.engine.tool_node import as_function
 from midstream.errors import GraphError
 from midstream.events.values import plain
 
-Inputs = Literal["each", "merge", "named", "unpack", "none"]
+Inputs = Literal["each", "merge", "completed", "named", "unpack", "none"]
 """How the outputs a node waits for become its arguments, where that is not by name."""
 
 ITEMS = "*"
@@ -103,13 +104,14 @@ class NodeOptions(TypedDict, total=False):
     model: str
     start: bool
     when: Callable[..., Any] | str | None
-    join: Literal["all", "any"] | int
+    join: Literal["all", "any", "reduce"] | int
     inputs: Inputs | None
     args: Mapping[str, Any]
     distribute: bool
     on_failure: str | Continue
     compensate: str | Callable[..., Any] | None
     take: Mapping[str, str]
+    initial: Any
     llm_wrapper: str
     task_group: str
     polling_pool: str
@@ -136,9 +138,11 @@ class Node:
         total_timeout: Seconds for all attempts with the waits between them, or None.
         start: It runs by itself; otherwise only when something goes to it.
         when: Says from its parameters whether the node runs, once nothing it waits for is still to come.
-        join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended.
-        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`), or as one dict
-            by node (`named`); one list or dict spread (`unpack`); not at all (`none`). None binds by name.
+        join: `all`, `any`, or how many of those it waits for are enough; what is no longer needed is ended. `reduce` waits
+            for all, and calls the function with what has come of it so far and the next output, one after the other in
+            the order in which they completed; the option `initial` is where that begins, else it is the first output.
+        inputs: How the outputs of `after` become arguments: `each` one, in order; all as one list (`merge`), also in the order in
+            which they completed (`completed`), or as one dict by node (`named`); one list or dict spread (`unpack`); not at all (`none`). None binds by name.
         args: Values for parameters, in place of what their names would say. The option `take` says by which other name a
             parameter takes a node or an input.
         distributes: Its output is a list, and each successor takes one item, in the order of the successors.
@@ -150,6 +154,7 @@ class Node:
         graph: The graph that it runs in place of a function, or None.
         take: Of such a node: the nodes or inputs that the graph's inputs come from, where the names differ.
         loop: Where control goes back to, of a node that a plan has added.
+        initial: Where a reduction begins, in a tuple, or None.
         simple: All its parameters are bound by name.
     """
 
@@ -168,7 +173,7 @@ class Node:
     total_timeout: float | None = None
     start: bool = True
     when: Asked | None = None
-    join: Literal["all", "any"] | int = "all"
+    join: Literal["all", "any", "reduce"] | int = "all"
     inputs: Inputs | None = None
     args: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     distributes: bool = False
@@ -179,6 +184,7 @@ class Node:
     graph: Runs | None = None
     take: Mapping[str, str] = field(default_factory=dict[str, str])
     loop: Loop | None = None
+    initial: tuple[JsonValue] | None = None
     simple: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
@@ -240,12 +246,16 @@ def make_node(
     given["model"] = model_named(where, given)
     inputs = given.pop("inputs", None)
     take: Mapping[str, str] = given.pop("take", {})
+    initial = given.pop("initial", NONE)
     if callable(function):
         code = (
             function.placed(where) if isinstance(function, DataFunction) else as_function(function)
         )
         parameters = parameters_of(code, where, rest=inputs in ("each", "unpack"))
         parameters, graph = taking(where, parameters, take), None
+        if given.get("join") == "reduce":
+            inputs, pure = "completed", given.get("pure", False)
+            code, parameters = reducing(where, code, parameters, initial, pure=pure)
     else:
         code, parameters, graph = _runs_graph, (), function
     args = {
@@ -268,6 +278,7 @@ def make_node(
         when=None if when is None else asked(f"{where}: when", when),
         distributes=distributes,
         undo=undo,
+        initial=None if initial is NONE else (plain(initial, f"{where}: initial"),),
         graph=graph,
         take={} if graph is None else dict(take),
         **given,

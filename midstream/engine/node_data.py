@@ -32,6 +32,8 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
     _check_join(where, node, {*values.values(), *after})
     needed = {p.source for p in node.waits if p.required or p.name == ITEMS}
     optional = sorted({s for s in values.values() if s not in needed and s not in after})
+    if node.join == "reduce":  # what has no output adds nothing
+        optional = sorted({*values.values(), *after})
     options: dict[str, Any] = {
         "values": values,
         "after": [*after],
@@ -54,6 +56,7 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         "function": node.code,
         "take": dict(node.take),
         "graph": None if node.graph is None else node.graph.name,
+        "initial": None if node.initial is None else list(node.initial),
         "loop": node.loop.data() if node.loop is not None else None,
         "ready": node.function.data() if isinstance(node.function, DataFunction) else None,
     }
@@ -68,6 +71,8 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
 
 def _check_join(where: str, node: Node, needs: set[str]) -> None:
     if node.join == "all":
+        return
+    if node.join == "reduce" and needs:
         return
     if isinstance(node.join, int) and node.join > len(needs):
         raise GraphError(f"{where}: join={node.join}, but it waits for {len(needs)} nodes only")

@@ -29,13 +29,19 @@ def check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
                 f"node {name!r}: {option} must be more than 0 seconds, not {seconds!r}"
             )
     join = options.get("join", "all")
-    if join not in ("all", "any") and (type(join) is not int or join < 1):
-        raise GraphError(f"{where}: join must be 'all', 'any' or a number from 1, not {join!r}")
-    inputs = options.get("inputs")
-    if inputs not in (None, "each", "merge", "named", "unpack", "none"):
+    if join not in ("all", "any", "reduce") and (type(join) is not int or join < 1):
         raise GraphError(
-            f"{where}: inputs must be 'each', 'merge', 'named', 'unpack' or 'none', not {inputs!r}"
+            f"{where}: join must be 'all', 'any', 'reduce' or a number from 1, not {join!r}"
         )
+    if "initial" in options and join != "reduce":
+        raise GraphError(f"{where}: initial is where a reduction begins; pass join='reduce'")
+    inputs = options.get("inputs")
+    if inputs not in (None, "each", "merge", "completed", "named", "unpack", "none"):
+        raise GraphError(
+            f"{where}: inputs must be 'each', 'merge', 'completed', 'named', 'unpack' or 'none', not {inputs!r}"
+        )
+    if join == "reduce" and inputs not in (None, "completed"):
+        raise GraphError(f"{where}: it reduces what it waits for, so inputs= has no meaning")
 
 
 def taking(

@@ -84,9 +84,10 @@ class NodeSpec(Spec):
     llm_client: str = ""
     start: bool = True
     when: str | FunctionRef | None = None
-    join: Literal["all", "any"] | int = "all"
-    inputs: Literal["each", "merge", "named", "unpack", "none"] | None = None
+    join: Literal["all", "any", "reduce"] | int = "all"
+    inputs: Literal["each", "merge", "completed", "named", "unpack", "none"] | None = None
     args: Mapping[str, JsonValue] = Field(default_factory=dict)
+    initial: JsonValue = None
     distribute: bool = False
     on_failure: str | ContinueSpec | None = None
     compensate: str | None = None

@@ -37,6 +37,7 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
         "inputs": data.get("inputs"),
         "args": data.get("args", {}),
         "take": data["take"] if "take" in data else _taken(data),
+        **({"initial": data["initial"][0]} if "initial" in data else {}),
         "distribute": data.get("distribute", False),
         "on_failure": failure_policy(data.get("on_failure")),
         "compensate": data.get("undo"),

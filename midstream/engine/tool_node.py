@@ -44,7 +44,12 @@ def as_function(function: Callable[..., Any]) -> Callable[..., Any]:
     return tool_function(function) if isinstance(function, Tool) else function
 
 
+def stands_for(made: Any, code: Any) -> None:
+    """Say of which tool or function another function is made."""
+    setattr(made, _TOOL, code)
+
+
 def code_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the tool that a function calls, or the function itself."""
+    """Return the tool or the function that a function was made of, or the function itself."""
     found: Callable[..., Any] = getattr(function, _TOOL, function)
     return found

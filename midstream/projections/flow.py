@@ -39,6 +39,7 @@ class Activation:
         index: The place of its item in a map, or None.
         began: When it was scheduled, in microseconds since 1970.
         scope: The activation whose graph it is in, or empty.
+        ended: The event that completed it; 0 before that.
         ends: Once the graph that it ran has ended, the activations that gave its output.
     """
 
@@ -55,6 +56,7 @@ class Activation:
     index: int | None = None
     began: int = 0
     scope: str = ""
+    ended: int = 0
     ends: tuple[str, ...] = ()
 
 

@@ -22,7 +22,7 @@ from midstream.projections.topology import Topology, data_of, shared_topology, t
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 4
+VERSION = 5
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -249,6 +249,8 @@ def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
         made.args,
         made.index,
         made.began,
+        made.scope,
+        made.ended,
     )
 
 

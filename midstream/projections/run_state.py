@@ -339,7 +339,7 @@ def _tried_again(state: RunState, found: Activation) -> None:
 def _node_completed(state: RunState, event: Event) -> None:
     address = event.address or ""
     found = state.activations[address]
-    found.status = "completed"
+    found.status, found.ended = "completed", event.seq
     found.output = event.data.get("output")
     state.running.pop(address, None)
     if state.losers:

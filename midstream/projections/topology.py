@@ -165,6 +165,10 @@ def _without(shape: NodeShape, source: str) -> NodeShape:
     return replace(shape, waits_for=waits_for, values=values)
 
 
+_ENOUGH: Mapping[Any, int] = {"any": 1, "reduce": 0}
+"""How many are enough for joins that are named; 0 for all."""
+
+
 def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeShape:
     """Read one node off its definition."""
     values: dict[str, str] = data.get("values", {})
@@ -177,7 +181,7 @@ def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeS
         bool(data.get("output")),
         not data.get("on_call", False),
         frozenset(data.get("optional", ())),
-        1 if join == "any" else join,
+        _ENOUGH[join] if join in _ENOUGH else join,
         "when" in data,
         "distribute" in data,
         "over" in data,

@@ -77,7 +77,11 @@ class Lives:
             return await ctx.subrun(report)
 
         graph.subgraph("inside", inner, after=["order"])
-        graph.add_node("both", lambda order, inside: [order, inside])
+
+        @graph.node
+        async def both(order: str, inside: str) -> list[str]:
+            return [order, inside]
+
         graph.register(endless)
         graph.register(report)
         return graph

@@ -184,7 +184,10 @@ async def test_a_join_that_can_no_longer_have_enough_is_skipped() -> None:
     ("options", "found"),
     [
         ({"join": 3, "after": ["a", "b"]}, "join=3, but it waits for 2 nodes only"),
-        ({"join": 0, "after": ["a"]}, "join must be 'all', 'any' or a number from 1, not 0"),
+        (
+            {"join": 0, "after": ["a"]},
+            "join must be 'all', 'any', 'reduce' or a number from 1, not 0",
+        ),
         ({"join": "some", "after": ["a"]}, "join must be 'all'"),
         ({"join": "any"}, "it waits for nothing"),
     ],
@@ -525,3 +528,96 @@ def test_a_map_needs_a_function_that_takes_an_item() -> None:
     graph = Graph("g")
     with pytest.raises(GraphError, match="its function takes no item"):
         graph.map("work", lambda: 1, over="numbers")
+
+
+async def test_a_join_reduces_what_it_waits_for_in_the_order_of_completion() -> None:
+    graph = Graph("g")
+    door = Door()
+
+    @graph.node
+    async def slow() -> str:
+        await door()
+        return "slow"
+
+    graph.add_node("quick", lambda: "quick")
+
+    @graph.node(after=["quick"])
+    async def last_but_one() -> str:
+        await door.reached()
+        door.open()
+        return "then"
+
+    def note(told: list[str], value: str) -> list[str]:
+        return [*told, value]
+
+    graph.add_node("told", note, join="reduce", initial=[], after=["slow", "quick", "last_but_one"])
+
+    @graph.node(join="reduce", after=["slow", "quick"])
+    async def both(so_far: str, value: str, ctx: Context) -> str:
+        return f"{so_far}, {value} {await ctx.random() < 1}"
+
+    graph.add_node("end", lambda told, both: [told, both])
+    async with Engine.memory(clock=JumpingClock()) as engine:
+        run = await engine.start(graph)
+        output: Any = await run
+        assert output == [["quick", "then", "slow"], "quick, slow True"]
+        assert (await run.replay()).identical
+
+
+async def test_a_reduction_of_nothing_is_where_it_begins() -> None:
+    graph = Graph("g")
+    graph.add_node("gone", lambda: 1, when=lambda: False)
+    graph.add_node("there", lambda: 2)
+    graph.add_node("total", lambda a, b: a + b, join="reduce", initial=5, after=["gone", "there"])
+    output, _ = await run_of(graph)
+    assert output == 7
+
+
+def test_a_reduction_that_could_not_work_is_refused() -> None:
+    graph = Graph("g")
+    with pytest.raises(GraphError, match="must take what has come of it so far and the next value"):
+        graph.add_node("one", lambda value: value, join="reduce", after=["a"])
+    with pytest.raises(GraphError, match="pass join='reduce'"):
+        graph.add_node("two", lambda a, b: a, initial=3)
+    with pytest.raises(GraphError, match="inputs= has no meaning"):
+        graph.add_node("three", lambda a, b: a, join="reduce", inputs="each")
+    graph.add_node("four", lambda a, b: a, join="reduce")
+    with pytest.raises(GraphError, match="waits for nothing"):
+        _ = graph.digest
+
+
+async def test_a_reduction_is_added_to_a_run_and_made_again_elsewhere() -> None:
+    def build() -> Graph:
+        graph = Graph("g")
+
+        @graph.node
+        async def begin(ctx: Context) -> int:
+            ctx.add_node(
+                "total", "plus", join="reduce", initial=1, after=["begin", "x"], output=True
+            )
+            return 2
+
+        graph.add_node("x", lambda: 4)
+        graph.register(lambda a, b: a + b, name="plus")
+        return graph
+
+    store = MemoryStore()
+    async with Engine(store) as engine:
+        assert await (await engine.start(build(), run_id="r")) == 7
+    async with Engine(store, graphs=[build()]) as engine:
+        assert (await engine.run("r").replay()).identical
+
+
+async def test_a_reduction_is_kept_as_a_document() -> None:
+    def plus(a: int, b: int) -> int:
+        return a + b
+
+    graph = Graph("g")
+    graph.register(lambda: 2, name="two")
+    graph.register(plus)
+    graph.add_node("a", "two")
+    graph.add_node("b", "two")
+    graph.add_node("total", "plus", join="reduce", initial=0, after=["a", "b"])
+    again = Graph.from_json(graph.to_json(), functions=dict(graph.functions))
+    assert again.digest == graph.digest
+    assert (await run_of(again))[0] == 4

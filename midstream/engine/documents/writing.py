@@ -149,6 +149,8 @@ class _Writer:
         found = {name: value for name, value in data.items() if value}
         if not node.start:
             found["start"] = False
+        if node.initial is not None:
+            found["initial"] = node.initial[0]
         if node.on_failure != self._graph.on_failure:
             policy = node.on_failure
             found["on_failure"] = (
