@@ -173,7 +173,7 @@ def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeS
     """Read one node off its definition."""
     values: dict[str, str] = data.get("values", {})
     waits_for = tuple(dict.fromkeys((*values.values(), *data.get("after", ()))))
-    join = data.get("join", 0)
+    join: Any = data.get("join", 0)
     return NodeShape(
         name,
         waits_for,
@@ -181,7 +181,7 @@ def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeS
         bool(data.get("output")),
         not data.get("on_call", False),
         frozenset(data.get("optional", ())),
-        _ENOUGH[join] if join in _ENOUGH else join,
+        _ENOUGH.get(join, join),
         "when" in data,
         "distribute" in data,
         "over" in data,
