@@ -143,9 +143,7 @@ def begin(flow: Flow) -> None:
 def last_output(flow: Flow, made: Mapping[str, Activation], node: str) -> Activation | None:
     """Return the newest of the activations made of a node that has completed."""
     newest = flow.latest.get(node)
-    if newest is None:
-        return None
-    name, _, place = newest.address.rpartition("#")
+    name, _, place = ("", "", "0") if newest is None else newest.address.rpartition("#")
     number = int(place)
     while newest is not None and newest.status != "completed":
         number -= 1
