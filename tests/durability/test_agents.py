@@ -128,7 +128,8 @@ async def test_an_agent_survives_the_end_of_its_process_at_every_moment(
         place += 1
         woken += lives.woken
     assert died > 20
-    assert (woken > 10) is (park_after == 0)
+    # How many a busy machine still keeps when they are answered is its own affair.
+    assert woken > 3 if park_after == 0 else woken <= 3
 
 
 def wire(seen: Seen) -> Answer:

@@ -117,15 +117,18 @@ async def test_reading_costs_the_writer_nothing(tmp_path: Path) -> None:
         assert await cost(store, read()) == (0, 0, 0)
 
 
-async def test_a_chat_takes_at_most_a_quarter_more_than_its_texts(tmp_path: Path) -> None:
+async def test_a_chat_takes_at_most_a_tenth_more_than_its_texts(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     turns = [turn(number) for number in range(200)]
+    async with await SqliteStore.open(path):
+        pass
+    empty = path.stat().st_size  # a page for each table and index
     async with await SqliteStore.open(path) as store:
         await store.append(RUN, [created()], expected=0, holder="me")
         for number, drafts in enumerate(turns):
             await store.append(RUN, drafts[:1], expected=1 + 2 * number, epoch=1)
             await store.append(RUN, drafts[1:], expected=2 + 2 * number, epoch=1)
-    assert path.stat().st_size <= 1.25 * 200 * 2048
+    assert path.stat().st_size - empty <= 1.1 * 200 * 2048
 
 
 async def test_the_two_events_of_a_small_node_take_at_most_362_bytes(tmp_path: Path) -> None:

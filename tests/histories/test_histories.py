@@ -46,6 +46,10 @@ ENDS = {
 }
 
 
+VIEWED = frozenset(f"{number:04}" for number in range(1, 7))
+"""Logs whose digests of views are of an earlier kind; see docs/decisions/0045-requests-are-sent-as-bytes.md."""
+
+
 async def opened(file: Path) -> tuple[MemoryStore, list[RunId]]:
     store = MemoryStore()
     runs = read_lines(LOGS[file].splitlines())
@@ -85,8 +89,14 @@ async def test_it_is_folded_and_told(file: Path) -> None:
 async def test_its_code_still_does_what_it_says(file: Path) -> None:
     store, runs = await opened(file)
     for run_id in runs:
-        report = await replay_run(store, run_id, SCENES[file.stem][1](), Providers())
+        code = SCENES[file.stem][1]()
+        strict = file.stem[:4] not in VIEWED
+        report = await replay_run(store, run_id, code, Providers(), strict=strict)
         assert report.identical, report
+        if not strict:
+            report = await replay_run(store, run_id, code, Providers())
+            assert report.divergence is not None
+            assert [one.path for one in report.divergence.differences] == ["view"]
 
 
 def test_every_fact_of_this_version_is_among_the_shapes() -> None:
