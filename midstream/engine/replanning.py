@@ -226,12 +226,14 @@ class Failing:
             *(PlannedEdge(source=name, target=check) for name in there if name not in taken),
             PlannedEdge(source=check, target=node.name),
         ]
-        spread = node.inputs if node.inputs != "none" else None
+        spread = None if node.inputs == "none" else node.inputs
         planned = PlannedNode(
             name=check,
             use=f"{VALIDATE}{node.code or node.name}",
             args=dict(node.args),
-            inputs=spread,
+            inputs="merge"
+            if spread == "completed"
+            else spread,  # the same values, in another order
         )
         return Revision(nodes=(planned,), edges=tuple(edges)).data()
 

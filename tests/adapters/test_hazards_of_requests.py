@@ -246,7 +246,9 @@ def test_h100_h101_labels_and_tiers_of_one_service_are_not_told_to_another() -> 
 
 
 def test_h102_fields_that_one_dialect_has_go_to_it_and_to_no_other() -> None:
-    own = {"native": {"dialect": "anthropic", "fields": {"betas": ["x-1"]}, "said": []}}
+    own: dict[str, Any] = {
+        "native": {"dialect": "anthropic", "fields": {"betas": ["x-1"]}, "said": []}
+    }
     body, kinds = asked("anthropic", user("x"), **own)
     assert (body["betas"], kinds) == (["x-1"], set())
     for name in HOMES.keys() - {"anthropic"}:
@@ -256,7 +258,7 @@ def test_h102_fields_that_one_dialect_has_go_to_it_and_to_no_other() -> None:
 
 
 def started(id_: str) -> dict[str, Any]:
-    message = {"id": id_, "model": "m", "content": [], "usage": {"input_tokens": 1}}
+    message: dict[str, Any] = {"id": id_, "model": "m", "content": [], "usage": {"input_tokens": 1}}
     return {"type": "message_start", "message": message}
 
 
@@ -443,7 +445,7 @@ def test_h126_h127_a_conversation_is_the_same_bytes_in_each_process_and_at_any_t
 
 
 def test_h131_calls_from_before_there_were_tools_are_calls() -> None:
-    body = {
+    body: dict[str, Any] = {
         "model": "gpt-4o",
         "messages": [
             {"role": "user", "content": "x"},
