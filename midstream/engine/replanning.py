@@ -214,7 +214,10 @@ class Failing:
             if name != check and name in here.latest and here.latest[name].status == "completed"
         ]
         shared = any(here.topology.nodes[name].distributes for name in there)
-        if self._obstacle() or not node.free or shared or node.join != "all":
+        counted = (
+            node.join != "all" or node.inputs == "completed"
+        )  # by what ends, as the check itself would
+        if self._obstacle() or not node.free or shared or counted:
             return {}
         taken = set(shape.values.values())
         edges = [

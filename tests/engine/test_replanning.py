@@ -113,6 +113,30 @@ async def test_by_rule_a_validation_comes_before_a_node_whose_input_was_wrong() 
     )
 
 
+async def test_by_rule_a_node_that_takes_what_has_completed_gets_attempts_only() -> None:
+    tries: list[list[int]] = []
+    graph = Graph("sums", on_failure="reflect")
+
+    async def one() -> int:
+        return 1
+
+    async def work(found: list[int]) -> int:
+        tries.append(found)
+        if len(tries) == 1:
+            raise ValueError("invalid input: not yet")
+        return sum(found)
+
+    graph.add_node("a", one)
+    graph.add_node("b", one)
+    graph.add_node("work", work, after=["a", "b"], inputs="completed", output=True)
+    async with Engine.memory(clock=JumpingClock()) as engine:
+        run = await engine.start(graph, run_id="r")
+        assert await run == 2
+        added = [event.data async for event in run.events() if event.type == "node.added"]
+    assert added == []  # a check before it would be one of those that it takes
+    assert tries == [[1, 1], [1, 1]]
+
+
 async def test_by_rule_a_value_that_is_blank_is_found_before_the_node_is_tried_again() -> None:
     flaky = Flaky(9, first=" ")
     error, _ = await done(flaky)
