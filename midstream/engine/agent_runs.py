@@ -80,7 +80,8 @@ class Casts:
             return self._begun[run_id]
         known = self.named(job["agent_type"])
         own = Toolbox(known.tools, around=self._tools)
-        missing = sorted(set(job["tools"]) - set(own.names))
+        executes = job.get("execute", True)  # else its tools are told, and called by nobody here
+        missing = sorted(set(job["tools"]) - set(own.names)) if executes else []
         thread = job["memory"].partition(":")[2]
         memory: Memory | None = (
             ThreadMemory(thread) if job["memory"].startswith(f"{THREAD}:") else None
@@ -98,7 +99,7 @@ class Casts:
             job["agent_type"],
             job["system"],
             job["model"],
-            tuple(own.only(*job["tools"])),
+            own.only(*job["tools"]) if executes else tuple(map(handed_back, job["tools"])),
             memory,
             known.output,
             job["max_iterations"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from midstream.events.envelope import Event
+from midstream.events.envelope import ERASED, Event
 from midstream.events.ids import activation_of, map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
@@ -150,10 +150,14 @@ class Trace:
     seq: int = 0
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     _state: RunState = field(default_factory=RunState)
+    _erased: bool = False
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Take in the next event; what an erased run has beside them tells of no step."""
         self.run_id, self.seq = event.run_id, event.seq
+        self._erased = self._erased or event.type == ERASED
+        if self._erased:
+            return
         if event.type.startswith(_SHAPING):
             apply(self._state, event)  # calls lead to no activation by themselves
         status, place = _STATUS.get(event.type), self._place(event)

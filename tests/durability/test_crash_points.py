@@ -10,9 +10,10 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from midstream.events.memory import MemoryStore
 from midstream.events.verify import verify
 from midstream.projections.run_state import RunState, fold_run
 
-from .power import LateClock, Power, PoweredStore
+from .power import LateClock, Power, PowerCut, PoweredStore
 from .test_kill import check_effects
 from .world import MODEL, OUTPUT, SINGLE, World, expedition
 
@@ -67,7 +68,7 @@ class Lives:
         try:
             async with engine:
                 run = await engine.start(expedition(self.world), run_id=RUN, land="home")
-                await _wish(run, wish)
+                await lived(power, _wish(run, wish))
                 await run
         except RunCancelledError:
             pass
@@ -112,6 +113,19 @@ class Lives:
         check_effects(state, self.world.deeds())
         repeated = Counter({what: n for what, n in unrecorded.items() if what != "dig"})
         assert self.world.counts() == SINGLE + repeated
+
+
+async def lived(power: Power, work: Coroutine[Any, Any, None]) -> None:
+    """Do something as long as the process lives: who waits in a dead one is never told."""
+    task, died = asyncio.ensure_future(work), asyncio.ensure_future(power.died.wait())
+    try:
+        await asyncio.wait([task, died], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise PowerCut
+        await task
+    finally:
+        task.cancel()
+        died.cancel()
 
 
 async def _wish(run: Run, wish: str) -> None:

@@ -170,6 +170,7 @@ async def broken_off(agent: Any, engine: Engine, cut: Cut, at: int) -> None:
     second=st.sampled_from(VENDORS),
 )
 @example(answer=Answer("half of it"), cut="cancelled", at=2, second="openai")
+@example(answer=Answer(")"), cut="closed", at=0, second="openai")
 def test_h113_one_call_that_is_cut_at_any_piece_leaves_what_every_provider_takes(
     first: str, answer: Answer, cut: Cut, at: int, second: str
 ) -> None:
