@@ -104,7 +104,7 @@ mcp = group("mcp", "Speak MCP.")
 
 @mcp.command("serve")
 def mcp_serve() -> None:
-    """Offer the runs of the store as MCP tools over stdin and stdout: list, show, view, and answer a question."""
+    """Offer the runs of the store as MCP tools over stdin and stdout: list, show, view, fork, and answer a question."""
     from midstream.cli import mcp_server
 
     carry_out(mcp_server.serve())
