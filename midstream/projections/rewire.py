@@ -86,18 +86,3 @@ def _own(flow: Flow) -> Topology:
     if not flow.topology.own:
         flow.topology = flow.topology.copied()
     return flow.topology
-
-
-def reshape(flow: Flow, topology: Topology) -> None:
-    """Go on with another graph: what has run stays, what has not is waited for anew."""
-    flow.topology = topology
-    flow.pending, flow.ready = {}, {}
-    ended = {name for name, made in flow.latest.items() if made.status in ("completed", "skipped")}
-    for name in topology.expected:
-        if name not in flow.latest:
-            needed = [one for one in topology.nodes[name].waits_for if one not in ended]
-            if waits := sum(one in topology.expected for one in needed):
-                flow.pending[name] = waits
-            else:
-                flow.ready[name] = None
-    flow.irregular = flow.irregular or not topology.plain

@@ -22,7 +22,7 @@ from midstream.projections.topology import Topology, data_of, shared_topology, t
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 5
+VERSION = 6
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (

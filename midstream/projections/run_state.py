@@ -207,7 +207,7 @@ def _run_forked(state: RunState, event: Event) -> None:
     state.overrides = (*state.overrides, *data.get("overrides", ()))
     if data.get("definition") is not None:
         state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
-        rewire.reshape(state, shared_topology(state.graph_digest, data["definition"]))
+        upgrade(state, shared_topology(state.graph_digest, data["definition"]))
         state.graphs = data["definition"].get("graphs", {})
         reshape(state)
 

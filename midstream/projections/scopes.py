@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.events.ids import scope_of
-from midstream.projections import flow, rewire
+from midstream.projections import flow
 from midstream.projections.flow import Activation, Flow, last_output
+from midstream.projections.reshaping import upgrade
 from midstream.projections.topology import Topology, shared_topology
 
 
@@ -157,7 +158,7 @@ def reshape(nest: Nest) -> None:
     """Have every scope go on with the graphs of another definition."""
     for inside in nest.scopes.values():
         if inside.graph in nest.graphs:
-            rewire.reshape(inside, _topology(nest, inside.graph))
+            upgrade(inside, _topology(nest, inside.graph))
 
 
 def _topology(nest: Nest, graph: str) -> Topology:

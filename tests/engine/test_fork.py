@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -406,3 +407,32 @@ async def test_a_paused_fork_of_no_moment_is_refused(make_engine: MakeEngine) ->
     for at in (0, 99, "moon#1"):
         with pytest.raises(ConfigError, match="has no"):
             await run.fork(at=at, paused=True)
+
+
+def drafting(mark: str, *, more: bool) -> Graph:
+    """A loop of two nodes that goes round twice, and in another version somebody who waits for its end."""
+    graph = Graph("drafting")
+
+    @graph.node
+    async def plan(ctx: Context, turn: int = 0) -> int:
+        return turn
+
+    @graph.node(output=True)
+    async def review(plan: int, ctx: Context) -> str:
+        if plan < 2:
+            ctx.goto("plan", turn=plan + 1)
+        return f"{mark}{plan}"
+
+    if more:
+        graph.add_node("log", lambda: None, after=["review"])
+    return graph
+
+
+async def test_a_fork_with_another_graph_loses_no_round_of_a_loop() -> None:
+    async with Engine.memory() as engine:
+        run = await engine.start(drafting("a", more=False), run_id="drafts")
+        assert await run == "a2"
+        seqs = [event.seq async for event in run.events() if event.type != "run.created"]
+        for seq in seqs[:-2]:
+            fork = await run.fork(at=seq, graph=drafting("b", more=True))
+            assert await asyncio.wait_for(fork, 10) == "b2", seq
