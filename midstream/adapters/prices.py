@@ -1,14 +1,28 @@
-"""What a call cost, by the price list of `genai-prices`, which is loaded when the first price is asked for."""
+"""What a call cost, by the price list of `genai-prices`, which is loaded when the first price is asked for.
+
+A model's prices are looked up once and multiplied here, as the price list does it, to the last digit: what it works out
+anew for each call takes a hundred microseconds. How it counts is checked against its own answer for each kind of call; where
+the two differ, it is asked each time.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from midstream.adapters.telling import vendor
 from midstream.events.payloads import Cost, Usage
 
 _SELLERS = {"gemini": "google", "xai": "x-ai"}
 """What the price list calls a vendor, where that is not our name."""
+
+_MANY = 1_000_000
+"""Tokens that a listed price is for."""
+
+_MOST = 1000
+"""Models whose prices are kept at most."""
 
 
 def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
@@ -22,6 +36,80 @@ def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
     """
     import genai_prices
 
+    when = datetime.fromtimestamp(at, UTC)
+    prices = _prices(provider, model, when)
+    total = None if prices is None else prices.total(usage, when)
+    if total is None:
+        return None
+    return Cost(amount=format(total, "f"), source=f"genai-prices {genai_prices.__version__}")
+
+
+class _Term(NamedTuple):
+    """A price for tokens of one kind, and what it becomes beyond so many tokens read, the most first."""
+
+    kind: str
+    price: Decimal
+    beyond: tuple[tuple[int, Decimal], ...]
+
+
+@dataclass(slots=True)
+class _Prices:
+    """The prices of one model at one time.
+
+    Attributes:
+        seller: As the price list calls it.
+        model: Its name.
+        terms: In the order of the list.
+        agreed: For each kind of call, whether the price list says the same.
+    """
+
+    seller: str
+    model: str
+    terms: tuple[_Term, ...]
+    agreed: dict[tuple[int, ...], bool] = field(default_factory=dict[tuple[int, ...], bool])
+
+    def total(self, usage: Usage, when: datetime) -> Decimal | None:
+        """Return what the tokens cost, or None where some of them have no price."""
+        total, kind = self._reckoned(usage)
+        agreed = self.agreed.get(kind)
+        if agreed:
+            return total
+        told = _told(self.seller, self.model, usage, when)
+        if agreed is None and told is not None:
+            self.agreed[kind] = str(told) == str(total)  # with as many zeros at the end, too
+        return told
+
+    def _reckoned(self, usage: Usage) -> tuple[Decimal, tuple[int, ...]]:
+        """Return the total, and what kind of call it is for: which tokens it has, and by which prices."""
+        counts, rest = self._counts(usage)
+        has = (rest > 0) - (rest < 0)
+        kind = [has, *(count > 0 for count in counts.values())]
+        counts["input_mtok"] = rest
+        total = Decimal(0)
+        for name, price, beyond in self.terms:
+            for start, dearer in beyond:
+                if usage.input_tokens > start:
+                    price = dearer
+                    kind.append(start)
+                    break
+            total += price * Decimal(counts.get(name, 0)) / _MANY
+        return total, tuple(kind)
+
+    def _counts(self, usage: Usage) -> tuple[dict[str, int], int]:
+        """Return the tokens of each kind, and those that were read at the ordinary price."""
+        counts = {
+            "output_mtok": usage.output_tokens,
+            "cache_read_mtok": usage.cache_read_tokens,
+            "cache_write_mtok": usage.cache_write_tokens,
+        }
+        cached = (term.kind for term in self.terms if term.kind.startswith("cache_"))
+        return counts, usage.input_tokens - sum(counts.get(kind, 0) for kind in cached)
+
+
+def _told(seller: str, model: str, usage: Usage, when: datetime) -> Decimal | None:
+    """Return what the price list says that tokens cost."""
+    import genai_prices
+
     try:
         found = genai_prices.calc_price(
             genai_prices.Usage(
@@ -31,14 +119,71 @@ def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
                 cache_write_tokens=usage.cache_write_tokens or None,
             ),
             model,
-            provider_id=_SELLERS.get(provider, vendor(provider)),
-            genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+            provider_id=seller,
+            genai_request_timestamp=when,
         )
-    except (
-        LookupError,
-        ValueError,
-    ):  # no such model or provider, or tokens that it has no price for
+    except (LookupError, ValueError):  # no such model or provider, or tokens without a price
         return None
-    return Cost(
-        amount=format(found.total_price, "f"), source=f"genai-prices {genai_prices.__version__}"
+    return found.total_price
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was looked up in a price list.
+
+    Attributes:
+        snapshot: The list; another one may take its place while a process runs.
+        models: By provider and model; None for those that are not in it.
+        prices: By the same, and the identity of what the list has for that time.
+    """
+
+    snapshot: Any = None
+    models: dict[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
+    prices: dict[tuple[str, str, int], _Prices] = field(
+        default_factory=dict[tuple[str, str, int], _Prices]
     )
+
+
+_known = _Known()
+
+
+def _prices(provider: str, model: str, when: datetime) -> _Prices | None:
+    """Return the prices of a model at a time, or None where there are none."""
+    global _known
+    from genai_prices.data_snapshot import get_snapshot
+
+    known, snapshot = _known, get_snapshot()
+    if known.snapshot is not snapshot or len(known.models) >= _MOST:
+        known = _known = _Known(snapshot)
+    seller = _SELLERS.get(provider, vendor(provider))
+    if (seller, model) not in known.models:
+        known.models[seller, model] = _looked_up(snapshot, seller, model)
+    found = known.models[seller, model]
+    if found is None:
+        return None
+    listed = found.get_prices(when)
+    prices = known.prices.get((seller, model, id(listed)))
+    if prices is None:
+        prices = _Prices(seller, model, _terms(listed))
+        known.prices[seller, model, id(listed)] = prices
+    return prices
+
+
+def _looked_up(snapshot: Any, seller: str, model: str) -> Any:
+    try:
+        return snapshot.find_provider_model(model, None, seller, None)[1]
+    except LookupError:
+        return None
+
+
+def _terms(listed: Any) -> tuple[_Term, ...]:
+    terms: list[_Term] = []
+    for kind, value in vars(listed).items():
+        if value is None or kind.startswith("_"):
+            continue
+        if isinstance(value, Decimal):
+            terms.append(_Term(kind, value, ()))
+        else:
+            beyond = tuple((tier.start, tier.price) for tier in reversed(value.tiers))
+            terms.append(_Term(kind, value.base, beyond))
+    return tuple(terms)
