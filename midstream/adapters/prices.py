@@ -44,10 +44,14 @@ def cost(provider: str, model: str, usage: Usage, at: float) -> Cost | None:
     return Cost(amount=format(total, "f"), source=f"genai-prices {genai_prices.__version__}")
 
 
+_KINDS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+"""The tokens that we know of, as a price list calls what they cost."""
+
+
 class _Term(NamedTuple):
     """A price for tokens of one kind, and what it becomes beyond so many tokens read, the most first."""
 
-    kind: str
+    kind: int  # its place in `_KINDS`, and the one after it for what we know nothing of
     price: Decimal
     beyond: tuple[tuple[int, Decimal], ...]
 
@@ -60,12 +64,16 @@ class _Prices:
         seller: As the price list calls it.
         model: Its name.
         terms: In the order of the list.
+        reads: What is read from a cache has a price of its own.
+        writes: So has what is written to one.
         agreed: For each kind of call, whether the price list says the same.
     """
 
     seller: str
     model: str
     terms: tuple[_Term, ...]
+    reads: bool
+    writes: bool
     agreed: dict[tuple[int, ...], bool] = field(default_factory=dict[tuple[int, ...], bool])
 
     def total(self, usage: Usage, when: datetime) -> Decimal | None:
@@ -81,29 +89,19 @@ class _Prices:
 
     def _reckoned(self, usage: Usage) -> tuple[Decimal, tuple[int, ...]]:
         """Return the total, and what kind of call it is for: which tokens it has, and by which prices."""
-        counts, rest = self._counts(usage)
-        has = (rest > 0) - (rest < 0)
-        kind = [has, *(count > 0 for count in counts.values())]
-        counts["input_mtok"] = rest
+        read, written = usage.cache_read_tokens, usage.cache_write_tokens
+        rest = usage.input_tokens - read * self.reads - written * self.writes
+        counts = (rest, usage.output_tokens, read, written, 0)
+        kind = (rest > 0) - (rest < 0), counts[1] > 0, read > 0, written > 0
         total = Decimal(0)
-        for name, price, beyond in self.terms:
+        for place, price, beyond in self.terms:
             for start, dearer in beyond:
                 if usage.input_tokens > start:
                     price = dearer
-                    kind.append(start)
+                    kind = (*kind, start)
                     break
-            total += price * Decimal(counts.get(name, 0)) / _MANY
-        return total, tuple(kind)
-
-    def _counts(self, usage: Usage) -> tuple[dict[str, int], int]:
-        """Return the tokens of each kind, and those that were read at the ordinary price."""
-        counts = {
-            "output_mtok": usage.output_tokens,
-            "cache_read_mtok": usage.cache_read_tokens,
-            "cache_write_mtok": usage.cache_write_tokens,
-        }
-        cached = (term.kind for term in self.terms if term.kind.startswith("cache_"))
-        return counts, usage.input_tokens - sum(counts.get(kind, 0) for kind in cached)
+            total += price * counts[place] / _MANY
+        return total, kind
 
 
 def _told(seller: str, model: str, usage: Usage, when: datetime) -> Decimal | None:
@@ -155,7 +153,7 @@ def _prices(provider: str, model: str, when: datetime) -> _Prices | None:
     known, snapshot = _known, get_snapshot()
     if known.snapshot is not snapshot or len(known.models) >= _MOST:
         known = _known = _Known(snapshot)
-    seller = _SELLERS.get(provider, vendor(provider))
+    seller = _SELLERS.get(provider) or vendor(provider)
     if (seller, model) not in known.models:
         known.models[seller, model] = _looked_up(snapshot, seller, model)
     found = known.models[seller, model]
@@ -164,8 +162,7 @@ def _prices(provider: str, model: str, when: datetime) -> _Prices | None:
     listed = found.get_prices(when)
     prices = known.prices.get((seller, model, id(listed)))
     if prices is None:
-        prices = _Prices(seller, model, _terms(listed))
-        known.prices[seller, model, id(listed)] = prices
+        prices = known.prices[seller, model, id(listed)] = _read(seller, model, listed)
     return prices
 
 
@@ -176,14 +173,16 @@ def _looked_up(snapshot: Any, seller: str, model: str) -> Any:
         return None
 
 
-def _terms(listed: Any) -> tuple[_Term, ...]:
+def _read(seller: str, model: str, listed: Any) -> _Prices:
     terms: list[_Term] = []
-    for kind, value in vars(listed).items():
-        if value is None or kind.startswith("_"):
+    for name, value in vars(listed).items():
+        if value is None or name.startswith("_"):
             continue
+        kind = _KINDS.index(name) if name in _KINDS else len(_KINDS)
         if isinstance(value, Decimal):
             terms.append(_Term(kind, value, ()))
         else:
             beyond = tuple((tier.start, tier.price) for tier in reversed(value.tiers))
             terms.append(_Term(kind, value.base, beyond))
-    return tuple(terms)
+    kinds = {term.kind for term in terms}
+    return _Prices(seller, model, tuple(terms), reads=2 in kinds, writes=3 in kinds)
