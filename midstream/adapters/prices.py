@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from midstream.adapters.telling import vendor
 from midstream.events.payloads import Cost, Usage
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 _SELLERS = {"gemini": "google", "xai": "x-ai"}
 """What the price list calls a vendor, where that is not our name."""
@@ -92,16 +96,16 @@ class _Prices:
         read, written = usage.cache_read_tokens, usage.cache_write_tokens
         rest = usage.input_tokens - read * self.reads - written * self.writes
         counts = (rest, usage.output_tokens, read, written, 0)
-        kind = (rest > 0) - (rest < 0), counts[1] > 0, read > 0, written > 0
-        total = Decimal(0)
+        total, starts = Decimal(0), list[int]()
         for place, price, beyond in self.terms:
             for start, dearer in beyond:
                 if usage.input_tokens > start:
                     price = dearer
-                    kind = (*kind, start)
+                    starts.append(start)
                     break
             total += price * counts[place] / _MANY
-        return total, kind
+        has = ((rest > 0) - (rest < 0), counts[1] > 0, read > 0, written > 0)
+        return total, (*has, *starts)
 
 
 def _told(seller: str, model: str, usage: Usage, when: datetime) -> Decimal | None:
@@ -135,8 +139,10 @@ class _Known:
         prices: By the same, and the identity of what the list has for that time.
     """
 
-    snapshot: Any = None
-    models: dict[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
+    snapshot: DataSnapshot | None = None
+    models: dict[tuple[str, str], ModelInfo | None] = field(
+        default_factory=dict[tuple[str, str], "ModelInfo | None"]
+    )
     prices: dict[tuple[str, str, int], _Prices] = field(
         default_factory=dict[tuple[str, str, int], _Prices]
     )
@@ -166,16 +172,17 @@ def _prices(provider: str, model: str, when: datetime) -> _Prices | None:
     return prices
 
 
-def _looked_up(snapshot: Any, seller: str, model: str) -> Any:
+def _looked_up(snapshot: DataSnapshot, seller: str, model: str) -> ModelInfo | None:
     try:
         return snapshot.find_provider_model(model, None, seller, None)[1]
     except LookupError:
         return None
 
 
-def _read(seller: str, model: str, listed: Any) -> _Prices:
+def _read(seller: str, model: str, listed: ModelPrice) -> _Prices:
+    values: dict[str, Decimal | TieredPrices | None] = vars(listed)
     terms: list[_Term] = []
-    for name, value in vars(listed).items():
+    for name, value in values.items():
         if value is None or name.startswith("_"):
             continue
         kind = _KINDS.index(name) if name in _KINDS else len(_KINDS)
