@@ -23,8 +23,8 @@ from midstream.engine.conversation_graph import NAME as CONVERSATION
 from midstream.engine.conversation_graph import conversation
 from midstream.engine.engine import Engine
 from midstream.engine.graph import Graph
+from midstream.engine.on_change import OnChange
 from midstream.engine.run import Run
-from midstream.engine.versions import OnChange
 from midstream.errors import GraphError, LeaseHeldError, RunCancelledError, RunFailedError
 
 _MARGIN = 0.05
@@ -100,6 +100,9 @@ async def resume(
     log_to_stderr()
     graphs = [graph_of(place) for place in places]
     policy: OnChange = "upgrade" if upgrade else "pin"
+    if upgrade:  # whoever says so at the terminal is asked last, whatever a graph says
+        for graph in graphs:
+            graph.on_change = "upgrade"
     async with engine(graphs=graphs, lease=lease, on_change=policy) as opened:
         info = await find_run(opened.store, wanted)
         run = opened.run(info.run_id)

@@ -33,6 +33,7 @@ from midstream.engine.host import Host, fold_created
 from midstream.engine.keeping import Pruned, prune
 from midstream.engine.limits import Limits
 from midstream.engine.model_calls import Pricing
+from midstream.engine.on_change import OnChange, checked_policy
 from midstream.engine.parking import PARK_AFTER
 from midstream.engine.policies import Policy
 from midstream.engine.providers import Providers
@@ -40,7 +41,6 @@ from midstream.engine.reflection import MAX_REPLANS, Reflector
 from midstream.engine.run import Run
 from midstream.engine.toolbox import Toolbox
 from midstream.engine.tools import Tool
-from midstream.engine.versions import OnChange, checked_policy
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -96,7 +96,7 @@ class Engine(AgentEngine):
             function of texts for that and its own; `midstream.events.redaction.Redaction` for more. None records what is said.
         on_change: What is done with runs whose code has changed since they were started, their graph or its version: `pin`
             refuses to resume them, `upgrade` goes on where nothing of what has begun was changed; see
-            `midstream.engine.versions`.
+            `midstream.engine.versions`. A graph may say it for its own runs.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -511,7 +511,7 @@ class Engine(AgentEngine):
         Args:
             run_id: The run.
             graph: Its code; None takes what was given to the engine.
-            on_change: See `Engine`; None for what the engine says.
+            on_change: See `Engine`; None for what the graph says, or else the engine.
 
         Raises:
             LeaseHeldError: Another driver holds it and is alive.

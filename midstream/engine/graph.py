@@ -32,6 +32,7 @@ from midstream.engine.graph_tool import AsTool
 from midstream.engine.limits import Limits
 from midstream.engine.node import Node, NodeOptions, Over, Runs, make_node, with_inputs
 from midstream.engine.node_data import node_data
+from midstream.engine.on_change import OnChange
 from midstream.engine.planner import Planner
 from midstream.engine.registry import Code, Function
 from midstream.engine.signature import From, Parameter, name_of
@@ -58,6 +59,8 @@ class Graph(Documented, Planner, AsTool):
         description: For people.
         takes: The names of the inputs of a run; where they are given, a parameter of any other name must be a node's.
         variables: Inputs that need not be given, and their values.
+        on_change: What is done with its runs where they are resumed with other code than they were started with: `pin` refuses
+            it, `upgrade` goes on where nothing of what has begun was changed; None for what the engine says.
 
     Attributes:
         nodes: By name.
@@ -72,6 +75,7 @@ class Graph(Documented, Planner, AsTool):
     description: str = ""
     takes: tuple[str, ...] | None = None
     variables: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    on_change: OnChange | None = None
     nodes: dict[str, Node] = field(default_factory=dict[str, Node], init=False)
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent], init=False)
 
@@ -87,6 +91,11 @@ class Graph(Documented, Planner, AsTool):
             raise GraphError(
                 f"graph {self.name!r}: on_failure must be 'fail' or 'reflect', not {self.on_failure!r}; other ways are "
                 "options of its nodes"
+            )
+        if self.on_change not in (None, "pin", "upgrade"):
+            raise GraphError(
+                f"graph {self.name!r}: on_change must be 'pin' or 'upgrade', or None for what the engine says, not "
+                f"{self.on_change!r}"
             )
 
     @overload

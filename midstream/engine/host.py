@@ -19,6 +19,7 @@ from midstream.engine.clock import Clock
 from midstream.engine.graph import Graph
 from midstream.engine.model_calls import Models, Pricing
 from midstream.engine.moments import Cut
+from midstream.engine.on_change import OnChange
 from midstream.engine.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.policies import Policy
 from midstream.engine.policing import Patrol
@@ -31,7 +32,7 @@ from midstream.engine.snapshots import load_run
 from midstream.engine.spending import Ledger
 from midstream.engine.subgraphs import graphs_in
 from midstream.engine.subruns import Subruns
-from midstream.engine.versions import OnChange, check_shape, upgrade_of
+from midstream.engine.versions import check_shape, upgrade_of
 from midstream.errors import (
     ConcurrencyError,
     GraphError,
@@ -79,7 +80,7 @@ class Host:
         advisor: Knows what earlier runs taught, or None.
         reflector: Says why nodes failed; None for the rules alone.
         park_after: Seconds of rest after which a run that only waits is put aside; see `Engine`.
-        on_change: What is done where the code of a run has changed; see `Engine`.
+        on_change: What is done where the code of a run has changed and its graph says nothing; see `Engine`.
         policies: When runs go on with another model.
         redact: Takes secrets out of what is recorded.
         budgets: What each run, or all runs with a tag, may spend.
@@ -359,7 +360,7 @@ class Host:
         Args:
             run_id: The run.
             graph: Its code; None takes the graph that is registered under its name.
-            on_change: What is done where that is not the code it was started with; None for what the engine says.
+            on_change: What is done where that is not the code it was started with; None for what the graph says, or the engine.
 
         Raises:
             LeaseHeldError: Another driver holds it and is alive.
@@ -371,13 +372,14 @@ class Host:
             if run_id in self.lot:
                 await self._wake_now(run_id)
             elif run_id not in self.live:
-                await self._take_over(run_id, graph, on_change or self.on_change)
+                await self._take_over(run_id, graph, on_change)
 
-    async def _take_over(self, run_id: RunId, graph: Graph | None, on_change: OnChange) -> None:
+    async def _take_over(self, run_id: RunId, graph: Graph | None, wanted: OnChange | None) -> None:
         state = await self.load(run_id)
         if state.over:
             return
         code = self._code(run_id, state, graph)
+        on_change = wanted or code.on_change or self.on_change
         await upgrade_of(self.store, run_id, state, code, on_change)  # it may be refused
         epoch = await self.store.acquire(run_id, self.name, now=self.clock.now())
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
 from pydantic import JsonValue
@@ -73,41 +74,30 @@ class Subrun:
             await self._desk.wait(None, unless=lambda: not self._is_open())
 
 
+Asked = ParamSpec("Asked")
+
+
+def _awaited(
+    start: Callable[Concatenate[SubrunContext, Asked], Awaitable[Subrun]],
+) -> Callable[Concatenate[SubrunContext, Asked], Coroutine[Any, Any, JsonValue]]:
+    """Return what starts a run in the same way, and waits for it."""
+
+    @wraps(start)
+    async def subrun(self: SubrunContext, /, *args: Asked.args, **named: Asked.kwargs) -> JsonValue:
+        return await (await start(self, *args, **named))
+
+    subrun.__name__ = "subrun"
+    subrun.__qualname__ = "SubrunContext.subrun"
+    subrun.__doc__ = (
+        "Start a run of its own, and return its output; see `start_subrun`, whose options it has."
+    )
+    return subrun
+
+
 class SubrunContext:
     """Runs for a node; see `Context`."""
 
     _desk: Desk
-
-    async def subrun(
-        self,
-        graph: Graph,
-        /,
-        *,
-        close: Close = "wait",
-        key: str = "",
-        model: str = "",
-        tags: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-        inputs: Mapping[str, Any] | None = None,
-        **named: Any,
-    ) -> JsonValue:
-        """Start a run of its own, and return its output; see `start_subrun`.
-
-        Raises:
-            RunFailedError: It failed; the error has its id.
-            RunCancelledError: It was cancelled.
-        """
-        started = await self.start_subrun(
-            graph,
-            close=close,
-            key=key,
-            model=model,
-            tags=tags,
-            limits=limits,
-            inputs=inputs,
-            **named,
-        )
-        return await started
 
     async def start_subrun(
         self,
@@ -174,6 +164,14 @@ class SubrunContext:
         if call.status == "open":
             await self._begun(call)
         return Subrun(desk, address, RunId(call.request["run"]))
+
+    subrun = _awaited(start_subrun)
+    """Start a run of its own, and return its output; see `start_subrun`, whose options it has.
+
+    Raises:
+        RunFailedError: It failed; the error has its id.
+        RunCancelledError: It was cancelled.
+    """
 
     def _address_of(
         self, graph: Graph, inputs: Mapping[str, JsonValue], key: str, lane: str

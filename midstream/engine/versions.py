@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from midstream.engine.graph import Graph
-from midstream.errors import CodeChangedError, ConfigError
+from midstream.engine.on_change import OnChange
+from midstream.errors import CodeChangedError
 from midstream.events.envelope import Event
 from midstream.events.flow_facts import GraphUpgraded
 from midstream.events.ids import RunId
@@ -20,24 +21,8 @@ from midstream.projections.difference import differences
 from midstream.projections.run_state import RunState
 from midstream.projections.topology import shape_of
 
-OnChange = Literal["pin", "upgrade"]
-"""What is done where a run's code has changed: refuse it, or go on with it where what has begun is the same."""
-
 _SHOWN = 8
 _DEFINING = frozenset(("run.created", "run.forked", "graph.upgraded"))
-
-
-def checked_policy(on_change: str) -> OnChange:
-    """Return the policy.
-
-    Raises:
-        ConfigError: There is no such policy.
-    """
-    if on_change == "pin":
-        return "pin"
-    if on_change == "upgrade":
-        return "upgrade"
-    raise ConfigError(f"on_change must be 'pin' or 'upgrade', not {on_change!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph
 from midstream.engine.versions import node_changes
-from midstream.errors import CodeChangedError, ConfigError, RunCancelledError, RunFailedError
+from midstream.errors import (
+    CodeChangedError,
+    ConfigError,
+    GraphError,
+    RunCancelledError,
+    RunFailedError,
+)
 from midstream.events.memory import MemoryStore
 from midstream.events.store import EventStore
 from tests.engine.stage import Door, history, types
@@ -97,6 +103,32 @@ async def test_what_has_not_begun_may_be_another_in_an_upgrade() -> None:
         "2",
         ["first#1", "middle#1", "between#1", "last#1"],
     )
+
+
+async def test_a_graph_says_itself_what_becomes_of_its_runs() -> None:
+    new = graph_of(opened(), later)
+    new.on_change = "upgrade"
+    store = MemoryStore()
+    await stopped(store, graph_of, n=1)
+    async with Engine(store, graphs=[new], recover=False) as engine:
+        (run,) = await engine.recover()
+        assert await run == 201
+
+
+async def test_who_resumes_decides_before_the_graph_and_the_graph_before_the_engine() -> None:
+    new = graph_of(opened(), later)
+    new.on_change = "pin"
+    store = MemoryStore()
+    await stopped(store, graph_of, n=1)
+    async with Engine(store, graphs=[new], on_change="upgrade", recover=False) as engine:
+        with pytest.raises(CodeChangedError):
+            await engine.resume("r")
+        assert await (await engine.resume("r", on_change="upgrade")) == 201
+
+
+def test_a_graph_refuses_a_policy_that_there_is_not() -> None:
+    with pytest.raises(GraphError, match="on_change must be 'pin' or 'upgrade', or None"):
+        Graph("g", on_change="guess")  # type: ignore[arg-type]  # what is refused
 
 
 async def test_an_engine_upgrades_what_it_recovers() -> None:

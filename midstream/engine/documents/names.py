@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from midstream.engine.agent import Agent
 from midstream.engine.registry import Registry
@@ -31,31 +31,50 @@ _TOLD = (
 """What makes two tools of one function the same."""
 
 
+class Known(TypedDict, total=False):
+    """What the names in a document stand for.
+
+    Attributes:
+        functions: Functions and tools by the names that nodes use.
+        agents: Agents by name. Of a pipeline also objects whose methods are its actions, or mappings of them.
+        actions: Of a pipeline: a function, or the template of an agent's task, by `action` or `agent.action`.
+        types: What answers may be, by the names that `schema` uses.
+        graphs: Graphs that nodes run, by name.
+        imports: Names may be `module:name`, which imports the module; False for documents of others.
+    """
+
+    functions: Mapping[str, Callable[..., Any]] | None
+    agents: Mapping[str, Any] | None
+    actions: Mapping[str, Callable[..., Any] | str] | None
+    types: Mapping[str, Any] | None
+    graphs: Mapping[str, Any] | None
+    imports: bool
+
+
+_OPTIONS = frozenset(Known.__annotations__)
+
+
 class Names:
     """What a reader of documents knows by name.
 
     Args:
-        functions: Functions and tools.
-        agents: Agents.
-        types: What answers may be.
-        graphs: Graphs.
-        imports: Names may be `module:name`; the module is then imported.
+        **known: See `Known`.
+
+    Raises:
+        GraphError: There is no such option.
     """
 
-    def __init__(
-        self,
-        functions: Mapping[str, Callable[..., Any]],
-        agents: Mapping[str, Any],
-        types: Mapping[str, Any],
-        graphs: Mapping[str, Any],
-        *,
-        imports: bool,
-    ) -> None:
-        self.graphs = dict(graphs)
-        self.functions = dict(functions)
-        self.agents: dict[str, Any] = dict(agents)
-        self._types = types
-        self._imports = imports
+    def __init__(self, **known: Unpack[Known]) -> None:
+        for name in known.keys() - _OPTIONS:
+            raise GraphError(
+                f"{name!r} is no option for reading a graph; there are {', '.join(sorted(_OPTIONS))}"
+            )
+        self.graphs = dict(known.get("graphs") or {})
+        self.functions = dict(known.get("functions") or {})
+        self.agents: dict[str, Any] = dict(known.get("agents") or {})
+        self.actions = dict(known.get("actions") or {})
+        self._types = known.get("types") or {}
+        self._imports = known.get("imports", True)
 
     def function(self, name: str) -> Callable[..., Any]:
         """Return a function or a tool.

@@ -128,9 +128,7 @@ class Stages(Document):
         return self._document.place(path)
 
 
-def graph_of(
-    pipeline: PipelineSpec, document: Document, names: Names, actions: Mapping[str, Action]
-) -> GraphSpec:
+def graph_of(pipeline: PipelineSpec, document: Document, names: Names) -> GraphSpec:
     """Return a pipeline as a graph; the functions of its stages are known to `names` from then on.
 
     Raises:
@@ -142,7 +140,7 @@ def graph_of(
         where = document.place(("stages", place))
         if stage.name in nodes:
             raise GraphError(f"{where}: there is a stage {stage.name!r} already; rename one")
-        node = _node(where, stage, names, actions)
+        node = _node(where, stage, names)
         if isinstance(node, AgentNode):
             asked[stage.agent] = None
         nodes[stage.name] = node
@@ -156,15 +154,13 @@ def graph_of(
     )
 
 
-def _node(
-    where: str, stage: StageSpec, names: Names, actions: Mapping[str, Action]
-) -> FunctionNode | AgentNode:
+def _node(where: str, stage: StageSpec, names: Names) -> FunctionNode | AgentNode:
     options: dict[str, Any] = {"after": stage.depends_on, "timeout": stage.timeout_seconds}
     if stage.retry_policy is not None:
         options["retry"] = stage.retry_policy.made()
     if stage.continue_on_failure:
         options["on_failure"] = ContinueSpec.model_validate({"continue": None})
-    found = _action(where, stage, names, actions)
+    found = _action(where, stage, names)
     if isinstance(found, str):
         if not isinstance(names.agents.get(stage.agent), Agent):
             known = ", ".join(sorted(names.agents)) or "none"
@@ -178,12 +174,12 @@ def _node(
     return FunctionNode(function=name, **options)
 
 
-def _action(where: str, stage: StageSpec, names: Names, actions: Mapping[str, Action]) -> Action:
+def _action(where: str, stage: StageSpec, names: Names) -> Action:
     """Return what a stage does: what `actions` says, or else what its agent has under that name."""
     agent, action = stage.agent, stage.action
     for key in (f"{agent}.{action}", action):
-        if key in actions:
-            return actions[key]
+        if key in names.actions:
+            return names.actions[key]
     if agent and agent not in names.agents:
         known = ", ".join(sorted(names.agents)) or "none"
         raise GraphError(
@@ -199,7 +195,7 @@ def _action(where: str, stage: StageSpec, names: Names, actions: Mapping[str, Ac
     if callable(found) or isinstance(found, str):
         done: Action = found
         return done
-    known = ", ".join(sorted(actions)) or "none"
+    known = ", ".join(sorted(names.actions)) or "none"
     raise GraphError(
         f"{where}: there is no action {action!r}{f' of agent {agent!r}' if agent else ''}; actions= has {known}. Pass "
         f"actions={{{action!r}: a function, or the template of a task}}"

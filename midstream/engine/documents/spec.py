@@ -19,6 +19,7 @@ from midstream.engine.node_spec import (
     SubgraphNode,
     ToolNode,
 )
+from midstream.engine.on_change import OnChange
 
 FORMAT: Literal[1] = 1
 """The version of the format that this release writes."""
@@ -46,6 +47,7 @@ class LimitsSpec(Spec):
 
     activations: int | None = None
     seconds: float | None = None
+    depth: int | None = None
 
     def made(self) -> Limits:
         """Return the limits.
@@ -65,6 +67,7 @@ class InnerSpec(Spec):
         context: What is done where a conversation is too long: a name, or the fields of a `ContextPolicy`.
         limits: What each run may not exceed.
         on_failure: What is done when a node fails that says nothing of its own.
+        on_change: What is done where a run is resumed with other code; None for what the engine says.
         inputs: The names of the inputs of a run; where they are given, any other name that is no node is refused.
         variables: Inputs that need not be given, and their values.
         functions: Functions and tools that nodes name, each as `module:name`, or null where whoever reads it gives them.
@@ -78,6 +81,7 @@ class InnerSpec(Spec):
     context: str | Mapping[str, JsonValue] | None = None
     limits: LimitsSpec | None = None
     on_failure: Literal["fail", "reflect"] = "fail"
+    on_change: OnChange | None = None
     inputs: tuple[str, ...] | None = None
     variables: Mapping[str, JsonValue] = Field(default_factory=dict)
     functions: Mapping[str, str | None] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import orjson
 
 from midstream.adapters.wire import is_object
 from midstream.errors import GraphError
+
+_SHOWN = 8
 
 Source = str | bytes | Path
 """The text of a document, or the file that holds it."""
@@ -68,8 +71,24 @@ def _text(source: Source) -> tuple[bytes, str]:
         try:
             return source.read_bytes(), str(source)
         except OSError as error:
-            raise GraphError(f"cannot read {str(source)!r}: {error.strerror}") from error
+            raise GraphError(_unreadable(source, error)) from error
     return source.encode() if isinstance(source, str) else source, "the document"
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    """Return why a file cannot be read, and what might be meant."""
+    told = f"cannot read {str(path)!r}: {error.strerror}"
+    if not isinstance(error, FileNotFoundError):
+        return f"{told}; give the path of a YAML or JSON file that this user may read"
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{told}; there is no folder {str(folder)!r} in {str(Path.cwd())!r}"
+    there = sorted(one.name for one in folder.iterdir() if one.suffix in (".yaml", ".yml", ".json"))
+    near = get_close_matches(path.name, there, 1)
+    if near:
+        return f"{told}; did you mean {str(folder / near[0])!r}?"
+    listed = ", ".join(there[:_SHOWN]) or "none"
+    return f"{told}; YAML and JSON files in {str(folder.absolute())!r}: {listed}"
 
 
 def read_json(source: Source) -> Document:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from midstream.engine.context_policy import ContextOption, context_policy
 from midstream.engine.documents import text
 from midstream.engine.documents.drawing import mermaid
-from midstream.engine.documents.names import Names
+from midstream.engine.documents.names import Known, Names
 from midstream.engine.documents.pipeline import PipelineSpec, Stages, graph_of
 from midstream.engine.documents.reading import build, validated
 from midstream.engine.documents.spec import GraphSpec, InnerSpec, json_schema
@@ -18,6 +18,7 @@ from midstream.engine.documents.text import Document, Source
 from midstream.engine.documents.writing import document_of
 from midstream.engine.limits import Limits
 from midstream.engine.node import Node, NodeOptions
+from midstream.engine.on_change import OnChange
 from midstream.engine.ready_verbs import ReadyVerbs
 
 
@@ -35,6 +36,7 @@ class Documented(ReadyVerbs):
     on_failure: Literal["fail", "reflect"]
     takes: tuple[str, ...] | None
     variables: Mapping[str, JsonValue]
+    on_change: OnChange | None
 
     def map(
         self,
@@ -55,91 +57,33 @@ class Documented(ReadyVerbs):
         raise NotImplementedError
 
     @classmethod
-    def from_yaml(
-        cls,
-        source: Source,
-        *,
-        functions: Mapping[str, Callable[..., Any]] | None = None,
-        agents: Mapping[str, Any] | None = None,
-        actions: Mapping[str, Callable[..., Any] | str] | None = None,
-        types: Mapping[str, Any] | None = None,
-        graphs: Mapping[str, Any] | None = None,
-        imports: bool = True,
-    ) -> Self:
+    def from_yaml(cls, source: Source, **known: Unpack[Known]) -> Self:
         """Read a graph from YAML, see `docs/graphs-as-data.md` for the format; or a pipeline, which has `stages`.
 
         Args:
             source: The text, or a `Path` to a file.
-            functions: Functions and tools by the names that nodes use.
-            agents: Agents by name. Of a pipeline also objects whose methods are its actions, or mappings of them.
-            actions: Of a pipeline: a function, or the template of an agent's task, by `action` or `agent.action`.
-            types: What answers may be, by the names that `schema` uses.
-            graphs: Graphs that nodes run, by name.
-            imports: Names may be `module:name`, which imports the module; False for documents of others.
+            **known: What names in it stand for: `functions`, `agents`, `actions`, `types`, `graphs`, `imports`; see `Known`.
 
         Raises:
             GraphError: It is no such document, or a name in it stands for nothing; the message says on which line.
         """
-        return cls._from(
-            text.read_yaml(source), functions, agents, actions, types, graphs, imports=imports
-        )
+        return cls._from(text.read_yaml(source), Names(**known))
 
     @classmethod
-    def from_json(
-        cls,
-        source: Source,
-        *,
-        functions: Mapping[str, Callable[..., Any]] | None = None,
-        agents: Mapping[str, Any] | None = None,
-        actions: Mapping[str, Callable[..., Any] | str] | None = None,
-        types: Mapping[str, Any] | None = None,
-        graphs: Mapping[str, Any] | None = None,
-        imports: bool = True,
-    ) -> Self:
+    def from_json(cls, source: Source, **known: Unpack[Known]) -> Self:
         """Read a graph from JSON; see `from_yaml`."""
-        return cls._from(
-            text.read_json(source), functions, agents, actions, types, graphs, imports=imports
-        )
+        return cls._from(text.read_json(source), Names(**known))
 
     @classmethod
-    def from_data(
-        cls,
-        data: Mapping[str, Any],
-        *,
-        functions: Mapping[str, Callable[..., Any]] | None = None,
-        agents: Mapping[str, Any] | None = None,
-        actions: Mapping[str, Callable[..., Any] | str] | None = None,
-        types: Mapping[str, Any] | None = None,
-        graphs: Mapping[str, Any] | None = None,
-        imports: bool = True,
-    ) -> Self:
+    def from_data(cls, data: Mapping[str, Any], **known: Unpack[Known]) -> Self:
         """Read a graph from plain data; see `from_yaml`."""
-        return cls._from(
-            Document(data, "the document"),
-            functions,
-            agents,
-            actions,
-            types,
-            graphs,
-            imports=imports,
-        )
+        return cls._from(Document(data, "the document"), Names(**known))
 
     @classmethod
-    def _from(
-        cls,
-        document: Document,
-        functions: Mapping[str, Callable[..., Any]] | None,
-        agents: Mapping[str, Any] | None,
-        actions: Mapping[str, Callable[..., Any] | str] | None,
-        types: Mapping[str, Any] | None,
-        graphs: Mapping[str, Any] | None,
-        *,
-        imports: bool,
-    ) -> Self:
-        names = Names(functions or {}, agents or {}, types or {}, graphs or {}, imports=imports)
+    def _from(cls, document: Document, names: Names) -> Self:
         if "stages" in document.data:
             pipeline = validated(document, PipelineSpec)
-            spec = graph_of(pipeline, document, names, actions or {})
+            spec = graph_of(pipeline, document, names)
             document = Stages(document, pipeline.stages)
         else:
             spec = validated(document, GraphSpec)
@@ -166,6 +110,7 @@ class Documented(ReadyVerbs):
             limits=Limits() if spec.limits is None else spec.limits.made(),
             takes=spec.inputs,
             variables=dict(spec.variables),
+            on_change=spec.on_change,
         )
 
     def to_data(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from midstream.engine.documents.spec import FORMAT
 from midstream.engine.limits import Limits
 from midstream.engine.node import Continue, Node, Runs
 from midstream.engine.node_spec import work_of
+from midstream.engine.on_change import OnChange
 from midstream.engine.ready_node import Ready, schema_of
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.subgraphs import graphs_in
@@ -31,6 +32,7 @@ class Written(Protocol):
     context: ContextOption | None
     limits: Limits
     on_failure: Literal["fail", "reflect"]
+    on_change: OnChange | None
     takes: tuple[str, ...] | None
     variables: Mapping[str, JsonValue]
     nodes: dict[str, Node]
@@ -80,6 +82,7 @@ def inner_document(graph: Written) -> dict[str, Any]:
         "context": _policy(graph.context),
         "limits": graph.limits.data(),
         "on_failure": graph.on_failure if graph.on_failure != "fail" else None,
+        "on_change": graph.on_change,
         "inputs": None if graph.takes is None else list(graph.takes),
         "variables": dict(graph.variables),
         "functions": {name: import_name(code) or None for name, code in graph.functions.items()},

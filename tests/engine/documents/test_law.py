@@ -54,8 +54,9 @@ def graphs(draw: st.DrawFn) -> Graph:
         "law",
         version=draw(st.sampled_from(("", "2"))),
         context=draw(st.sampled_from((None, "trim", ContextPolicy("trim", keep=3)))),
-        limits=draw(st.sampled_from((Limits(), Limits(activations=9, seconds=2.5)))),
+        limits=draw(st.sampled_from((Limits(), Limits(activations=9, seconds=2.5, depth=3)))),
         on_failure=draw(st.sampled_from(("fail", "reflect"))),
+        on_change=draw(st.sampled_from((None, "pin", "upgrade"))),
         description=draw(TEXT),
         variables=draw(st.dictionaries(st.text("cinty", min_size=1, max_size=4), JSON, max_size=2)),
     )
@@ -188,6 +189,7 @@ def test_a_graph_that_is_written_and_read_is_the_same(graph: Graph) -> None:
             graph.description,
         )
         assert (read.limits, dict(read.variables)) == (graph.limits, dict(graph.variables))
+        assert read.on_change == graph.on_change
     assert graph.to_mermaid().startswith("flowchart TD\n")
 
 

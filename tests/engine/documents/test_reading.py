@@ -209,3 +209,23 @@ def test_the_format_is_published_as_json_schema() -> None:
     assert set(schema["properties"]) >= {"format", "name", "nodes", "variables"}
     assert sorted(schema["required"]) == ["name", "nodes"]
     assert "schema" in schema["$defs"]["LlmNode"]["properties"]
+
+
+def test_a_file_that_is_not_there_is_refused_with_what_might_be_meant(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=r"YAML and JSON files in .*: none"):
+        Graph.from_yaml(tmp_path / "trip.yaml")
+    (tmp_path / "trip.yml").write_text("name: trip")
+    with pytest.raises(GraphError, match=r"did you mean '.*trip\.yml'\?"):
+        Graph.from_yaml(tmp_path / "trip.yaml")
+    with pytest.raises(GraphError, match=r"files in .*: trip\.yml"):
+        Graph.from_json(tmp_path / "other.json")
+    with pytest.raises(GraphError, match="there is no folder"):
+        Graph.from_json(tmp_path / "nowhere" / "trip.json")
+    with pytest.raises(GraphError, match="give the path of a YAML or JSON file"):
+        Graph.from_yaml(tmp_path)
+
+
+def test_an_option_that_a_reader_does_not_know_is_refused() -> None:
+    options: Any = {"function": {}}
+    with pytest.raises(GraphError, match=r"'function' is no option .* functions"):
+        Graph.from_yaml(f"{HEAD}  a: {{type: llm, prompt: x}}", **options)
