@@ -16,8 +16,8 @@ from decimal import Decimal
 from midstream import Context, Engine, Graph
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.openai import OpenAIAdapter
-from midstream.engine.policies import Terms
-from midstream.engine.policies_builtin import CostLimit
+from midstream.engine.policies.builtin import CostLimit
+from midstream.engine.policies.policy import Terms
 from midstream.testing import Answer, ProviderServer, Seen
 
 GPT, CLAUDE = "openai:gpt-4o", "anthropic:claude-sonnet-4-5"

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Sequence
 
 from midstream import Engine, Message, tool
-from midstream.engine.agent_events import TextDelta, ToolFinished
+from midstream.engine.agents.events import TextDelta, ToolFinished
 from midstream.events.content import ToolCall, assistant
 
 

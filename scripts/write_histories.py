@@ -9,7 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from midstream.engine import attempts
+from midstream.engine.driving import attempts
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines
 from tests.histories import shapes

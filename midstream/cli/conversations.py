@@ -18,7 +18,7 @@ from midstream.cli.naming import find_run
 from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS, command
-from midstream.engine.conversation_graph import NAME, conversation
+from midstream.engine.runs.conversation_graph import NAME, conversation
 from midstream.errors import ConfigError, ConversionError
 
 

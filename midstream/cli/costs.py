@@ -12,8 +12,8 @@ from midstream.cli.naming import find_run
 from midstream.cli.opening import reading
 from midstream.cli.output import put, put_json
 from midstream.cli.settings import SETTINGS
-from midstream.engine.costing import EVERY, Caching, CostReport, cost_report
-from midstream.engine.moments import moment_seq
+from midstream.engine.driving.moments import moment_seq
+from midstream.engine.spending.costing import EVERY, Caching, CostReport, cost_report
 from midstream.errors import ConfigError
 from midstream.events.paging import pages
 from midstream.events.payloads import Cost, Usage

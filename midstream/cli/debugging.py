@@ -17,9 +17,9 @@ from midstream.cli.output import put, put_json, say
 from midstream.cli.progress import progress
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
-from midstream.engine.graph import Graph
+from midstream.engine.debugging.replay import Divergence, ReplayReport, replay_run
+from midstream.engine.graphs.graph import Graph
 from midstream.engine.providers import Providers
-from midstream.engine.replay import Divergence, ReplayReport, replay_run
 from midstream.errors import ConfigError, GraphError
 from midstream.events.paging import pages
 from midstream.events.store import EventStore, RunInfo, RunQuery

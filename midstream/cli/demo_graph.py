@@ -11,9 +11,9 @@ import os
 import time
 from pathlib import Path
 
-from midstream.engine.context import Context
-from midstream.engine.graph import Graph
-from midstream.engine.tools import ToolContext, tool
+from midstream.engine.contexts.context import Context
+from midstream.engine.graphs.graph import Graph
+from midstream.engine.tools.tool import ToolContext, tool
 
 EFFECTS = "MIDSTREAM_DEMO_EFFECTS"
 """Names the file in which tools note what they did; unset, nothing is noted."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from midstream.cli.output import data_console, printable, talk_console
 from midstream.cli.settings import SETTINGS
-from midstream.engine.migrate import MigrationPlan
+from midstream.engine.policies.migrate import MigrationPlan
 from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.projections.run_state import RunState, apply

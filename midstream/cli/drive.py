@@ -19,12 +19,12 @@ from midstream.cli.output import as_json, put, put_json, say, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
 from midstream.cli.tail import in_words
-from midstream.engine.conversation_graph import NAME as CONVERSATION
-from midstream.engine.conversation_graph import conversation
 from midstream.engine.engine import Engine
-from midstream.engine.graph import Graph
+from midstream.engine.graphs.graph import Graph
 from midstream.engine.on_change import OnChange
-from midstream.engine.run import Run
+from midstream.engine.runs.conversation_graph import NAME as CONVERSATION
+from midstream.engine.runs.conversation_graph import conversation
+from midstream.engine.runs.run import Run
 from midstream.errors import GraphError, LeaseHeldError, RunCancelledError, RunFailedError
 
 _MARGIN = 0.05

@@ -11,7 +11,7 @@ from midstream.cli.opening import engine, reading
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS
 from midstream.cli.writing import write
-from midstream.engine.parting import diff_stored
+from midstream.engine.debugging.parting import diff_stored
 from midstream.errors import ConfigError
 from midstream.events.jsonl import FORMAT, export_lines, import_runs, read_lines
 from midstream.projections.page import Page

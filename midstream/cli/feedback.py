@@ -13,7 +13,7 @@ from midstream.cli.naming import find_run
 from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say, shown
 from midstream.cli.settings import SETTINGS
-from midstream.engine.run import Run
+from midstream.engine.runs.run import Run
 from midstream.errors import ConfigError
 from midstream.events.experience_facts import FeedbackKind, FeedbackSource
 from midstream.projections.conversation import answered

@@ -13,7 +13,7 @@ import orjson
 from midstream.errors import ConfigError, GraphError
 
 if TYPE_CHECKING:
-    from midstream.engine.graph import Graph
+    from midstream.engine.graphs.graph import Graph
 
 
 def inputs_of(pairs: Sequence[str], file: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def graph_of(place: str) -> Graph:
         ConfigError: It is not of that form.
         GraphError: There is no such module or graph in it.
     """
-    from midstream.engine.graph import Graph  # with the engine, which lists do not need
+    from midstream.engine.graphs.graph import Graph  # with the engine, which lists do not need
 
     here = str(Path.cwd())
     if here not in sys.path:

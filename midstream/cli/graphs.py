@@ -9,9 +9,9 @@ from midstream.cli.exits import BAD, OK, report
 from midstream.cli.given import graph_of
 from midstream.cli.output import data_console, printable, put, put_json
 from midstream.cli.settings import SETTINGS, command
-from midstream.engine.documents.drawing import dot, edges, kind_of_node
-from midstream.engine.graph import Graph
-from midstream.engine.node import Continue, Node
+from midstream.engine.graphs.documents.drawing import dot, edges, kind_of_node
+from midstream.engine.graphs.graph import Graph
+from midstream.engine.nodes.node import Continue, Node
 from midstream.engine.retry import NEVER
 from midstream.errors import GraphError
 

@@ -12,8 +12,8 @@ from midstream.cli.output import printable, put, put_json
 from midstream.cli.settings import SETTINGS
 from midstream.cli.show import MARKS
 from midstream.cli.spans import span
-from midstream.engine.moments import moment_seq
-from midstream.engine.parting import diff_stored
+from midstream.engine.debugging.parting import diff_stored
+from midstream.engine.driving.moments import moment_seq
 from midstream.events.paging import pages
 from midstream.events.store import RunInfo
 from midstream.projections.diff import RunDiff, Side, plain_diff

@@ -10,8 +10,8 @@ from midstream.cli.exits import OK
 from midstream.cli.moments import moment_of
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine, reading
-from midstream.engine.answers import open_questions
-from midstream.engine.snapshots import load_run
+from midstream.engine.people.answers import open_questions
+from midstream.engine.recording.snapshots import load_run
 from midstream.errors import ConfigError, MidstreamError
 from midstream.events.store import RunQuery
 from midstream.projections.timeline import line

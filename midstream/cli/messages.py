@@ -17,9 +17,9 @@ from midstream.cli.opening import reading
 from midstream.cli.output import data_console, printable, put, put_json
 from midstream.cli.settings import SETTINGS
 from midstream.cli.wire_lines import wire_lines
-from midstream.engine.moments import moment_seq
+from midstream.engine.driving.moments import moment_seq
 from midstream.engine.providers import Providers
-from midstream.engine.run_view import RunView, Step, conversation_head, model_meant, run_view
+from midstream.engine.runs.run_view import RunView, Step, conversation_head, model_meant, run_view
 from midstream.events.content import Message, Segment, system
 from midstream.events.payloads import Change
 from midstream.projections.conversation import segments

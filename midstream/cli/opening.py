@@ -15,7 +15,7 @@ from midstream.events.sealing import Encryption
 
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine
-    from midstream.engine.graph import Graph
+    from midstream.engine.graphs.graph import Graph
     from midstream.engine.on_change import OnChange
     from midstream.events.sqlite import SqliteStore
 

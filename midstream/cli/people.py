@@ -16,8 +16,8 @@ from midstream.cli.output import printable, put, put_json, say
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.wishes import say_who_drives
-from midstream.engine.answers import OpenQuestion, open_questions
-from midstream.engine.snapshots import load_run
+from midstream.engine.people.answers import OpenQuestion, open_questions
+from midstream.engine.recording.snapshots import load_run
 from midstream.errors import ConfigError
 from midstream.events.store import OPEN, RunQuery
 

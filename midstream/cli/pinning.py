@@ -18,7 +18,7 @@ from midstream.cli.opening import reading
 from midstream.cli.output import say
 from midstream.cli.summary import SOURCE
 from midstream.cli.writing import write
-from midstream.engine.moments import cut_at
+from midstream.engine.driving.moments import cut_at
 from midstream.errors import ConfigError
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines, is_sealed

@@ -13,7 +13,7 @@ from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from midstream.engine.policies_trial import Would
+    from midstream.engine.policies.trial import Would
 
 
 def _plain(would: Would) -> dict[str, Any]:
@@ -29,8 +29,8 @@ async def test(wanted: str, *, file: str) -> int:
         wanted: The run.
         file: YAML, with a list under `policies`.
     """
-    from midstream.engine.policies_reading import read_policies
-    from midstream.engine.policies_trial import try_policies
+    from midstream.engine.policies.reading import read_policies
+    from midstream.engine.policies.trial import try_policies
 
     policies = read_policies(file)
     async with reading() as store:

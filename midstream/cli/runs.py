@@ -17,7 +17,7 @@ from midstream.cli.settings import SETTINGS, command
 from midstream.cli.show import MARKS
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE
-from midstream.engine.finding import FoundRun, find_runs, query_of
+from midstream.engine.debugging.finding import FoundRun, find_runs, query_of
 from midstream.events.store import RunInfo
 from midstream.projections.query import Query
 from midstream.projections.query_fields import FIELDS, ORDERED, SORTS

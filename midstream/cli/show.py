@@ -16,7 +16,7 @@ from midstream.cli.output import data_console, printable, put, put_json, shown
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
-from midstream.engine.moments import moment_seq
+from midstream.engine.driving.moments import moment_seq
 from midstream.events.store import EventStore, RunInfo
 from midstream.projections.conversation import GRAPH_OF_IMPORTED
 
@@ -169,7 +169,7 @@ def next_command(summary: Summary, now: float) -> str:
     if status == "running" and summary.driven(now):
         return command("tail", run_id, "-f")
     if summary.state.graph == GRAPH_OF_IMPORTED:
-        from midstream.engine.continuing import parked  # it takes much of the engine along
+        from midstream.engine.models.continuing import parked  # it takes much of the engine along
 
         waits = parked(summary.state)
         return command("say", run_id, "TEXT") if waits else command("resume", run_id)

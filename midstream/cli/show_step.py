@@ -14,7 +14,7 @@ from midstream.cli.settings import SETTINGS
 from midstream.cli.show import MARKS
 from midstream.cli.spans import span
 from midstream.cli.tail import in_words, row
-from midstream.engine.moments import moment_seq
+from midstream.engine.driving.moments import moment_seq
 from midstream.errors import RunErasedError, StepNotFoundError
 from midstream.events.content import Message
 from midstream.events.envelope import Event

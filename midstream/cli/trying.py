@@ -16,8 +16,8 @@ from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
-from midstream.engine.tries import Estimate
-from midstream.engine.what_if import Changed
+from midstream.engine.debugging.tries import Estimate
+from midstream.engine.debugging.what_if import Changed
 from midstream.errors import ConfigError, GraphError
 
 

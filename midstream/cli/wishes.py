@@ -13,8 +13,8 @@ from midstream.cli.opening import engine
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS, command
 from midstream.cli.summary import SOURCE
-from midstream.engine.conversation_graph import NAME as CONVERSATION
-from midstream.engine.migrate import Handoff, MigrationPlan, When
+from midstream.engine.policies.migrate import Handoff, MigrationPlan, When
+from midstream.engine.runs.conversation_graph import NAME as CONVERSATION
 from midstream.errors import ConfigError, MigrationError, ToolError
 from midstream.events.store import RunInfo
 

@@ -4,28 +4,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from midstream.engine.agent import Agent
-    from midstream.engine.agent_runs import AgentRun
-    from midstream.engine.answers import OpenQuestion
-    from midstream.engine.budget import Budget
+    from midstream.engine.agents.agent import Agent
+    from midstream.engine.agents.memory import Memory, Recall, Remembered, ThreadMemory
     from midstream.engine.clock import Clock
-    from midstream.engine.context import Context
-    from midstream.engine.context_policy import ContextPolicy
-    from midstream.engine.conversation_graph import conversation
+    from midstream.engine.contexts.context import Context
     from midstream.engine.engine import Engine
-    from midstream.engine.graph import From, Graph, Node
+    from midstream.engine.graphs.graph import From, Graph, Node
     from midstream.engine.limits import Limits
-    from midstream.engine.memory import Memory, Recall, Remembered, ThreadMemory
-    from midstream.engine.migrate import MigrationPlan
-    from midstream.engine.model_calls import Reply, TypedReply
-    from midstream.engine.node import Continue
-    from midstream.engine.people import Answered
-    from midstream.engine.plan import Plan, PlannedEdge, PlannedNode
+    from midstream.engine.models.model_calls import Reply, TypedReply
+    from midstream.engine.nodes.node import Continue
+    from midstream.engine.people.answers import OpenQuestion
+    from midstream.engine.people.people import Answered
+    from midstream.engine.policies.migrate import MigrationPlan
+    from midstream.engine.ready.plan import Plan, PlannedEdge, PlannedNode
+    from midstream.engine.requests.context_policy import ContextPolicy
     from midstream.engine.retry import Retry
-    from midstream.engine.run import Piece, Run
-    from midstream.engine.run_view import RunView
-    from midstream.engine.toolbox import Toolbox
-    from midstream.engine.tools import RETRY_CALL, Tool, ToolContext, UnknownCall, tool
+    from midstream.engine.runs.agent_runs import AgentRun
+    from midstream.engine.runs.conversation_graph import conversation
+    from midstream.engine.runs.run import Piece, Run
+    from midstream.engine.runs.run_view import RunView
+    from midstream.engine.spending.budget import Budget
+    from midstream.engine.tools.tool import RETRY_CALL, Tool, ToolContext, UnknownCall, tool
+    from midstream.engine.tools.toolbox import Toolbox
 
 __all__ = [
     "RETRY_CALL",
@@ -66,41 +66,41 @@ __all__ = [
 ]
 
 _MODULES = {
-    "RETRY_CALL": "tools",
-    "Agent": "agent",
-    "AgentRun": "agent_runs",
-    "Answered": "people",
-    "Budget": "budget",
+    "RETRY_CALL": "tools.tool",
+    "Agent": "agents.agent",
+    "AgentRun": "runs.agent_runs",
+    "Answered": "people.people",
+    "Budget": "spending.budget",
     "Clock": "clock",
-    "Context": "context",
-    "ContextPolicy": "context_policy",
-    "Continue": "node",
+    "Context": "contexts.context",
+    "ContextPolicy": "requests.context_policy",
+    "Continue": "nodes.node",
     "Engine": "engine",
-    "From": "graph",
-    "Graph": "graph",
+    "From": "graphs.graph",
+    "Graph": "graphs.graph",
     "Limits": "limits",
-    "Memory": "memory",
-    "MigrationPlan": "migrate",
-    "Node": "graph",
-    "OpenQuestion": "answers",
-    "Piece": "run",
-    "Plan": "plan",
-    "PlannedEdge": "plan",
-    "PlannedNode": "plan",
-    "Recall": "memory",
-    "Remembered": "memory",
-    "Reply": "model_calls",
+    "Memory": "agents.memory",
+    "MigrationPlan": "policies.migrate",
+    "Node": "graphs.graph",
+    "OpenQuestion": "people.answers",
+    "Piece": "runs.run",
+    "Plan": "ready.plan",
+    "PlannedEdge": "ready.plan",
+    "PlannedNode": "ready.plan",
+    "Recall": "agents.memory",
+    "Remembered": "agents.memory",
+    "Reply": "models.model_calls",
     "Retry": "retry",
-    "Run": "run",
-    "RunView": "run_view",
-    "ThreadMemory": "memory",
-    "Tool": "tools",
-    "ToolContext": "tools",
-    "Toolbox": "toolbox",
-    "TypedReply": "model_calls",
-    "UnknownCall": "tools",
-    "conversation": "conversation_graph",
-    "tool": "tools",
+    "Run": "runs.run",
+    "RunView": "runs.run_view",
+    "ThreadMemory": "agents.memory",
+    "Tool": "tools.tool",
+    "ToolContext": "tools.tool",
+    "Toolbox": "tools.toolbox",
+    "TypedReply": "models.model_calls",
+    "UnknownCall": "tools.tool",
+    "conversation": "runs.conversation_graph",
+    "tool": "tools.tool",
 }
 """Where each of them is made."""
 

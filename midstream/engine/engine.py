@@ -12,35 +12,35 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
-from midstream.engine.agent import Agent
-from midstream.engine.agent_engine import AgentEngine
-from midstream.engine.agent_runs import Casts
-from midstream.engine.answers import OpenQuestion, open_questions
-from midstream.engine.budget import Budget
+from midstream.engine.agents.agent import Agent
 from midstream.engine.clock import Clock
-from midstream.engine.context_policy import ContextOption, ContextPolicy, context_policy
-from midstream.engine.conversation_graph import DIALECT, TALK, conversation, facts
-from midstream.engine.conversation_graph import NAME as CONVERSATION
-from midstream.engine.erasing import Erased, check_sealed, erase
+from midstream.engine.debugging.finding import find_runs, query_of
+from midstream.engine.driving.host import Host, fold_created
 from midstream.engine.experience.advisor import LessonAdvisor
 from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers
 from midstream.engine.experience.library import Experience
 from midstream.engine.experience.ranking import AdviceLimits
-from midstream.engine.finding import find_runs, query_of
-from midstream.engine.graph import Graph
-from midstream.engine.host import Host, fold_created
-from midstream.engine.keeping import Pruned, prune
+from midstream.engine.graphs.graph import Graph
+from midstream.engine.keeping.erasing import Erased, check_sealed, erase
+from midstream.engine.keeping.pruning import Pruned, prune
 from midstream.engine.limits import Limits
-from midstream.engine.model_calls import Pricing
+from midstream.engine.models.model_calls import Pricing
 from midstream.engine.on_change import OnChange, checked_policy
-from midstream.engine.parking import PARK_AFTER
-from midstream.engine.policies import Policy
+from midstream.engine.people.answers import OpenQuestion, open_questions
+from midstream.engine.planning.reflection import MAX_REPLANS, Reflector
+from midstream.engine.policies.policy import Policy
 from midstream.engine.providers import Providers
-from midstream.engine.reflection import MAX_REPLANS, Reflector
-from midstream.engine.run import Run
-from midstream.engine.toolbox import Toolbox
-from midstream.engine.tools import Tool
+from midstream.engine.recording.parking import PARK_AFTER
+from midstream.engine.requests.context_policy import ContextOption, ContextPolicy, context_policy
+from midstream.engine.runs.agent_engine import AgentEngine
+from midstream.engine.runs.agent_runs import Casts
+from midstream.engine.runs.conversation_graph import DIALECT, TALK, conversation, facts
+from midstream.engine.runs.conversation_graph import NAME as CONVERSATION
+from midstream.engine.runs.run import Run
+from midstream.engine.spending.budget import Budget
+from midstream.engine.tools.tool import Tool
+from midstream.engine.tools.toolbox import Toolbox
 from midstream.errors import (
     ConcurrencyError,
     ConfigError,
@@ -62,7 +62,7 @@ from midstream.projections.query import Query
 
 if TYPE_CHECKING:
     from midstream.adapters.routing import Router
-    from midstream.engine.configured import RouterConfig
+    from midstream.engine.policies.configured import RouterConfig
 
 
 class Engine(AgentEngine):
@@ -91,12 +91,12 @@ class Engine(AgentEngine):
         context: What is done where a conversation is too long for its model; see `ContextPolicy`.
         config: Groups, pools and endpoints: a file or folder, plain data, what `midstream.adapters.routing.load` returned, or a
             router that stays the caller's to close; see `midstream.adapters.routing`.
-        policies: When runs go on with another model, see `midstream.engine.policies`; beside those of the configuration.
+        policies: When runs go on with another model, see `midstream.engine.policies.policy`; beside those of the configuration.
         redact: Keep secrets out of the log: True for keys of known vendors, tokens and fields with names such as `password`; a
             function of texts for that and its own; `midstream.events.redaction.Redaction` for more. None records what is said.
         on_change: What is done with runs whose code has changed since they were started, their graph or its version: `pin`
             refuses to resume them, `upgrade` goes on where nothing of what has begun was changed; see
-            `midstream.engine.versions`. A graph may say it for its own runs.
+            `midstream.engine.graphs.versions`. A graph may say it for its own runs.
         always_replay: Drop all state after each append and go through the log for it, to show that nothing else is needed;
             for tests.
     """
@@ -231,7 +231,10 @@ class Engine(AgentEngine):
 
     async def _open_router(self, config: RouterConfig, store: EventStore) -> tuple[Policy, ...]:
         """Open what chooses among endpoints, and return the policies of its configuration."""
-        from midstream.engine.configured import open_router, policies_in  # only where it is used
+        from midstream.engine.policies.configured import (  # only where it is used
+            open_router,
+            policies_in,
+        )
 
         router = await open_router(
             config, store, self._providers, self._pricing, self._clock, self._redact

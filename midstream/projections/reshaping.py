@@ -1,6 +1,6 @@
 """Another version of a graph under a run: what has begun is the same in both, what is to come is waited for anew.
 
-Of an upgrade the engine records only versions that are sound, see `midstream.engine.versions`; a fork may go on with any.
+Of an upgrade the engine records only versions that are sound, see `midstream.engine.graphs.versions`; a fork may go on with any.
 """
 
 from __future__ import annotations

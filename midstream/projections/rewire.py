@@ -1,6 +1,6 @@
 """What a change of a run's own topology does to its flow: who has to wait for what from then on.
 
-The engine records only changes that are sound; see `midstream.engine.rewiring`.
+The engine records only changes that are sound; see `midstream.engine.graphs.rewiring`.
 """
 
 from __future__ import annotations

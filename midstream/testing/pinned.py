@@ -12,9 +12,9 @@ from os import PathLike
 from pathlib import Path
 
 from midstream.adapters.base import Adapter
-from midstream.engine.graph import Graph
+from midstream.engine.debugging.replay import ReplayReport, replay_run
+from midstream.engine.graphs.graph import Graph
 from midstream.engine.providers import Providers
-from midstream.engine.replay import ReplayReport, replay_run
 from midstream.errors import ConfigError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from midstream.engine.replay import ReplayReport
+    from midstream.engine.debugging.replay import ReplayReport
 
 MARK = "midstream_replay"
 

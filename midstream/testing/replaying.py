@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import pytest
 
 from midstream.adapters.base import Adapter
-from midstream.engine.graph import Graph
+from midstream.engine.debugging.replay import ReplayReport, replay_run
+from midstream.engine.graphs.graph import Graph
 from midstream.engine.providers import Providers
-from midstream.engine.replay import ReplayReport, replay_run
 from midstream.errors import ConfigError
 from midstream.events.ids import RunId
 from midstream.events.store import RunQuery

@@ -18,7 +18,7 @@ from midstream.adapters.output import as_said
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.adapters.schema import can_be_strict
 from midstream.adapters.schema_rules import ANTHROPIC, OPENAI, lowered
-from midstream.engine.structured import output
+from midstream.engine.requests.structured import output
 from midstream.events.content import Text, ToolCall, assistant, user
 from midstream.testing.wire_judge import judge
 

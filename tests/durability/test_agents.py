@@ -16,7 +16,7 @@ from midstream.adapters.base import Adapter
 from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
-from midstream.engine.agent_events import AgentEvent, AwaitingPerson, RunEnded
+from midstream.engine.agents.events import AgentEvent, AwaitingPerson, RunEnded
 from midstream.errors import AnswerError, RunFailedError, RunNotFoundError
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore

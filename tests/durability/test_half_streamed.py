@@ -21,8 +21,8 @@ from midstream.adapters.base import Adapter
 from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.responses import ResponsesAdapter
-from midstream.engine.agent_events import AgentEvent
-from midstream.engine.run import Run
+from midstream.engine.agents.events import AgentEvent
+from midstream.engine.runs.run import Run
 from midstream.errors import RunCancelledError
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore

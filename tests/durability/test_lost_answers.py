@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from midstream import Engine
-from midstream.engine.recorder import Recorder
+from midstream.engine.recording.recorder import Recorder
 from midstream.errors import StoreError
 from midstream.events.codec import encode
 from midstream.events.envelope import Draft

@@ -17,7 +17,7 @@ from pydantic import BaseModel, JsonValue
 
 from midstream import Agent, Context, Engine, Graph, Message, Toolbox, tool
 from midstream.adapters.scripted import ScriptedAdapter
-from midstream.engine.agent_events import (
+from midstream.engine.agents.events import (
     AgentEvent,
     AgentStarted,
     AwaitingPerson,
@@ -34,8 +34,8 @@ from midstream.engine.agent_events import (
     ToolFinished,
     ToolStarted,
 )
-from midstream.engine.agent_runs import AgentRun
-from midstream.engine.memory import Recall, Remembered
+from midstream.engine.agents.memory import Recall, Remembered
+from midstream.engine.runs.agent_runs import AgentRun
 from midstream.errors import (
     AuthenticationError,
     ConfigError,
@@ -454,7 +454,7 @@ def test_however_pieces_and_events_interleave_they_are_the_recorded_text(
 async def test_a_consumer_that_is_too_slow_is_shown_the_rest_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("midstream.engine.agent_stream.BUFFER", 3)
+    monkeypatch.setattr("midstream.engine.runs.agent_stream.BUFFER", 3)
     adapter = ScriptedAdapter({"m": ["x" * 400]}, provider="p", stream_delay=0.001)
     async with Engine.memory(adapters={"p": adapter}, model="p:m") as engine:
         agent = engine.agent("go")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from midstream import Context, Engine, Graph, Message, Retry, Run, Tool, ToolContext, tool
-from midstream.engine.answers import OpenQuestion
+from midstream.engine.people.answers import OpenQuestion
 from midstream.errors import RunFailedError, WrongAnswerError
 from midstream.events.content import Document, Image, Text, ToolResult
 from tests.conftest import MakeEngine

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midstream.engine.claims import Claims, digest_of
+from midstream.engine.recording.claims import Claims, digest_of
 from midstream.events.ids import Address
 from midstream.projections.run_state import Call, RunState
 

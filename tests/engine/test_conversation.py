@@ -14,8 +14,8 @@ import pytest
 from midstream import tool
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.openai import OpenAIAdapter
-from midstream.engine.conversation_graph import conversation
-from midstream.engine.run import Run
+from midstream.engine.runs.conversation_graph import conversation
+from midstream.engine.runs.run import Run
 from midstream.errors import ConfigError, ConversionError, RunExistsError
 from midstream.testing import Answer, Call, ProviderServer
 from tests.conftest import MakeEngine

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from midstream import Graph
-from midstream.engine.decide import Cancel, Complete, Fail, Schedule, decide
+from midstream.engine.graphs.decide import Cancel, Complete, Fail, Schedule, decide
 from midstream.events.codec import decode, encode
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import (

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from midstream import Context, Continue, Engine, Graph, Limits, Retry
-from midstream.engine.decide import Fail, decide
+from midstream.engine.graphs.decide import Fail, decide
 from midstream.errors import ConfigError, GraphError, NodeError, RunFailedError
 from midstream.events.envelope import Event
 from midstream.events.memory import MemoryStore

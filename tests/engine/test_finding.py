@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, tool
-from midstream.engine.finding import find_runs
+from midstream.engine.debugging.finding import find_runs
 from midstream.errors import ConfigError, QueryError, RunFailedError
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, Run, tool
 from midstream.adapters.scripted import Script
-from midstream.engine.snapshots import load_run
+from midstream.engine.recording.snapshots import load_run
 from midstream.errors import ConfigError, GraphError, RunExistsError
 from midstream.events.codec import encode
 from midstream.events.content import Message

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from midstream import Budget, Engine, Limits
-from midstream.engine.run import Piece
+from midstream.engine.runs.run import Piece
 from midstream.errors import RunFailedError
 from midstream.events.memory import MemoryStore
 from midstream.events.system import ROUTING

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, Retry, tool
 from midstream.adapters.scripted import Script
-from midstream.engine.decide import decide
-from midstream.engine.snapshots import load_run
+from midstream.engine.graphs.decide import decide
+from midstream.engine.recording.snapshots import load_run
 from midstream.errors import RunError
 from midstream.events.codec import encode
 from midstream.events.content import Message

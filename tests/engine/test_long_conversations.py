@@ -15,8 +15,8 @@ from midstream import Context, Graph, tool
 from midstream.adapters.base import Capabilities
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.scripted import ScriptedAdapter
-from midstream.engine.context_policy import ContextOption, ContextPolicy, How
-from midstream.engine.views import Views
+from midstream.engine.models.views import Views
+from midstream.engine.requests.context_policy import ContextOption, ContextPolicy, How
 from midstream.errors import ConfigError, ContextWindowError, MigrationError, RunFailedError
 from midstream.events.content import ToolResult
 from midstream.testing import Answer, Fault, ProviderServer

@@ -22,7 +22,7 @@ from mcp.types import ImageContent, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
 from midstream import Engine, Message
-from midstream.engine.mcp_tools import McpServer
+from midstream.engine.tools.mcp_tools import McpServer
 from midstream.errors import ConfigError
 from midstream.events.content import Image, ToolResult
 from tests.engine.stage import call, calling

@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("mcp")
 
 from midstream import Engine
-from midstream.engine.mcp_tools import McpServer
+from midstream.engine.tools.mcp_tools import McpServer
 from midstream.errors import ConfigError
 from tests.engine.test_mcp import model_of, told
 from tests.engine.test_people import asked

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from midstream import Context, Engine, Graph, Retry, Run
-from midstream.engine.host import Host
+from midstream.engine.driving.host import Host
 from midstream.errors import RunCancelledError
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore

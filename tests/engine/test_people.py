@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from midstream import Context, Graph, Retry, Run
-from midstream.engine.answers import OpenQuestion
+from midstream.engine.people.answers import OpenQuestion
 from midstream.errors import (
     AlreadyAnsweredError,
     AnswerTooLateError,

@@ -15,7 +15,7 @@ import pytest
 from midstream import Context, Engine, Event, Graph, Limits, Run, tool
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.openai import OpenAIAdapter
-from midstream.engine.plan import Plan, PlannedEdge, PlannedNode
+from midstream.engine.ready.plan import Plan, PlannedEdge, PlannedNode
 from midstream.errors import GraphError, NodeError, PlanError, RunFailedError
 from midstream.events.memory import MemoryStore
 from midstream.projections.run_state import fold_run

@@ -13,8 +13,7 @@ import pytest
 
 from midstream import Context, Engine, Graph
 from midstream.adapters.base import Capabilities
-from midstream.engine.policies import Policy, Proposal, Situation, Terms, World
-from midstream.engine.policies_builtin import (
+from midstream.engine.policies.builtin import (
     Capable,
     Cheapest,
     CostLimit,
@@ -25,8 +24,9 @@ from midstream.engine.policies_builtin import (
     Preference,
     Rule,
 )
-from midstream.engine.policies_reading import policies_of, read_policies
-from midstream.engine.policies_trial import try_policies
+from midstream.engine.policies.policy import Policy, Proposal, Situation, Terms, World
+from midstream.engine.policies.reading import policies_of, read_policies
+from midstream.engine.policies.trial import try_policies
 from midstream.engine.retry import Retry
 from midstream.errors import ConfigError
 from midstream.events.content import Image, Message, Text

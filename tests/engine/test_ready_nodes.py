@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from midstream import Agent, Context, Engine, Graph, Message, Retry, tool
-from midstream.engine import ready
+from midstream.engine.ready import functions as ready
 from midstream.errors import ConfigError, GraphError, RunFailedError
 from midstream.events.memory import MemoryStore
 from tests.conftest import MakeEngine

@@ -12,7 +12,7 @@ import asyncio
 import pytest
 
 from midstream import Graph
-from midstream.engine.recorder import Recorder
+from midstream.engine.recording.recorder import Recorder
 from midstream.errors import LeaseLostError, NotRecordableError, StoreError
 from midstream.events.codec import encode
 from midstream.events.ids import RunId

@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from midstream import Engine, Event, Graph, Run
-from midstream.engine.node import Node
-from midstream.engine.reflection import ReflectionReport, by_rule, read_report
-from midstream.engine.replanning import (
+from midstream.engine.nodes.node import Node
+from midstream.engine.planning.reflection import ReflectionReport, by_rule, read_report
+from midstream.engine.planning.replanning import (
     LONGEST,
     changes_something,
     granted,

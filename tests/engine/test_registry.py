@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from midstream import Context, Engine, Graph, ToolContext, tool
-from midstream.engine.validating import VALIDATE, validation_of
+from midstream.engine.nodes.validating import VALIDATE, validation_of
 from midstream.errors import GraphError, NodeError
 from tests.engine.stage import history, types
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, Retry, Run, tool
-from midstream.engine.replay import ReplayReport
+from midstream.engine.debugging.replay import ReplayReport
 from midstream.errors import GraphError, RateLimitError, ReplayError, RunError
 from midstream.events.memory import MemoryStore
 from tests.conftest import MakeEngine

@@ -258,7 +258,7 @@ async def test_scripted_answers_are_given_for_groups_too() -> None:
 
 
 async def test_a_replay_takes_choices_and_policies_decisions_from_the_log() -> None:
-    from midstream.engine.policies_builtin import Rule
+    from midstream.engine.policies.builtin import Rule
 
     rule = Rule("openai:gpt-4o-mini", node="second")
     async with stage(working, policies=[rule]) as (engine, server):

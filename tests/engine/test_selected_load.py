@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from midstream import Engine, Event, Graph
-from midstream.engine import snapshots
+from midstream.engine.recording import snapshots
 from midstream.errors import RunError, RunNotFoundError
 from midstream.events.codec import encode
 from midstream.events.ids import Address, RunId, activation_of

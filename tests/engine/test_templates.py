@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from midstream.engine.templates import Expression, ItemExpression, Template, filled, templates_in
+from midstream.engine.nodes.templates import (
+    Expression,
+    ItemExpression,
+    Template,
+    filled,
+    templates_in,
+)
 from midstream.errors import GraphError, TemplateError
 from tests.events.strategies import JSON
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph
-from midstream.engine.versions import node_changes
+from midstream.engine.graphs.versions import node_changes
 from midstream.errors import (
     CodeChangedError,
     ConfigError,

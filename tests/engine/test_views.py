@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from midstream import Context, Engine, Graph, tool
 from midstream.adapters.scripted import ScriptedAdapter
 from midstream.adapters.view import View
-from midstream.engine.views import Views
+from midstream.engine.models.views import Views
 from midstream.events.memory import MemoryStore
 from midstream.projections import RunState, fold_run
 from tests.engine.stage import call, calling

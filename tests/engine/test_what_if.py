@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from midstream import Context, Engine, Graph, Run, tool
 from midstream.adapters.base import ModelResponse
 from midstream.adapters.scripted import Script, ScriptedAdapter
-from midstream.engine.answers import OpenQuestion
-from midstream.engine.fork import TRIED
-from midstream.engine.what_if import Changed
+from midstream.engine.debugging.what_if import Changed
+from midstream.engine.driving.fork import TRIED
+from midstream.engine.people.answers import OpenQuestion
 from midstream.errors import BudgetError, ConfigError, RateLimitError
 from midstream.events.content import Message, assistant
 from midstream.events.envelope import REPLAY

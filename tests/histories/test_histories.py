@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from midstream.engine.debugging.replay import replay_run
 from midstream.engine.providers import Providers
-from midstream.engine.replay import replay_run
 from midstream.events.codec import decode, encode
 from midstream.events.ids import RunId
 from midstream.events.jsonl import export_lines, import_runs, read_lines

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, tool
-from midstream.engine import snapshots
-from midstream.engine.decide import decide
+from midstream.engine.graphs.decide import decide
+from midstream.engine.recording import snapshots
 from midstream.events import Event, MemoryStore, Snapshot
 from midstream.events.ids import RunId
 from midstream.projections import fold_run

@@ -386,7 +386,7 @@ class RoutingConfig(Strict):
         groups: By name.
         pools: By name.
         breaker: When endpoints get a rest, where their group does not say.
-        policies: Migration policies, see `midstream.engine.policies`.
+        policies: Migration policies, see `midstream.engine.policies.policy`.
     """
 
     model: str = ""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from midstream.engine.advice import Advice
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits, choose, told_text
+from midstream.engine.requests.advice import Advice
 from midstream.events.agent_facts import MemoryRead
 from midstream.events.content import Message
 from midstream.events.experience_facts import Offer

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
 from midstream.engine.experience.gates import LessonDraft
-from midstream.engine.json_reading import json_in
+from midstream.engine.requests.json_reading import json_in
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import Evidence, LessonKind
 from midstream.events.ids import activation_of, node_of

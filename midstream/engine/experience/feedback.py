@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import orjson
 
-from midstream.engine.host import Host
+from midstream.engine.driving.host import Host
 from midstream.errors import ConcurrencyError, ConfigError, RunNotFoundError, StepNotFoundError
 from midstream.events.experience_facts import FeedbackAdded, FeedbackKind, FeedbackSource
 from midstream.events.ids import RunId

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from midstream.engine.one_question import ask_once
 from midstream.engine.providers import Providers
+from midstream.engine.requests.one_question import ask_once
 from midstream.errors import LessonError
 from midstream.events.envelope import Event
 from midstream.projections.outcomes import outcome_of, signals

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from midstream.engine.driving.host import Host
 from midstream.engine.experience.embedding import Embedder
 from midstream.engine.experience.index import Index
-from midstream.engine.host import Host
 from midstream.errors import ConcurrencyError, ConfigError, RunNotFoundError
 from midstream.events.envelope import ENGINE, Event
 from midstream.events.experience_facts import ExperienceDistilled, LessonDrafted

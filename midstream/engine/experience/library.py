@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from midstream.engine.driving.host import Host
 from midstream.engine.experience.advisor import TENANT, offered
 from midstream.engine.experience.credit import credits_of, news, promotions, upkeep
 from midstream.engine.experience.distil import (
@@ -28,8 +29,7 @@ from midstream.engine.experience.recording import Distilled, recorded, staged, t
 from midstream.engine.experience.report import Report, report_of
 from midstream.engine.experience.skills import facts_of_skills, read_folder
 from midstream.engine.experience.trial_verbs import TrialVerbs, unknown
-from midstream.engine.host import Host
-from midstream.engine.one_question import ask_once
+from midstream.engine.requests.one_question import ask_once
 from midstream.errors import LessonError, RunNotFoundError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import (

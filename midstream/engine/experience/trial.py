@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from midstream.engine.debugging.tries import Estimate, Try
+from midstream.engine.debugging.what_if import Wanted, estimate_what_if, what_if
+from midstream.engine.driving.fork import TRIED
+from midstream.engine.driving.host import Host
+from midstream.engine.driving.moments import cut_at
 from midstream.engine.experience.judging import Asked, by_model, by_signals
 from midstream.engine.experience.ranking import HEAD, line_of
-from midstream.engine.fork import TRIED
-from midstream.engine.graph import Graph
-from midstream.engine.host import Host
-from midstream.engine.moments import cut_at
-from midstream.engine.tries import Estimate, Try
-from midstream.engine.what_if import Wanted, estimate_what_if, what_if
+from midstream.engine.graphs.graph import Graph
 from midstream.errors import LessonError, RunNotFoundError
 from midstream.events.envelope import Event
 from midstream.events.experience_facts import LessonMoved, LessonTried

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from midstream.engine.debugging.tries import Estimate
+from midstream.engine.driving.host import Host
 from midstream.engine.experience.feedback import actor_of
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.trial import Judge, Trial, Trials, facts_of_trial
-from midstream.engine.graph import Graph
-from midstream.engine.host import Host
-from midstream.engine.tries import Estimate
+from midstream.engine.graphs.graph import Graph
 from midstream.errors import LessonError
 from midstream.events.experience_facts import LessonMoved
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from midstream import Graph
-from midstream.engine import ready
+from midstream.engine.ready import functions as ready
 from tests.engine.documents import code
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import ContextPolicy, Continue, Engine, Graph, Limits, Retry
-from midstream.engine import ready
+from midstream.engine.ready import functions as ready
 from midstream.errors import RunFailedError
 from tests.engine.documents import code
 

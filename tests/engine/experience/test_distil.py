@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from midstream import Engine
 from midstream.engine.experience.distil import MOST, by_rule, prompt, read_drafts, trajectory
-from midstream.engine.json_reading import json_in
+from midstream.engine.requests.json_reading import json_in
 from midstream.errors import AdapterError, BadRequestError, RunNotFoundError
 from midstream.projections.experience import Lesson
 from tests.engine.experience.taught import engine, looking, ran

@@ -1,0 +1,1 @@
+"""Agents: a model with tools, instructions and memory, working on one question."""

@@ -1,0 +1,1 @@
+"""Looking back: replay, forks, what-if, finding runs, and exporting spans."""

@@ -1,0 +1,309 @@
+"""One activation: its attempts, what each leaves behind, and what becomes of its failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from midstream.engine.clock import Clock
+from midstream.engine.contexts.context import Context
+from midstream.engine.contexts.steering import Steering
+from midstream.engine.driving.deadlines import Deadlines, calling
+from midstream.engine.driving.failures import End, Failures
+from midstream.engine.models.model_calls import Models
+from midstream.engine.nesting.nesting import Code, Nests
+from midstream.engine.nesting.subruns import Subruns
+from midstream.engine.nodes.binding import LeftOutError, bind
+from midstream.engine.nodes.node import Node
+from midstream.engine.planning.reflection import Reflector
+from midstream.engine.planning.replanning import revised
+from midstream.engine.recording.calls import Desk, Restart, Signal, shown
+from midstream.engine.recording.leaving import Leaving
+from midstream.engine.recording.parking import Rest
+from midstream.engine.recording.raised import first_of, kind_of_error
+from midstream.engine.recording.recorder import Recorder
+from midstream.errors import NodeError, StoreError
+from midstream.events.ids import Address
+from midstream.events.payloads import NodeStarted
+from midstream.events.values import plain
+from midstream.projections.flow import LEFT_OUT
+from midstream.projections.run_state import RunState
+from midstream.projections.scopes import around
+
+
+class Attempts:
+    """Performs activations of one run.
+
+    Args:
+        code: Of the run.
+        recorder: Writes the run.
+        nests: Performs activations that run graphs.
+        end: Ends what is under way inside one of these: its address, why, and when it is tried again.
+        clock: Tells the time.
+        models: Asks models.
+        changed: Is notified when somebody else's events were folded.
+        closing: Says whether the driving is about to end.
+        recall: Reads the outputs that a snapshot left out.
+        subruns: Starts runs, or None.
+        rest: Is told when an activation begins to wait.
+        reflector: Says why activations failed, and what to do otherwise.
+        always_replay: See `Engine`.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        recorder: Recorder,
+        *,
+        nests: Nests,
+        end: End,
+        clock: Clock,
+        models: Models,
+        changed: Signal,
+        closing: Callable[[], bool],
+        recall: Callable[[], Awaitable[None]],
+        subruns: Subruns | None,
+        rest: Rest,
+        reflector: Reflector,
+        always_replay: bool,
+    ) -> None:
+        self._code = code
+        self._nests = nests
+        self._recorder = recorder
+        self._clock = clock
+        self._models = models
+        self._changed = changed
+        self._closing = closing
+        self._recall = recall
+        self._rest = rest
+        self._subruns = subruns
+        self._always_replay = always_replay
+        self.leaving = Leaving(recorder)
+        self._deadlines = Deadlines(recorder, clock)
+        self._failures = Failures(code, recorder, clock, self.leaving, reflector, end)
+        self.desks: dict[str, Desk] = {}
+        """Where the activations that take a context are, by address."""
+
+    @property
+    def _state(self) -> RunState:
+        return self._recorder.state
+
+    async def perform(
+        self,
+        node: Node,
+        address: Address,
+        body: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        durable: bool = False,
+    ) -> None:
+        """Run an activation's attempts until it has ended.
+
+        Args:
+            node: Its node.
+            address: The activation.
+            body: What is done, in place of calling the node's function.
+            durable: Its beginning is.
+        """
+        while True:
+            activation = self._state.activations[address]
+            if activation.status not in ("running", "waiting"):
+                return  # nobody waits for it any more
+            if activation.status == "waiting":
+                self._rest.begun()
+                await self._clock.sleep_until(activation.retry_at or 0.0)
+                await self._changed.wait_for(lambda: self._state.status != "paused")
+                await self._turn(address)
+                self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
+            if not node.pure and not durable:
+                await self._recorder.durable()
+            durable = False
+            try:
+                planned = revised(node, self._state.plans_for(address))
+                await self._attempt(planned, address, body)
+            except Restart:
+                continue
+            except BaseExceptionGroup as group:
+                if group.subgroup(Restart) is None:
+                    raise
+                continue
+            if self._state.activations[address].status != "waiting":
+                return
+
+    async def present(self, address: Address) -> None:
+        """See that what an activation takes is here."""
+        inputs = self._state.activations[address].inputs.values()
+        if any(self._state.activations[origin].output is LEFT_OUT for origin in inputs):
+            await self._recall()
+
+    def drop(self, address: Address, retry_at: float | None = None) -> None:
+        """Refuse whatever an activation still wants to do, and close what it has open."""
+        desk = self.desks.get(address)
+        if desk is not None:
+            desk.claims.close()
+        self.leaving.leave_all(address, retry_at)
+
+    async def _attempt(
+        self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
+    ) -> None:
+        attempt = self._state.activations[address].attempt
+        try:
+            output, steering = await self._outcome(node, address, attempt, body)
+            await self._turn(address)
+            if self._state.activations[address].status != "skipped":
+                self._complete(node, address, output, steering)
+                self._looked_at(address)
+        except (StoreError, Restart):
+            raise
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if self._closing() or (current is not None and current.cancelling()):
+                raise
+            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
+            await self._failures.failed(node, address, attempt, "cancelled", shown(error), error)
+        except TimeoutError as error:
+            await self._failures.failed(node, address, attempt, "timeout", shown(error), error)
+        except ExceptionGroup as group:
+            if group.subgroup(StoreError) is not None:
+                raise
+            first = first_of(group)
+            await self._failures.failed(
+                node, address, attempt, kind_of_error(first), shown(first), first
+            )
+        except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
+            await self._failures.failed(
+                node, address, attempt, kind_of_error(error), shown(error), error
+            )
+
+    async def _outcome(
+        self, node: Node, address: Address, attempt: int, body: Callable[[], Awaitable[Any]] | None
+    ) -> tuple[Any, Steering | None]:
+        if body is not None:
+            return await body(), None
+        if node.graph is not None:
+            return await self._run_graph(node, address), None
+        return await self._call(node, address, attempt)
+
+    async def _turn(self, address: Address, *, closing: bool = False) -> None:
+        """Wait until it is an activation's turn to go on or end, which is at once unless the log is played back."""
+        if self._recorder.paced:
+            await self._recorder.turn(address, closing=closing)
+
+    def _looked_at(self, address: Address) -> None:
+        """Let policies look at the run after an activation has ended."""
+        if self._models.policing is not None:
+            self._models.policing.after_node(self._recorder, address)
+
+    def _complete(
+        self, node: Node, address: Address, output: Any, steering: Steering | None
+    ) -> None:
+        """Record an activation's end with all that it wants, in one append."""
+        if node.distributes:
+            self._check_shares(node, address, output)
+        back = self._back(node, address, output)
+        if steering is None:
+            data = {} if output is None else {"output": output}
+            if back is not None:
+                self._recorder.add_plain("edge.decided", back, address)
+            self._recorder.add_plain("node.completed", data, address)
+            return
+        local = steering.kept()
+        for fact in tuple(steering.facts()):
+            self._recorder.add(fact, address)
+        for added in steering.added():
+            self._code.keep(added, self._scope(address))
+        decided = steering.decided() or back
+        if decided is not None:
+            self._recorder.add_plain("edge.decided", decided, address)
+        done: dict[str, Any] = {} if output is None else {"output": output}
+        if local is not None:
+            done["local"] = local
+        self._recorder.add_plain("node.completed", done, address)
+
+    def _back(self, node: Node, address: Address, output: Any) -> dict[str, Any] | None:
+        """Return where control goes back to, or None: there is no loop, it is done, or its beginning was removed."""
+        if node.loop is None or self._code.find(node.loop.to, self._scope(address)) is None:
+            return None
+        return node.loop.decided(address, output)
+
+    def _scope(self, address: str) -> str:
+        return self._state.activations[address].scope
+
+    def _check_shares(self, node: Node, address: Address, output: Any) -> None:
+        here = around(self._state, self._state.activations[address])
+        wanted = len(here.topology.successors[node.name])
+        if not isinstance(output, list) or len(output) != wanted:  # pyright: ignore[reportUnknownArgumentType]  # JSON
+            raise NodeError(
+                f"node {node.name!r} distributes its output, so it must return a list of {wanted} items, one for each "
+                f"successor, not {output!r:.200}",
+                node=node.name,
+                kind="bad_value",
+            )
+
+    async def _call(
+        self, node: Node, address: Address, attempt: int
+    ) -> tuple[Any, Steering | None]:
+        activation = self._state.activations[address]
+        if not node.wants_context:
+            try:
+                arguments = bind(node, self._code.values(activation.scope), activation, None)
+            except LeftOutError:
+                arguments = await self._bound_again(node, address, None)
+            call = calling(node, arguments)
+            output = await self._deadlines.keep(node, activation, None, call)
+            return plain(output, f"output of node {node.name!r}"), None
+        desk = Desk(
+            self._recorder,
+            address,
+            self._clock,
+            self._changed,
+            always_replay=self._always_replay,
+            rest=self._rest,
+        )
+        desk.subruns = self._subruns
+        scope = activation.scope
+        find, values = self._code.finder(scope), partial(self._code.values, scope)
+        steering = Steering(desk, self._code.graph_in(scope), node, find, values)
+        model = self._code.model(node, scope)
+        context = Context(desk, self._models, steering, attempt=attempt, model=model)
+        try:
+            arguments = bind(node, values(), activation, context)
+        except LeftOutError:
+            arguments = await self._bound_again(node, address, context)
+        desk.claims.begin()
+        self.desks[address] = desk
+        strays = False
+        try:
+            call = calling(node, arguments)
+            output = await self._deadlines.keep(node, activation, desk, call)
+        except Exception:
+            if desk.torn:
+                raise Restart from None
+            raise
+        finally:
+            del self.desks[address]
+            strays = await desk.claims.end()
+        if desk.torn:
+            raise Restart
+        if strays:
+            await self._turn(address, closing=True)
+            self.leaving.leave_all(address, None)
+        return plain(output, f"output of node {node.name!r}"), steering
+
+    async def _bound_again(
+        self, node: Node, address: Address, context: Context | None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        await self._recall()
+        made = self._state.activations[address]
+        return bind(node, self._code.values(made.scope), made, context)
+
+    async def _run_graph(self, node: Node, address: Address) -> Any:
+        """Return the output of the graph that an activation runs."""
+        activation = self._state.activations[address]
+        try:
+            self._code.values(address)
+        except LeftOutError:
+            await self._recall()
+            self._code.values(address)
+        return await self._deadlines.keep(node, activation, None, partial(self._nests.run, address))

@@ -1,0 +1,1 @@
+"""Keeping and forgetting: pruning runs, and erasing what they say."""

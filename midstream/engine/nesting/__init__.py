@@ -1,0 +1,1 @@
+"""Graphs inside a run, and runs that a run starts."""

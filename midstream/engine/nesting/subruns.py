@@ -1,0 +1,190 @@
+"""Runs that a run starts: started once, heard of when they end, and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from hashlib import sha256
+from typing import Any, Protocol
+
+from midstream.engine.graphs.graph import Graph
+from midstream.errors import MidstreamError, RunExistsError
+from midstream.events.ids import RunId
+from midstream.events.payloads import Fact, RunCancelRequested
+from midstream.events.store import OPEN, EventStore, RunQuery
+from midstream.events.subrun_facts import SubrunCompleted, SubrunFailed
+from midstream.projections.run_state import Call, RunState
+
+_LONGEST = 128
+
+
+def child_id(run_id: str, address: str, attempt: int) -> RunId:
+    """Return the id of a run that a step starts: the same in every process."""
+    seed = f"{run_id}/{address}" if attempt == 1 else f"{run_id}/{address}@{attempt}"
+    digest = sha256(seed.encode()).hexdigest()
+    made = f"{run_id}~{digest[:12]}"
+    return RunId(made if len(made) <= _LONGEST else digest[:40])
+
+
+class Starts(Protocol):
+    """Starts a run, or finds it started; see `Engine.start`."""
+
+    def __call__(
+        self, graph: Graph, request: Mapping[str, Any], run_id: RunId, parent: RunId, step: str
+    ) -> Awaitable[object]:
+        """Return once it is in the log."""
+        ...
+
+
+class Drives(Protocol):
+    """What starting and hearing of runs needs of a host; see `Host`."""
+
+    store: EventStore
+    graphs: dict[str, Graph]
+
+    async def load(self, run_id: RunId) -> RunState:
+        """Return a run as it stands."""
+        ...
+
+    async def append(
+        self, run_id: RunId, payload: Fact, address: str | None = None, *, actor: str
+    ) -> None:
+        """Append what somebody wants of a run."""
+        ...
+
+    def register(self, graph: Graph) -> None:
+        """Let runs of this graph be resumed here."""
+        ...
+
+    def has(self, run_id: RunId) -> bool:
+        """Say whether a run is driven or parked here."""
+        ...
+
+
+class Subruns:
+    """The runs that runs of one process have started.
+
+    Args:
+        host: Drives runs.
+        warn: Called with what went wrong where nobody waits for it.
+    """
+
+    def __init__(self, host: Drives, warn: Callable[[str], None]) -> None:
+        self._host = host
+        self._warn = warn
+        self.start: Starts | None = None
+        """Starts runs; the engine's."""
+        self._awaited: dict[RunId, tuple[RunId, str]] = {}
+        self._codeless: dict[str, list[tuple[RunId, Call]]] = {}
+        self._looking: set[RunId] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def register(self, graph: Graph) -> None:
+        """Let runs of this graph be started here.
+
+        Raises:
+            GraphError: Another graph has the same name.
+        """
+        self._host.register(graph)
+        for parent, call in self._codeless.pop(graph.name, ()):
+            self.errand(self.attach(parent, call))
+
+    async def attach(self, parent: RunId, call: Call) -> None:
+        """Start the run that a call has asked for, unless it is there, and see that its end will be told.
+
+        Raises:
+            GraphError: The code of another graph is known under the name of its graph.
+        """
+        request = call.request
+        child = RunId(request["run"])
+        self._awaited[child] = (parent, call.address)
+        graph = self._host.graphs.get(request["graph"])
+        if graph is None:
+            self._codeless.setdefault(request["graph"], []).append((parent, call))
+        elif self.start is not None:
+            try:
+                await self.start(graph, request, child, parent, call.address)
+            except RunExistsError as error:  # what was asked for cannot be: that is its outcome
+                told = SubrunFailed(kind="refused", message=str(error))
+                await self._host.append(parent, told, call.address, actor=f"run:{parent}")
+                return
+        await self._look(child)
+
+    async def rejoin(self, parent: RunId, call: Call) -> None:
+        """Do that again for a run that an earlier driver has started, and cancel it again where it was to be."""
+        await self.attach(parent, call)
+        if "closing" in call.request:
+            await self.cancel(parent, call, call.request["closing"])
+
+    async def cancel(self, parent: RunId, call: Call, reason: str) -> None:
+        """Have a run that was started end, because the one that started it does."""
+        wish = RunCancelRequested(id=uuid.uuid4().hex, reason=reason)
+        await self._host.append(RunId(call.request["run"]), wish, actor=f"run:{parent}")
+
+    def forget(self, parent: RunId) -> None:
+        """Tell a run no more: it has ended."""
+        for child in [child for child, (run_id, _) in self._awaited.items() if run_id == parent]:
+            del self._awaited[child]
+
+    def ended(self, child: RunId, state: RunState) -> None:
+        """Hear that a run which was driven here has ended."""
+        if child in self._awaited:
+            self._later(self._tell(child, state))
+
+    def noticed(self, child: RunId) -> None:
+        """Hear that a run which is not driven here has changed."""
+        if child in self._awaited and child not in self._looking:
+            self._looking.add(child)
+            self._later(self._look(child))
+
+    def errand(self, job: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for, and warn of what goes wrong."""
+        self._later(job)
+
+    async def close(self) -> None:
+        """Tell nobody any more."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _later(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._warned(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _warned(self, job: Coroutine[Any, Any, None]) -> None:
+        try:
+            await job
+        except MidstreamError as error:
+            self._warn(str(error))
+
+    async def _look(self, child: RunId) -> None:
+        """Tell of a run that has ended meanwhile."""
+        self._looking.discard(child)
+        found = await self._host.store.runs(RunQuery(prefix=child))
+        if any(info.run_id == child and info.status not in OPEN for info in found):
+            await self._tell(child, await self._host.load(child))
+
+    async def _tell(self, child: RunId, state: RunState) -> None:
+        """Record the end of a run in the log of the one that started it, if that is driven here."""
+        parent, address = self._awaited.get(child, (None, ""))
+        if parent is None or not self._host.has(parent):
+            return  # whoever drives it next looks for itself
+        await self._host.append(parent, outcome_of(state), address, actor=f"run:{child}")
+        self._awaited.pop(child, None)
+
+
+def outcome_of(state: RunState) -> SubrunCompleted | SubrunFailed:
+    """Return how a run has ended, as the one that started it is told."""
+    ended = state.ended or {}
+    match state.status:
+        case "completed":
+            return SubrunCompleted(output=state.output)
+        case "cancelled":
+            return SubrunFailed(kind="cancelled", message=ended.get("reason", ""))
+        case _:
+            failures = ended.get("failures", ())
+            told = (f"{one['address']}: {one['kind']}: {one['message']}" for one in failures)
+            return SubrunFailed(kind="failed", message="; ".join(told))

@@ -1,0 +1,1 @@
+"""A run in the hands of its user: its handle, its views, its stream, and runs of agents."""

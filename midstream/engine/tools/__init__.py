@@ -1,0 +1,1 @@
+"""Functions that a model may call, its own, and those of MCP servers."""
