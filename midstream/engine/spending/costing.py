@@ -108,7 +108,7 @@ class CostReport:
 
     def __str__(self) -> str:
         said = [
-            f"{line.node}  {line.priced_as}  {line.calls} calls  "
+            f"{line.node}  {line.priced_as}  {line.calls} call{'s' * (line.calls != 1)}  "
             f"{line.input_tokens}+{line.output_tokens} tokens  ${line.cost:.6f}"
             f"{f'  {line.unpriced} without a price' if line.unpriced else ''}"
             for line in self.lines
