@@ -115,7 +115,7 @@ async def test_a_budget_of_a_tag_counts_all_runs_that_have_it() -> None:
         assert exceeded.data["spent"] == "0.40"
 
 
-async def test_a_tag_that_only_one_run_asks_about_is_counted_from_the_beginning_of_the_log() -> None:
+async def test_a_tag_that_only_one_run_asks_about_is_counted_from_the_first() -> None:
     policy = CostLimit(CLAUDE, Decimal("0.35"), "tag:customer")
     tags = {"customer": "c1", "team": "blue"}
     by_team = CostLimit(MINI, Decimal("9"), "tag:team")
