@@ -179,6 +179,11 @@ class ThinLog:
         await self._connection.close()
 
 
+def as_installed() -> dict[str, str]:
+    """Return an environment in which compiled modules are kept, as those of an installed package are."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def in_fresh_process(script: str, *arguments: str, python: str = sys.executable) -> Any:
     """Run a script of this directory in a new process and return the JSON it prints."""
     done = subprocess.run(
@@ -187,6 +192,7 @@ def in_fresh_process(script: str, *arguments: str, python: str = sys.executable)
         text=True,
         check=False,
         timeout=600,
+        env=as_installed(),
     )
     if done.returncode:
         raise RuntimeError(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
