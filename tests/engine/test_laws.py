@@ -23,7 +23,7 @@ from midstream.events.codec import encode
 from midstream.events.content import Message
 from midstream.events.envelope import Draft, Event
 from midstream.events.fork_facts import RunForked
-from midstream.events.ids import Address, RunId, activation_of
+from midstream.events.ids import RunId, activation_of
 from midstream.events.jsonl import export_lines, import_runs, read_lines
 from midstream.events.memory import MemoryStore
 from midstream.events.store import EventStore, Snapshot
@@ -198,11 +198,11 @@ async def test_a_run_is_the_same_however_it_is_cut_kept_forked_and_carried(
     assert essence(fold_run(carried[:cut])) == essence(part)
 
 
-def completed(state: RunState) -> set[Address]:
+def completed(state: RunState) -> set[str]:
     return {one.address for one in state.activations.values() if one.status == "completed"}
 
 
-def calls_in(activations: set[Address], state: RunState) -> set[Address]:
+def calls_in(activations: set[str], state: RunState) -> set[str]:
     return {address for address in state.calls if activation_of(address) in activations}
 
 
