@@ -117,14 +117,14 @@ class Items:
                             await self._start(group, begun, free)
                         await free.acquire()
                     await self._go_on()
-                    if self._failed or self._fails():
+                    address = self._address_of(value, place)
+                    if self._stops() and address not in self._state.activations:
                         break
-                    address = self._begun(value, place, recorded=recorded)
-                    place += 1
-                    if address is not None:
+                    if self._begun(address, value, place, recorded=recorded):
                         begun.append(address)
                     elif free is not None:
                         free.release()
+                    place += 1
                     if len(begun) >= most:
                         await self._start(group, begun, free)
                 await self._start(group, begun, free)
@@ -149,8 +149,11 @@ class Items:
             if free is not None:
                 task.add_done_callback(lambda _: free.release())
 
-    def _begun(self, value: Any, place: int, *, recorded: bool) -> Address | None:
-        """Return the address of an item that is to be performed, scheduled if it was not; None where it has ended."""
+    def _stops(self) -> bool:
+        """Say whether no item begins any more; those that were under way when a process ended go on."""
+        return bool(self._failed) or self._fails()
+
+    def _address_of(self, value: Any, place: int) -> Address:
         over = self._node.over
         assert over is not None
         key = str(place if over.key is None else over.key(own(value)))
@@ -158,25 +161,34 @@ class Items:
         if address in self._seen:
             raise self._error(f"has two items with the key {key!r}: give each its own", "bad_value")
         self._seen.add(address)
+        return address
+
+    def _begun(self, address: Address, value: Any, place: int, *, recorded: bool) -> bool:
+        """Say whether an item is to be performed, which is scheduled if it was not; it is not where it has ended."""
         known = self._state.activations.get(address)
         if known is None:
-            limit = self._state.limits.get("activations")
-            if limit is not None and len(self._state.activations) >= limit:
-                raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
-            kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
-            data: dict[str, Any] = {"index": place}
+            self._schedule(address, value, place, recorded=recorded)
+            return True
+        if known.status in ("running", "waiting"):
+            return True
+        if known.status == "failed":
+            since = self._state.activations[self._address].since
+            if known.since < since and not self._stops():
+                self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
+                return True
+            self._failed.append(address)
+        return False
+
+    def _schedule(self, address: Address, value: Any, place: int, *, recorded: bool) -> None:
+        limit = self._state.limits.get("activations")
+        if limit is not None and len(self._state.activations) >= limit:
+            raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
+        data: dict[str, Any] = {"index": place}
+        if recorded:
+            kept = plain(value, f"item {address}")
             if kept is not None:
                 data["item"] = kept
-            self._recorder.add_plain("node.scheduled", data, address)
-        elif (
-            known.status == "failed" and known.since < self._state.activations[self._address].since
-        ):
-            self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
-        elif known.status not in ("running", "waiting"):
-            if known.status == "failed":
-                self._failed.append(address)
-            return None
-        return address
+        self._recorder.add_plain("node.scheduled", data, address)
 
     async def _one(self, address: Address) -> None:
         on_own_branch()

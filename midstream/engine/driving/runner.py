@@ -30,6 +30,7 @@ from midstream.engine.graphs.decide import (
 )
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.models.model_calls import Models
+from midstream.engine.nesting.children import Children
 from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import ask
@@ -54,7 +55,6 @@ from midstream.events.payloads import (
     RunFailed,
 )
 from midstream.events.store import EventStore
-from midstream.events.subrun_facts import SubrunClosing
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState, fold_run
 from midstream.projections.scopes import is_under_way
@@ -103,7 +103,6 @@ class Runner:
         self._store = store
         self._clock = clock
         self._changed = Signal()
-        self._subruns = subruns
         self._cancelling: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._at: dict[str, Address] = {}  # what each of these tasks is at
@@ -123,6 +122,7 @@ class Runner:
         if answers is not None:
             self.recorder.answers, answers.stop = answers, self._stop
             self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
+        self._children = Children(self.recorder, subruns)
         self._code = Code(graph, lambda: self.recorder.state)
         self._nests = Nests(self.recorder, self._begin_at, self._advance)
         self._attempts = Attempts(
@@ -160,7 +160,7 @@ class Runner:
         watch = self._watch_time()
         try:
             begun = (*self.state.running, *self.state.waiting)
-            self._rejoin()
+            self._children.rejoin()
             self._advance()
             for address in begun if not self._closing else ():
                 if address[-1] != "]":  # an item's activation is part of its map's
@@ -259,6 +259,10 @@ class Runner:
                         self._begin(scheduled)
             if self.state.idle:
                 self._nests.look()
+            if self.state.open_calls and not (
+                self.state.running or self.state.waiting or self._closing
+            ):
+                self._children.begin()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
             return None
@@ -274,7 +278,7 @@ class Runner:
             case Drop(address, reason):
                 self._drop(address, reason)
             case Close(address, reason):
-                self._close(address, reason)
+                self._children.close(address, reason)
             case Limit(limit, message):
                 self.recorder.add(LimitReached(limit=limit, message=message))
             case Complete(output):
@@ -321,7 +325,7 @@ class Runner:
     def _drop(self, address: Address, reason: str) -> None:
         """End an activation that nobody waits for any more; its task ends by itself, and late results are refused."""
         made = self.state.activations[address]
-        if made.scope and not is_under_way(made):
+        if not is_under_way(made):
             return  # it has ended with what it was in
         self._end_inside(address, reason)
         self._attempts.drop(address)
@@ -331,6 +335,8 @@ class Runner:
     def _end_inside(self, address: Address, reason: str, retry_at: float | None = None) -> None:
         """End what is under way in the graph that an activation runs; where that is tried again, it is, too."""
         for inner in self._nests.inside(address) if self.state.scopes else ():
+            if not is_under_way(self.state.activations[inner]):
+                continue  # an item has ended with its map
             self._attempts.drop(inner, retry_at)
             if retry_at is None:
                 self.recorder.add(NodeSkipped(reason=reason), inner)
@@ -345,20 +351,6 @@ class Runner:
             if at == address and first in self._tasks:
                 self._tasks[first].cancel()
 
-    def _close(self, address: Address, reason: str) -> None:
-        """Have a run that this one has started end."""
-        self.recorder.add(SubrunClosing(reason=reason), address)
-        if self._subruns is not None:
-            call = self.state.calls[address]
-            self._subruns.errand(self._subruns.cancel(self.recorder.run_id, call, reason))
-
-    def _rejoin(self) -> None:
-        """See that the ends of runs that this one has started before will be told."""
-        if self._subruns is None:
-            return
-        for call in open_children(self.state):
-            self._subruns.errand(self._subruns.rejoin(self.recorder.run_id, call))
-
     def _begin_at(self, address: str) -> None:
         if address[-1] != "]":
             self._begin(self.state.activations[address])
@@ -367,12 +359,9 @@ class Runner:
         """End every task, close what is open, and say so, in one append."""
         try:
             await self._stop_tasks()
-            for child in open_children(self.state):
-                if "closing" not in child.request:
-                    told = f"the run that started it was cancelled{f': {reason}' if reason else ''}"
-                    self._close(Address(child.address), told)
+            self._children.cancel_all(reason)
             await self.recorder.durable()
-            await self._changed.wait_for(lambda: not open_children(self.state))
+            await self._changed.wait_for(self._children.ended)
             for address in tuple(self.state.open_calls):
                 self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
@@ -488,6 +477,8 @@ class Runner:
             following = None if kept is None else Address(kept.address)
 
     async def _perform_one(self, address: Address, *, durable: bool) -> None:
+        if not is_under_way(self.state.activations[address]):
+            return  # given up before it was begun, and the graph that it is in may be gone
         node = self._code.node(address)
         if node.over is None:
             await self._attempts.perform(node, address, durable=durable)
