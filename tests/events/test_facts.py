@@ -24,7 +24,7 @@ def test_every_fact_is_found_among_the_payloads_by_its_name() -> None:
     for name in payloads.__all__:
         assert getattr(payloads, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'NobodyKnows'"):
-        payloads.NobodyKnows  # type: ignore[attr-defined]  # pyright: ignore  # noqa: B018
+        _ = payloads.NobodyKnows  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_a_tag_that_nobody_knows_has_no_class() -> None:
