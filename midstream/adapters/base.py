@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
+from midstream.adapters.changes import Note
 from midstream.adapters.told_body import Body
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import encode
@@ -191,11 +192,11 @@ def rendered(adapter: Adapter, view: View, segments: Iterable[Segment]) -> View:
     """Return the view with all segments told, in the quickest way that the adapter has; `changes` has those of all of them."""
     if isinstance(adapter, BulkAdapter):
         return adapter.render_all(view, segments)
-    changes: list[Change] = []
+    noted: list[Note | Change] = []
     for segment in segments:
         view = adapter.render(view, segment)
-        changes += view.changes
-    return replace(view, changes=tuple(changes))
+        noted += view.noted
+    return replace(view, noted=tuple(noted))
 
 
 @runtime_checkable

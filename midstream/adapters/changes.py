@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from midstream.events.payloads import Change
@@ -57,11 +58,26 @@ Repair = Literal[
 """Changes after which the target knows the same in another form. `repair.py` adds those of pairing calls and results."""
 
 
+Note = tuple[str, Literal["loss", "repair"], int, int | None, str]
+"""A change as its fields, in their order: what is noted while something is told. Objects are made for who looks at them."""
+
+
+def told_of(notes: Iterable[Note | Change]) -> tuple[Change, ...]:
+    """Return the changes that notes stand for."""
+    return tuple(note if isinstance(note, Change) else _change(*note) for note in notes)
+
+
 def loss(kind: Loss, seq: int, detail: str, part: int | None = None) -> Change:
     """Return the record of something that the target is not told."""
-    return Change(kind=kind, severity="loss", seq=seq, part=part, detail=detail)
+    return _change(kind, "loss", seq, part, detail)
 
 
 def repair(kind: Repair, seq: int, detail: str, part: int | None = None) -> Change:
     """Return the record of something that the target is told in another form."""
-    return Change(kind=kind, severity="repair", seq=seq, part=part, detail=detail)
+    return _change(kind, "repair", seq, part, detail)
+
+
+def _change(
+    kind: str, severity: Literal["loss", "repair"], seq: int, part: int | None, detail: str
+) -> Change:
+    return Change(kind=kind, severity=severity, seq=seq, part=part, detail=detail)

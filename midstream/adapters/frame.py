@@ -72,7 +72,7 @@ class Frame(Plain, Returning):
         self.leave_home(segment)
         segment, placed = put_in_place(segment)
         messages, open_calls, sealed = seal(self.open, with_instruction(segment))
-        self.changes += [*placed, *sealed]
+        self.noted += [*placed, *sealed]
         if segment.tools is not None:
             self.tools(segment.tools)
         if segment.system is not None and not self.empty:
@@ -84,6 +84,6 @@ class Frame(Plain, Returning):
     def close(self) -> None:
         """Tell results of the calls that are open when the model is asked."""
         messages, changes = close_open(self.view.open)
-        self.changes += changes
+        self.noted += changes
         for message in messages:
             self.tell(message)

@@ -29,6 +29,7 @@ class Plain(Telling):
         """See `Sealing.begin`."""
         super().begin()
         self.plain = False
+        self._accepted: set[str] = set()  # names of tools
         self.look()
 
     def look(self) -> None:
@@ -45,8 +46,12 @@ class Plain(Telling):
         """Tell what the user says; False where it has to go the long way, and nothing was told."""
         raise NotImplementedError
 
+    def plain_saying(self, origin: str | None, text: str) -> bool:
+        """Tell an answer that is a text; see `plain_question`."""
+        raise NotImplementedError
+
     def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
-        """Tell the texts of an answer and the calls after them, whose ids and names are accepted; see `plain_question`."""
+        """Tell texts and the calls after them, whose ids and names are accepted; see `plain_question`."""
         raise NotImplementedError
 
     def plain_results(self, results: list[Returned]) -> bool:
@@ -59,51 +64,58 @@ class Plain(Telling):
         if len(messages) != 1 or segment.system is not None or segment.tools is not None:
             return False
         message = messages[0].__dict__
-        if message["unsaid"] or message["dialect"] == self.speech.dialect:
+        dialect = message["dialect"]
+        if message["unsaid"] or (dialect and dialect == self.speech.dialect):
             return False
         self.seq = segment.seq
-        role = message["role"]
+        role, parts = message["role"], message["parts"]
         if role == "tool":
-            return self._plain_returned(message["parts"])
+            return self._plain_returned(parts)
         if self.open:
             return False
         if role == "assistant":
-            return self._plain_said(message)
-        return role == "user" and self._plain_asked(message["parts"])
-
-    def _plain_asked(self, parts: Sequence[Block]) -> bool:
-        text = _text(parts[0]) if len(parts) == 1 else ""
+            if message["native"] is not None and not dialect:
+                return False  # its own provider may take it as it came
+            return self._plain_said(message["origin"], parts)
+        if role != "user" or len(parts) != 1:
+            return False
+        text = _text(parts[0])
         return text != "" and self.plain_question(text)
 
-    def _plain_said(self, message: Fields) -> bool:
-        if message["native"] is not None and not message["dialect"]:
-            return False  # its own provider may take it as it came
+    def _plain_said(self, origin: str | None, parts: Sequence[Block]) -> bool:
+        if len(parts) == 1 and type(parts[0]) is Text:
+            text = _text(parts[0])
+            return text != "" and self.plain_saying(origin, text)
         texts: list[str] = []
         calls: list[Fields] = []
-        for part in message["parts"]:
+        for part in parts:
             if type(part) is ToolCall:
-                calls.append(part.__dict__)
+                call = part.__dict__
+                if not self._acceptable(call):
+                    return False
+                calls.append(call)
                 continue
             text = _text(part)
             if calls or not text:
                 return False
             texts.append(text)
-        if not (texts or calls) or (calls and not self._acceptable(calls)):
+        if not parts or (len(calls) > 1 and _alike(calls)):
             return False
-        if not self.plain_answer(message["origin"], texts, calls):
+        if not self.plain_answer(origin, texts, calls):
             return False
-        self.open = message["parts"][len(texts) :]
+        self.open = tuple([part for part in parts if isinstance(part, ToolCall)]) if calls else ()
         return True
 
-    def _acceptable(self, calls: list[Fields]) -> bool:
-        """Tell whether the provider takes the calls under their own ids and names."""
-        ids, names = self.speech.ids, self.speech.names
-        for call in calls:
-            if call["form"] != "json" or call["hints"]:
+    def _acceptable(self, call: Fields) -> bool:
+        """Tell whether the provider takes the call under its own id and name."""
+        if call["hints"] or call["form"] != "json" or not self.speech.ids.holds(call["id"]):
+            return False
+        name: str = call["name"]
+        if name not in self._accepted:
+            if not self.speech.names.holds(name):
                 return False
-            if not ids.holds(call["id"]) or not names.holds(call["name"]):
-                return False
-        return len(calls) == 1 or len({call["id"] for call in calls}) == len(calls)
+            self._accepted.add(name)
+        return True
 
     def _plain_returned(self, parts: Sequence[Block]) -> bool:
         calls = self.open
@@ -111,15 +123,17 @@ class Plain(Telling):
             return False
         results: list[Returned] = []
         for place, part in enumerate(parts):
-            said = part.__dict__
-            if type(part) is not ToolResult or said["id"] != calls[place].__dict__["id"]:
+            if type(part) is not ToolResult:
                 return False
+            said = part.__dict__
             shown = said["parts"]
-            text = _text(shown[0]) if len(shown) == 1 and not said["hints"] else ""
+            if len(shown) != 1 or said["hints"] or said["id"] != calls[place].id:
+                return False
+            text = _text(shown[0])
             if not text:
                 return False
             results.append((text, said["is_error"]))
-        if len(results) > 1 and len({call.id for call in calls}) < len(results):
+        if len(results) > 1 and _alike([call.__dict__ for call in calls]):
             return False
         if not self.plain_results(results):
             return False
@@ -127,10 +141,17 @@ class Plain(Telling):
         return True
 
 
+def _alike(calls: list[Fields]) -> bool:
+    """Tell whether two of the calls have the same id."""
+    return len({call["id"] for call in calls}) < len(calls)
+
+
 def _text(part: Block) -> str:
     """Return a text that has something to read and nothing beside it; else an empty one."""
+    if type(part) is not Text:
+        return ""
     said = part.__dict__
-    if type(part) is not Text or said["hints"] or said["citations"]:
+    if said["hints"] or said["citations"]:
         return ""
     text: str = said["text"]
     return "" if text.isspace() else text

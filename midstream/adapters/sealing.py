@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from midstream.adapters.changes import repair
+from midstream.adapters.changes import Note, told_of
 from midstream.adapters.pictures import TOKENS
 from midstream.adapters.view import View
 from midstream.adapters.wire import encode, quick, without_surrogates
@@ -37,7 +37,7 @@ class Sealing:
         """Forget what was told since the view."""
         view = self.view
         self.items: list[dict[str, Any]] = []
-        self.changes: list[Change] = []
+        self.noted: list[Note | Change] = []
         self.head = view.head
         self.state: dict[str, Any] = view.state
         self.open: tuple[ToolCall, ...] = view.open
@@ -49,6 +49,11 @@ class Sealing:
         self._spoken = view.spoken
         self._size = view.size
         self._running = sha256(view.digest) if view.running is None else view.running.copy()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was lost or repaired since the view."""
+        return told_of(self.noted)
 
     @property
     def new_head(self) -> bool:
@@ -68,9 +73,8 @@ class Sealing:
         try:
             self._seal(encode)
         except UnicodeEncodeError:
-            self.changes.append(
-                repair("unicode_repaired", self.seq, "half a character became U+FFFD")
-            )
+            said = "half a character became U+FFFD"
+            self.noted.append(("unicode_repaired", "repair", self.seq, None, said))
             self.items[self._sealed :] = without_surrogates(self.items[self._sealed :])
             if self.new_head:
                 self.head = without_surrogates(dict(self.head))
@@ -86,7 +90,7 @@ class Sealing:
             view.tape.extended(self.items),
             self.open,
             self.state,
-            tuple(self.changes),
+            tuple(self.noted),
             view.digest if unchanged else self._running.digest(),
             self._size,
             self._spoken,

@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from midstream.adapters.changes import Loss, Repair, loss, repair
+from midstream.adapters.changes import Loss, Repair, told_of
 from midstream.adapters.output import OutputSchema, tool_name
 from midstream.adapters.pictures import Picture, picture
 from midstream.adapters.readable import document_label, document_words, server_tool_words
@@ -105,11 +105,15 @@ class Telling(Sealing):
 
     def loss(self, kind: Loss, detail: str, part: int | None = None) -> None:
         """Note something that the provider is not told."""
-        self.changes.append(loss(kind, self.seq, detail, part))
+        self.noted.append((kind, "loss", self.seq, part, detail))
 
     def repair(self, kind: Repair, detail: str, part: int | None = None) -> None:
         """Note something that the provider is told in another form."""
-        self.changes.append(repair(kind, self.seq, detail, part))
+        self.noted.append((kind, "repair", self.seq, part, detail))
+
+    def lost_since(self, place: int) -> bool:
+        """Tell whether something was lost since so many notes were made."""
+        return any(change.severity == "loss" for change in told_of(self.noted[place:]))
 
     def remember(self, **values: Any) -> None:
         """Keep values for the segments that follow."""

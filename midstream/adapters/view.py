@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 
 import orjson
 
+from midstream.adapters.changes import Note, told_of
 from midstream.adapters.growing import Spoken, Tape
 from midstream.events.content import Segment, ToolCall
 from midstream.events.payloads import Change
@@ -46,7 +47,7 @@ class View:
         tape: The messages, in wire form.
         open: The calls of the last answer that have no result yet.
         state: What the adapter remembers from segment to segment, such as mapped ids; never changed in place.
-        changes: What the last extension lost or repaired.
+        noted: What the last extension lost or repaired; see `changes`.
         digest: Over everything that was ever put into the view.
         size: Characters of text in it, for estimates.
         spoken: The messages as JSON; what is sent need not be encoded again.
@@ -58,11 +59,16 @@ class View:
     tape: Tape = field(default_factory=Tape)
     open: tuple[ToolCall, ...] = ()
     state: dict[str, Any] = field(default_factory=dict[str, Any])
-    changes: tuple[Change, ...] = ()
+    noted: tuple[Note | Change, ...] = ()
     digest: bytes = b""
     size: int = 0
     spoken: Spoken = field(default_factory=Spoken, compare=False)
     running: Running | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What the last extension lost or repaired."""
+        return told_of(self.noted)
 
     @property
     def empty(self) -> bool:
@@ -71,7 +77,7 @@ class View:
 
     def unchanged(self) -> View:
         """Return the view after a segment that adds nothing."""
-        return replace(self, changes=()) if self.changes else self
+        return replace(self, noted=()) if self.noted else self
 
     def grown(
         self,

@@ -167,8 +167,19 @@ def cost(
         str, typer.Option("--date", metavar="2026-01-31", help="By the prices of that day.")
     ] = "",
     at: At = "",
+    runs: Annotated[
+        str | None,
+        typer.Option("--runs", metavar="QUERY", help="Of all that `midstream runs QUERY` lists."),
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="run|graph|model|node|tag.KEY", help="With --runs.")
+    ] = "graph",
 ) -> None:
     """Say what a run cost by node and model, or would cost by other prices: an estimate, asking nobody."""
+    if runs is not None:
+        from midstream.cli.cost_of_runs import cost_of_runs
+
+        carry_out(cost_of_runs(runs, by))
     from midstream.cli import costs
 
     carry_out(costs.cost(run, models=model or (), cache=cache, date=date, at=at))

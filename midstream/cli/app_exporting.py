@@ -54,11 +54,17 @@ def otel(
 
 
 @export.command()
-def html(run: RunArgument = "@last", out: Out = "") -> None:
+def html(
+    run: RunArgument = "@last",
+    at: Annotated[
+        str, typer.Option("--at", metavar="N|STEP", help="As it stood then; also RUN@N.")
+    ] = "",
+    out: Out = "",
+) -> None:
     """Write a run as one page of HTML: steps on a time line, what was said, losses, costs; it fetches nothing."""
     from midstream.cli import exporting
 
-    carry_out(exporting.page(run, out=out))
+    carry_out(exporting.page(run, out=out, at=at))
 
 
 @export.command("pytest")

@@ -29,6 +29,10 @@ def runs(
     whole: Annotated[
         bool, typer.Option("--long", "-l", help="Read them: model, tokens, cost, what waits.")
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Again whenever something happens; Ctrl-C ends it."),
+    ] = False,
 ) -> None:
     """List runs, the newest first, or those that a query asks for."""
     from midstream.cli import runs as listing
@@ -38,7 +42,14 @@ def runs(
         carry_out(listing.fields())
     carry_out(
         listing.list_runs(
-            " ".join(words), status, graph, tag or (), limit, since=since, whole=whole
+            " ".join(words),
+            status,
+            graph,
+            tag or (),
+            limit,
+            since=since,
+            whole=whole,
+            watch=watch,
         )
     )
 

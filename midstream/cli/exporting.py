@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 
 from midstream.cli.exits import OK
+from midstream.cli.moments import moment_of, split_moment
 from midstream.cli.naming import find_run
 from midstream.cli.opening import engine, reading
 from midstream.cli.output import put, put_json, say
 from midstream.cli.settings import SETTINGS
 from midstream.cli.writing import write
 from midstream.engine.debugging.parting import diff_stored
+from midstream.engine.driving.moments import moment_seq
 from midstream.errors import ConfigError
 from midstream.events.jsonl import FORMAT, export_lines, import_runs, read_lines
 from midstream.projections.page import Page
@@ -34,19 +36,22 @@ async def export(wanted: Sequence[str], *, out: str, opened: bool = False) -> in
     return OK
 
 
-async def page(wanted: str, *, out: str) -> int:
+async def page(wanted: str, *, out: str, at: str = "") -> int:
     """Write a run as one page of HTML, a fork beside its parent.
 
     Args:
-        wanted: The run.
+        wanted: The run, or a moment of it as `RUN@N`.
         out: A file, or empty for stdout.
+        at: As it stood at this event, or before this step; empty for now.
     """
+    name, place = split_moment(wanted)
     async with reading() as store:
-        info = await find_run(store, wanted)
-        made = Page(info.run_id)
-        await made.read(store.read(info.run_id))
+        info = await find_run(store, name)
+        to = await moment_seq(store, info.run_id, moment_of(at) or place)
+        made = Page(info.run_id, at=to)
+        await made.read(store.read(info.run_id, to=to))
         parted = None
-        if info.parent is not None:
+        if info.parent is not None and to is None:
             parted = await diff_stored(store, info.parent, info.run_id)
     write(out, [made.html(parted).encode("utf-8", "backslashreplace")])
     return OK

@@ -28,7 +28,7 @@ def inputs_of(pairs: Sequence[str], file: str) -> dict[str, Any]:
     """
     inputs = _object(file) if file else {}
     for pair in pairs:
-        name, value = _split(pair, "--input-value", "city=Tokyo")
+        name, value = _split(pair, "-i", "city=Tokyo")
         inputs[name] = _json_or_text(value)
     return inputs
 

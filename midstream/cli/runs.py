@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from midstream.cli.columns import Cell, put_columns
 from midstream.cli.exits import OK
@@ -18,11 +21,24 @@ from midstream.cli.show import MARKS
 from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE
 from midstream.engine.debugging.finding import FoundRun, find_runs, query_of
+from midstream.events.ids import RunId
 from midstream.events.store import RunInfo
 from midstream.projections.query import Query
 from midstream.projections.query_fields import FIELDS, ORDERED, SORTS
 from midstream.projections.query_match import needs_events
 from midstream.projections.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    from midstream.events.sqlite import SqliteStore
+
+_AGAIN = 5.0
+"""Seconds after which a watched list is made anew though nothing was recorded: ages grow, and drivers go."""
+
+_CALM = 0.2
+"""Seconds that a watched list stays at least."""
+
+_CLEAR = "\x1b[H\x1b[2J"
+"""What makes a terminal empty."""
 
 _SHORT = 60
 _COLUMNS = ("RUN", "GRAPH", "STATUS", "AGE", "EVENTS", "DRIVER", "TAGS")
@@ -39,6 +55,7 @@ async def list_runs(
     *,
     since: str,
     whole: bool,
+    watch: bool = False,
 ) -> int:
     """List runs.
 
@@ -50,27 +67,62 @@ async def list_runs(
         limit: At most so many; what the query says goes before it.
         since: Only those that began since then; empty for all.
         whole: Read what is listed.
+        watch: List again whenever something was recorded, until the process is interrupted.
     """
     asked = _asked(query, status, graph, tags, limit, since)
-    now = time.time()
     async with reading() as store:
-        with progress("reading", 100 if needs_events(asked) else 0) as advance:
-            shown = 0.0
-
-            def told(done: int, total: int) -> None:
-                nonlocal shown
-                advance(100 * done / total - shown)
-                shown = 100 * done / total
-
-            found = await find_runs(store, asked, now=now, read=whole, told=told)
+        if watch:
+            await _watch(store, asked, whole=whole)
+        found = await _find(store, asked, whole=whole)
     if SETTINGS.get().as_json:
         for one in found:
             put_json(_row(one))
     elif found:
-        _print(found, now)
+        _print(found, time.time())
     else:
         say(f"no such runs; start one with `{command('start', 'MODULE:GRAPH')}`")
     return OK
+
+
+async def _find(store: SqliteStore, asked: Query, *, whole: bool) -> Sequence[FoundRun]:
+    with progress("reading", 100 if needs_events(asked) else 0) as advance:
+        shown = 0.0
+
+        def told(done: int, total: int) -> None:
+            nonlocal shown
+            advance(100 * done / total - shown)
+            shown = 100 * done / total
+
+        return await find_runs(store, asked, now=time.time(), read=whole, told=told)
+
+
+async def _watch(store: SqliteStore, asked: Query, *, whole: bool) -> NoReturn:
+    """List runs again and again: on a terminal the whole list in place, else each run that is new or has changed."""
+    changed = asyncio.Event()
+    store.watch(lambda _run, _seq: changed.set())
+    before: dict[RunId, tuple[object, ...]] = {}
+    while True:
+        changed.clear()
+        found = await find_runs(store, asked, now=time.time(), read=whole)
+        now = {one.info.run_id: _told(one.info) for one in found}
+        new = [one for one in found if before.get(one.info.run_id) != now[one.info.run_id]]
+        before = now
+        if SETTINGS.get().as_json:
+            for one in new:
+                put_json(_row(one))
+        elif sys.stdout.isatty():
+            sys.stdout.write(_CLEAR)
+            _print(found, time.time())
+        elif new:
+            _print(new, time.time())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), _AGAIN)
+        await asyncio.sleep(_CALM)
+
+
+def _told(info: RunInfo) -> tuple[object, ...]:
+    """Return what makes a line worth telling again: a driver's signs of life do not."""
+    return info.status, info.seq, info.holder, info.erased
 
 
 def _asked(

@@ -40,15 +40,21 @@ class Page:
 
     Args:
         run_id: The run.
+        at: The event at which it is shown as it stood; None where that is its newest one.
     """
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+    def __init__(self, run_id: str, *, at: int | None = None) -> None:
+        self._run_id, self._at = run_id, at
         self._state = RunState()
         self._trace = Trace()
         self._usage = UsageState()
         self._lines: list[Line] = []
         self._calls: dict[str, Spoken] = {}
+
+    @property
+    def _name(self) -> str:
+        """The run, or the moment of it that is shown, as the command line takes it."""
+        return self._run_id if self._at is None else f"{self._run_id}@{self._at}"
 
     async def read(self, events: AsyncIterable[Event]) -> None:
         """Take in events, as they come."""
@@ -123,7 +129,7 @@ class Page:
             el("a", "Skip to the steps", href="#steps", class_="skip"),
             el(
                 "header",
-                el("h1", f"Run {self._run_id}"),
+                el("h1", f"Run {self._name}"),
                 el("nav", el("ul", *links), aria_label="On this page"),
             ),
             el(
@@ -138,7 +144,7 @@ class Page:
                 el(
                     "p",
                     "Written by ",
-                    el("code", f"midstream export html {self._run_id}"),
+                    el("code", f"midstream export html {self._name}"),
                     ".",
                     class_="soft",
                 ),

@@ -223,3 +223,33 @@ def test_what_a_run_cost_and_would_have_cost(command: Command, trip: ProviderSer
     assert command("cost", "t1", "--cache", "much").code == 2
     assert command("cost", "t1", "--date", "soon").code == 2
     assert command("cost", "t1", "--model", "moon=openai:gpt-4o").code == 2
+
+
+def test_what_runs_cost_together_counts_what_forks_share_once(
+    command: Command, trip: ProviderServer
+) -> None:
+    (one,) = command("--json", "cost", "t1").rows
+    assert command("fork", "t1", "--at", "publish#1", "--paused").code == 0
+    by_run = command("--json", "cost", "--runs", "", "--by", "run").rows
+    assert [(row["key"], row["calls"] > 0) for row in by_run[:-1]] == [
+        ("t1", True),
+        ("t1~1", False),
+    ]
+    assert by_run[-1]["by"] == "total"
+    for by in ("run", "graph", "model", "node", "tag.team"):
+        *rows, total = command("--json", "cost", "--runs", "", "--by", by).rows
+        assert float(total["cost"]) == pytest.approx(float(one["cost"]))
+        assert sum(float(row["cost"]) for row in rows) == pytest.approx(float(total["cost"]))
+        assert sum(row["calls"] for row in rows) == total["calls"] == 2
+    shown = command("cost", "--runs", "id:t1", "--by", "node").out
+    assert shown.splitlines()[0].split() == ["NODE", "RUNS", "CALLS", "TOKENS", "COST"]
+    assert "trip: plan" in shown
+
+
+def test_what_no_runs_cost_is_said_and_what_cannot_be_summed_by_is_refused(
+    command: Command, trip: ProviderServer
+) -> None:
+    assert command("cost", "--runs", "status:failed").said == "no such runs"
+    refused = command("cost", "--runs", "", "--by", "weather")
+    assert (refused.code, "none of run, graph, model, node or tag.KEY" in refused.said) == (2, True)
+    assert command("cost", "--runs", "moon:full").code == 2

@@ -62,6 +62,18 @@ def test_a_page_is_written_whole(command: Command, tmp_path: Path) -> None:
     assert "hello Ann" in page
 
 
+@pytest.mark.parametrize("words", [("r1", "--at", "2"), ("r1@2",), ("r1", "--at", "say#1")])
+def test_a_page_shows_a_run_as_it_stood(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert command("export", "html", *words, "-o", "then.html").code == 0
+    page = (tmp_path / "then.html").read_text(encoding="utf-8")
+    moment = 1 if "say#1" in words else 2
+    assert f"<h1>Run r1@{moment}</h1>" in page
+    assert "◐ running" in page
+    assert "run.completed" not in page
+
+
 def test_the_page_of_a_fork_says_where_it_parts(command: Command) -> None:
     command("fork", "r1", "--at", "say#1", "--set", "inputs.name=Bob", "--graph", "shop:greet", "--run-id", "f1")  # fmt: skip
     page = command("export", "html", "f1").out

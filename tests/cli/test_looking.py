@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from hashlib import sha256
 from pathlib import Path
 
@@ -153,6 +155,26 @@ def test_tail_in_json_is_the_events_as_they_are(command: Command) -> None:
     assert [row["seq"] for row in rows] == [3, 4]
     assert rows[1]["data"] == {"output": "hello Ann"}
     assert {"run_id", "at", "recorded_at", "type", "address", "digest"} <= set(rows[0])
+
+
+def test_a_watched_list_tells_what_is_new_until_it_is_interrupted(
+    command: Command, tmp_path: Path
+) -> None:
+    command("start", "shop:greet", "-i", "name=Ann", "--run-id", "r1")
+    with spawn(tmp_path, "runs", "--watch", "--json", "not graph:odd") as watcher:
+        assert watcher.stdout is not None
+        assert json.loads(watcher.stdout.readline())["run_id"] == "r1"
+        with spawn(tmp_path, "start", "shop:slow", "--run-id", "r2") as driver:
+            first = json.loads(watcher.stdout.readline())
+            assert (first["run_id"], first["status"]) == ("r2", "running")
+            (tmp_path / "go").touch()
+            while first["status"] == "running":
+                first = json.loads(watcher.stdout.readline())
+            assert (first["run_id"], first["status"]) == ("r2", "completed")
+            assert driver.wait(SOON) == 0
+        watcher.send_signal(signal.SIGINT)
+        rest, _ = watcher.communicate(timeout=SOON)
+    assert (rest, watcher.returncode) == ("", 130)
 
 
 def test_tail_follows_until_the_run_has_ended(command: Command, tmp_path: Path) -> None:

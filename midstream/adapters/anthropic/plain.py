@@ -33,33 +33,44 @@ class PlainTurns(Homeward):
         self.state["tail"] = "user"
         return True
 
+    def plain_saying(self, origin: str | None, text: str) -> bool:
+        """See `Plain.plain_saying`."""
+        state = self.state
+        if state["tail"] == "assistant":
+            self.fill()
+        self.items.append({"role": "assistant", "content": [{"type": "text", "text": text}]})
+        state["tail"], state["unthought"], state["calls"] = "assistant", False, ()
+        return True
+
     def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
         """See `Plain.plain_answer`."""
-        blocks = list(map(_block, texts))
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
+        ids: list[str] = []
         for call in calls:
             found = arguments_object(call["arguments"])
             if found is None:
                 return False
             id_, name = call["id"], call["name"]
             blocks.append({"type": "tool_use", "id": id_, "name": name, "input": found})
+            ids.append(id_)
         state = self.state
         if state["tail"] == "assistant":
             self.fill()
         self.items.append({"role": "assistant", "content": blocks})
         state["tail"], state["unthought"] = "assistant", bool(calls)
-        state["calls"] = tuple([call["id"] for call in calls]) if calls else ()
+        state["calls"] = tuple(ids)
         return True
 
     def plain_results(self, results: list[Returned]) -> bool:
         """See `Plain.plain_results`."""
         blocks: list[dict[str, Any]] = []
-        for id_, (text, failed) in zip(self.state["calls"], results, strict=True):
-            block = {"type": "tool_result", "tool_use_id": id_, "content": text}
-            blocks.append({**block, "is_error": True} if failed else block)
+        ids: tuple[str, ...] = self.state["calls"]
+        for place, (text, failed) in enumerate(results):
+            id_ = ids[place]
+            block: dict[str, Any] = {"type": "tool_result", "tool_use_id": id_, "content": text}
+            if failed:
+                block["is_error"] = True
+            blocks.append(block)
         self.items.append({"role": "user", "content": blocks})
         self.state["tail"] = "results"
         return True
-
-
-def _block(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text}

@@ -210,7 +210,7 @@ class Teller(PlainTurns):
         self.release(goes_on=True)
         calls = message.tool_calls
         own = spoken_by(message, self._provider, DIALECT)
-        mapped = len(self.changes)
+        mapped = len(self.noted)
         ids = self.wire_ids(calls)
         native = message.native.get("content") if is_object(message.native) else None
         if own and is_array(native) and _ids(native) == ids:
@@ -218,7 +218,7 @@ class Teller(PlainTurns):
         else:
             blocks = self._blocks(message, ids, own=own)
         if not blocks:
-            if not message.parts or not any(c.severity == "loss" for c in self.changes[mapped:]):
+            if not (message.parts and self.lost_since(mapped)):
                 self.repair("empty_dropped", "an answer without content")
             return
         if self.tail or self.state.get("waiting"):  # a conversation may begin with an answer

@@ -32,6 +32,10 @@ class PlainTurns(Homeward):
         self.state["tail"] = "user"
         return True
 
+    def plain_saying(self, origin: str | None, text: str) -> bool:
+        """See `Plain.plain_saying`."""
+        return self.plain_answer(origin, [text], [])
+
     def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
         """See `Plain.plain_answer`."""
         if origin is not None and origin.partition(":")[0] == self.speech.provider:

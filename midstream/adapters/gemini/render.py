@@ -222,13 +222,13 @@ class Teller(PlainTurns):
         ids = self._ids(calls)
         own = spoken_by(message, self._provider, DIALECT)
         native = message.native
-        mapped = len(self.changes)
+        mapped = len(self.noted)
         kept = own and is_object(native) and _called(native) == list(ids)
         blocks = (
             blocks_of(native) if kept and is_object(native) else self._blocks(message, ids, own)
         )
         if not blocks:
-            if not message.parts or not any(c.severity == "loss" for c in self.changes[mapped:]):
+            if not (message.parts and self.lost_since(mapped)):
                 self.repair("empty_dropped", "an answer without content")
             return
         self.before_answer(calls=bool(calls))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from midstream.adapters.base import ModelRequest, ModelResponse, Settings
@@ -12,10 +11,9 @@ from midstream.adapters.dialect import Dialect
 from midstream.adapters.gemini.body import requested
 from midstream.adapters.gemini.parse import Assembly, parse
 from midstream.adapters.gemini.read import read
-from midstream.adapters.gemini.render import render
+from midstream.adapters.gemini.render import render, render_all
 from midstream.adapters.imported import Imported
 from midstream.adapters.view import Segment, View
-from midstream.events.payloads import Change
 
 
 class Gemini:
@@ -35,11 +33,7 @@ class Gemini:
 
     def render_all(self, view: View, segments: Iterable[Segment]) -> View:
         """See `Dialect.render_all`."""
-        changes: list[Change] = []
-        for segment in segments:
-            view = self.render(view, segment)
-            changes += view.changes
-        return replace(view, changes=tuple(changes))
+        return render_all(view, segments, self.provider, gemini_family(view.model))
 
     def requested(self, view: View, settings: Settings) -> ModelRequest:
         """See `Dialect.requested`."""

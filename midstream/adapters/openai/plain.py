@@ -21,6 +21,12 @@ class PlainTurns(Homeward):
         self.items.append({"role": "user", "content": text})
         return True
 
+    def plain_saying(self, origin: str | None, text: str) -> bool:
+        """See `Plain.plain_saying`."""
+        self.items.append({"role": "assistant", "content": text})
+        self.state["calls"] = ()
+        return True
+
     def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
         """See `Plain.plain_answer`."""
         item: dict[str, Any] = {"role": "assistant"}

@@ -25,6 +25,14 @@ class PlainTurns(Homeward):
         self.items.append({"role": "user", "content": text})
         return True
 
+    def plain_saying(self, origin: str | None, text: str) -> bool:
+        """See `Plain.plain_saying`."""
+        if origin is not None and origin.partition(":")[0] == self.speech.provider:
+            return False
+        self.items.append({"role": ASSISTANT, "content": text})
+        self.state["calls"], self.state["kinds"] = (), ()
+        return True
+
     def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
         """See `Plain.plain_answer`."""
         if origin is not None and origin.partition(":")[0] == self.speech.provider:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from midstream.adapters.base import Adapter, ModelRequest, Settings
+from midstream.adapters.changes import told_of
 from midstream.adapters.view import Segment, View
 from midstream.events.content import Message
 from midstream.events.payloads import Change
@@ -44,7 +45,7 @@ def told(view: View, segment: Segment) -> View:
         tape=view.tape.extended([Told(segment, digest)]),
         digest=digest,
         size=view.size + len(encoded),
-        changes=(),
+        noted=(),
     )
 
 
@@ -91,12 +92,12 @@ class Renderings:
         while start and (name, tape[start - 1].digest) not in self._views:
             start -= 1
         view = self._views[name, tape[start - 1].digest] if start else adapter.begin(model)
-        changes = view.changes
+        noted = view.noted
         for segment, digest in tape[start:]:
             view = adapter.render(view, segment)
-            changes = (*changes, *view.changes)
-            view = replace(view, changes=changes)
+            noted = (*noted, *view.noted)
+            view = replace(view, noted=noted)
             self._views[name, digest] = view
             if len(self._views) > _KEPT:
                 self._views.popitem(last=False)
-        return view, changes
+        return view, told_of(noted)

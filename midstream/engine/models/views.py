@@ -51,10 +51,10 @@ class Views:
         """
         whole = f"{adapter.provider}:{model}"
         view, told = self._base(state, adapter, model, parents, before, address)
-        changes = view.changes
+        noted = view.noted
         brief = brief_of(state, handoff, whole) if handoff else None
         view = rendered(adapter, view, (*told, *([] if brief is None else [brief]), segment))
-        return replace(view, changes=changes + view.changes) if changes else view
+        return replace(view, noted=noted + view.noted) if noted else view
 
     def opening_of(self, state: RunState, adapter: Adapter, model: str, call: Call) -> View:
         """Return the view that a recorded call starts from; see `opening`."""
