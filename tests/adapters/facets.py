@@ -214,7 +214,7 @@ def _about(change: Change, facet: Facet) -> bool:
     return change.seq == facet.seq and change.part == facet.place
 
 
-_CLAIMS = frozenset().union(*MISSING.values(), *OTHERWISE.values())
+_CLAIMS = frozenset[str]().union(*MISSING.values(), *OTHERWISE.values())
 
 
 def _claims(change: Change) -> bool:
