@@ -6,7 +6,6 @@ python benchmarks/commands.py
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import statistics
 import subprocess
@@ -14,6 +13,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from measure import as_installed
 
 from midstream.events.codec import encode
 from midstream.events.ids import RunId
@@ -61,10 +62,7 @@ async def filled(path: Path) -> None:
 def first_line(words: str, db: Path) -> tuple[float, float, float]:
     """Return the seconds to the first line of a command, to its end, and of CPU in all."""
     used = _cpu()
-    environment = {**os.environ, "MIDSTREAM_DB": str(db)}
-    environment.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # compiled modules are kept, as in an installed package
+    environment = {**as_installed(), "MIDSTREAM_DB": str(db)}
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "midstream", *words.split()],

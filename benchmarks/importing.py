@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
-from measure import Figure, interleaved, main
+from measure import Figure, as_installed, interleaved, main
 
 ROUNDS = 15
 ENGINE = "from midstream import Engine, Graph, Context"
-_NO_CACHE = "PYTHONDONTWRITEBYTECODE"
 
 _PROBE = """
 import time
@@ -28,13 +26,12 @@ print(json.dumps([seconds, int(peak[1]) / 1024]))
 
 def imported(what: str) -> tuple[float, float]:
     """Return seconds, and the most memory the process ever had, in MB."""
-    # Compiled modules are kept, as in an installed package.
     done = subprocess.run(
         [sys.executable, "-c", _PROBE.format(what=what)],
         capture_output=True,
         text=True,
         check=True,
-        env={name: value for name, value in os.environ.items() if name != _NO_CACHE},
+        env=as_installed(),
     )
     seconds, memory = json.loads(done.stdout)
     return seconds, memory

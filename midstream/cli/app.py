@@ -1,34 +1,156 @@
-"""The commands and their options; what they do is imported when one is run, so that `--help` is quick."""
+"""All commands, by the modules that have them; only the one that is wanted is imported, so that it begins quickly.
+
+What a command does is imported when it is run.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from midstream.cli import app_conversations, app_debugging, app_driving, app_looking, app_people
-from midstream.cli.app_exporting import export
-from midstream.cli.app_graphs import graph as graphs
-from midstream.cli.app_store import db as store
-from midstream.cli.exits import MEANINGS, carry_out
-from midstream.cli.experience import app as experience
-from midstream.cli.options import group
-from midstream.cli.routing_commands import GROUPS as ROUTING
+from midstream.cli.exits import MEANINGS
 from midstream.cli.settings import DEFAULT_DB, SETTINGS, Settings
+
+if TYPE_CHECKING:
+    app: typer.Typer
 
 _EVERYWHERE = "--db, --config, --json and --no-color may stand before or after the command."
 
-app = typer.Typer(
-    name="midstream",
-    help="Runs of LLM work that survive a crash and change models midstream.",
-    epilog=f"{MEANINGS} {_EVERYWHERE}",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = {
+    "demo": "app_first",
+    "doctor": "app_first",
+    "start": "app_driving",
+    "resume": "app_driving",
+    "migrate": "app_driving",
+    "pause": "app_driving",
+    "cancel": "app_driving",
+    "settle": "app_driving",
+    "runs": "app_looking",
+    "show": "app_looking",
+    "tail": "app_looking",
+    "verify": "app_looking",
+    "questions": "app_people",
+    "answer": "app_people",
+    "feedback": "app_people",
+    "convert": "app_conversations",
+    "import": "app_conversations",
+    "say": "app_conversations",
+    "messages": "app_conversations",
+    "trace": "app_debugging",
+    "fork": "app_debugging",
+    "replay": "app_debugging",
+    "cost": "app_debugging",
+    "diff": "app_debugging",
+}
+"""The module of each command, in the order of `--help`; there it stands in a table of the same name."""
+
+GROUPS = {
+    "export": "app_exporting:export",
+    "db": "app_store:db",
+    "experience": "experience:app",
+    "graph": "app_graphs:graph",
+    "models": "routing_commands:models",
+    "config": "routing_commands:config",
+    "policy": "routing_commands:policy",
+    "mcp": "app_mcp:mcp",
+}
+"""Where each group of commands is made, in that order."""
+
+_WITH_VALUE = ("--db", "--config")
+
+_COMPLETING = "_MIDSTREAM_COMPLETE"
+"""What a shell sets that wants to know which words may follow."""
+
+
+def application(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
+    """Return the command line with these commands and groups of commands.
+
+    Args:
+        names: All, unless it is known which one is wanted: making sixty takes longer than most of them run.
+    """
+    made = typer.Typer(
+        name="midstream",
+        help="Runs of LLM work that survive a crash and change models midstream.",
+        epilog=f"{MEANINGS} {_EVERYWHERE}",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(options)
+    for name in names:
+        if name in COMMANDS:
+            table = import_module(f"midstream.cli.{COMMANDS[name]}").COMMANDS
+            made.command(name)(table[name])
+        else:
+            module, _, group = GROUPS[name].partition(":")
+            made.add_typer(getattr(import_module(f"midstream.cli.{module}"), group))
+    return made
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Make the whole command line when somebody asks for `app`."""
+        if name != "app":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = made = application()
+        return made
+
+
+def main() -> None:
+    """Run the command line; exits the process."""
+    arguments = globals_first(sys.argv[1:])
+    application(wanted(arguments))(arguments, prog_name="midstream")
+
+
+def wanted(arguments: list[str]) -> Iterable[str]:
+    """Return the commands that these arguments may mean: one, all of them, or none.
+
+    Args:
+        arguments: Global options first.
+    """
+    everything = (*COMMANDS, *GROUPS)
+    if _COMPLETING in os.environ:
+        return everything
+    if arguments == ["--version"]:
+        return ()
+    given = iter(arguments)
+    for word in given:
+        if word in _WITH_VALUE:
+            next(given, None)
+        elif not word.startswith("-"):
+            return (word,) if word in everything else everything
+        elif not _is_global(word):
+            return everything  # `--help` lists them
+    return everything
+
+
+def _is_global(word: str) -> bool:
+    return word in ("--json", "--no-color") or word.startswith(("--db=", "--config="))
+
+
+def globals_first(arguments: list[str]) -> list[str]:
+    """Move the global options to the front, so that they may stand anywhere."""
+    front: list[str] = []
+    rest: list[str] = []
+    given = iter(arguments)
+    for word in given:
+        if word == "--":
+            rest += [word, *given]
+        elif word in _WITH_VALUE:
+            front += [word, *(value for value in [next(given, None)] if value is not None)]
+        elif _is_global(word):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
 
 
 def _print_version(wanted: bool) -> None:
@@ -44,7 +166,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     ctx: typer.Context,
     db: Annotated[
@@ -78,85 +199,6 @@ def options(
             config=config,
         )
     )
-
-
-@app.command()
-def demo(
-    live: Annotated[
-        bool,
-        typer.Option("--live", help="Ask the vendors, with OPENAI_API_KEY and ANTHROPIC_API_KEY."),
-    ] = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep what the tools and the processes wrote, too.")
-    ] = False,
-) -> None:
-    """Kill a run in the middle of a tool loop, resume it, and move it to another provider's model.
-
-    Needs no key: a stand-in for both providers answers on this machine, over real HTTP, to the vendors' real SDKs.
-    """
-    from midstream.cli.demo import demonstrate
-
-    carry_out(demonstrate(live=live, keep=keep))
-
-
-mcp = group("mcp", "Speak MCP.")
-
-
-@mcp.command("serve")
-def mcp_serve() -> None:
-    """Offer the runs of the store as MCP tools over stdin and stdout: list, show, view, fork, and answer a question."""
-    from midstream.cli import mcp_server
-
-    carry_out(mcp_server.serve())
-
-
-@app.command()
-def doctor(
-    what: Annotated[
-        str, typer.Argument(metavar="[config]", help="config: what is in force, and why.")
-    ] = "",
-) -> None:
-    """Check this machine, and say what to do about what is missing; or print the configuration in force."""
-    if what == "config":
-        from midstream.cli import configuring
-
-        carry_out(configuring.effective())
-    if what:
-        raise typer.BadParameter(f"{what!r} is nothing to look at; say config, or nothing")
-    from midstream.cli import doctor as examining
-
-    carry_out(examining.doctor())
-
-
-_TABLES = (app_driving, app_looking, app_people, app_conversations, app_debugging)
-for _table in _TABLES:
-    for _name, _command in _table.COMMANDS.items():
-        app.command(_name)(_command)
-for _group in (export, store, experience, graphs, *ROUTING, mcp):
-    app.add_typer(_group)
-
-
-def main() -> None:
-    """Run the command line; exits the process."""
-    arguments = sys.argv[1:]
-    app(globals_first(arguments), prog_name="midstream")
-
-
-def globals_first(arguments: list[str]) -> list[str]:
-    """Move the global options to the front, so that they may stand anywhere."""
-    front: list[str] = []
-    rest: list[str] = []
-    given = iter(arguments)
-    for word in given:
-        if word == "--":
-            rest += [word, *given]
-        elif word in ("--db", "--config"):
-            front += [word, *(value for value in [next(given, None)] if value is not None)]
-        elif word in ("--json", "--no-color") or word.startswith(("--db=", "--config=")):
-            front.append(word)
-        else:
-            rest.append(word)
-    return front + rest
 
 
 def _on_command_line(ctx: typer.Context, option: str) -> bool:

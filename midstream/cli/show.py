@@ -18,7 +18,7 @@ from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
 from midstream.engine.driving.moments import moment_seq
 from midstream.events.store import EventStore, RunInfo
-from midstream.projections.conversation import GRAPH_OF_IMPORTED
+from midstream.projections.records import GRAPH_OF_IMPORTED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,6 +56,7 @@ async def show(wanted: str, *, at: str = "", whole: bool = False) -> int:
         # Whether a conversation waits for somebody shows in calls that have ended, too.
         read = whole or info.graph == GRAPH_OF_IMPORTED
         summary = await summarise(info, store, to=to, now=now, whole=read)
+    now = summary.last_at / 1e6 if summary.past else now
     if whole:
         _put_state(summary)
         return OK
@@ -109,7 +110,13 @@ def print_summary(summary: Summary, now: float) -> None:
         console.print(Text(f"  last error {_cut(summary.last_error)}", style="red"))
     if state.status == "completed":
         console.print(Text(f"  output     {_cut(shown(state.output))}"))
-    console.print(Text(f"  next       {next_command(summary, now)}", style="bold"))
+    if summary.past:
+        newest = f"as it stood at event {state.seq} of {info.seq}"
+        console.print(
+            Text(f"  then       {newest}; go on from here with {next_command(summary, now)}")
+        )
+    else:
+        console.print(Text(f"  next       {next_command(summary, now)}", style="bold"))
 
 
 def _table(summary: Summary, now: float) -> Table:
@@ -158,6 +165,8 @@ def money(summary: Summary) -> str:
 def next_command(summary: Summary, now: float) -> str:
     """Return the command that makes most sense next."""
     run_id, status = summary.info.run_id, summary.state.status
+    if summary.past:
+        return command("fork", run_id, "--at", str(summary.state.seq))
     if summary.unknown:
         return command("settle", run_id, summary.unknown[0], "--result", "JSON")
     if any(call.kind == "question" for call in summary.open_calls):

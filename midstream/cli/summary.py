@@ -80,6 +80,7 @@ class Summary:
         last_error: The newest failure of anything in it, in words, or empty.
         first_at: When its first event was recorded, in microseconds since 1970.
         last_at: When its newest one was.
+        past: It is how the run stood once; other events came after.
         unknown: The addresses of tool calls whose outcome nobody knows.
     """
 
@@ -92,6 +93,7 @@ class Summary:
     last_error: str = ""
     first_at: int = 0
     last_at: int = 0
+    past: bool = False
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -106,7 +108,7 @@ class Summary:
 
     def driven(self, now: float) -> bool:
         """Return whether a live driver holds the run at this time, in seconds since 1970."""
-        return self.info.holder is not None and self.info.until > now
+        return self.info.holder is not None and self.info.until > now and not self.past
 
 
 async def summarise(
@@ -141,7 +143,8 @@ async def summarise(
         name = node_of(activation.address)
         line = made.nodes.setdefault(name, NodeLine(name))
         line.status, line.attempt = activation.status, activation.attempt
-    made.waits_for = _waits_for(made, now)
+    made.past = made.state.seq < info.seq
+    made.waits_for = _waits_for(made, made.last_at / 1e6 if made.past else now)
     return made
 
 
@@ -204,7 +207,7 @@ def _waits_for(made: Summary, now: float) -> list[str]:
         waits.append(f"{address}: its next attempt, due {_in(due, now)}")
     if state.status == "paused":
         waits.append("somebody to resume it: it is paused")
-    elif not made.driven(now):
+    elif not made.past and not made.driven(now):
         waits.append("a driver: no live process holds it")
     return waits
 

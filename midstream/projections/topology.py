@@ -64,6 +64,7 @@ class Topology:
         expected: For each node that is to come from the beginning, how many nodes it waits for that are.
         plain: Every node starts by itself and waits for all, so that in a run without skips nothing can be missing.
         own: It belongs to one run, and is changed in place.
+        changes: How often it was.
         places: What `place` has found.
         dumped: All nodes as `data_of` says, in JSON, of one that many runs share; empty before somebody asked.
     """
@@ -75,6 +76,7 @@ class Topology:
     expected: Mapping[str, int] = field(default_factory=dict[str, int])
     plain: bool = True
     own: bool = False
+    changes: int = field(default=0, compare=False)
     places: dict[str, dict[str, int]] = field(
         default_factory=dict[str, dict[str, int]], compare=False, repr=False
     )
@@ -104,6 +106,7 @@ class Topology:
 
     def add(self, name: str, data: Mapping[str, Any]) -> NodeShape:
         """Add a node that waits for nodes which are there."""
+        self.changes += 1
         shape = shape_of(name, data, keep=True)
         self._put(shape)
         self.successors[name] = {}
@@ -113,6 +116,7 @@ class Topology:
 
     def remove(self, name: str) -> tuple[str, ...]:
         """Take a node out, and return who waited for it."""
+        self.changes += 1
         shape = self.nodes.pop(name)
         self.declared.pop(name, None)
         self.joins.pop(name, None)
@@ -125,6 +129,7 @@ class Topology:
 
     def connect(self, source: str, target: str, to: str) -> bool:
         """Have the target wait for the source, and say whether it did not before."""
+        self.changes += 1
         shape = self.nodes[target]
         is_new = target not in self.successors[source]
         waits_for = (*shape.waits_for, source) if is_new else shape.waits_for
@@ -135,6 +140,7 @@ class Topology:
 
     def disconnect(self, source: str, target: str) -> None:
         """Have the target no longer wait for the source."""
+        self.changes += 1
         self._put(_without(self.nodes[target], source))
         self._followers(source).pop(target, None)
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+import genai_prices
 import pytest
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
+from hypothesis import given
+from hypothesis import strategies as st
 
 from midstream.adapters import Segment
 from midstream.adapters.anthropic import AnthropicAdapter
@@ -56,3 +63,85 @@ def test_an_image_counts_as_an_image_and_not_as_its_bytes() -> None:
     long = adapter.render(adapter.begin("gpt-4o"), Segment(1, (user("word " * 200_000),)))
     assert (fits(adapter, view), fits(adapter, long)) == (True, False)
     assert fits(adapter, adapter.begin("model-of-nobody")) is None
+
+
+PRICED = [
+    ("openai", "gpt-4o"),
+    ("openai", "o1-pro"),
+    ("anthropic", "claude-sonnet-4-5"),  # dearer beyond 200,000 tokens
+    ("gemini", "gemini-2.5-pro"),
+    ("deepseek", "deepseek-chat"),  # cheaper at night, once
+    ("perplexity", "sonar"),  # a price for each request, too
+    ("openai", "gpt-of-nobody"),
+]
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    tokens = st.sampled_from([0, 1, 9, 1_000, 200_000, 200_001, 1_000_000])
+    read, written, rest = draw(tokens), draw(tokens), draw(tokens)
+    less = draw(st.sampled_from([0, 0, 0, 5]))  # more read from a cache than at all
+    return Usage(
+        input_tokens=max(read + written + rest - less, 0),
+        output_tokens=draw(tokens),
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
+
+
+@given(st.sampled_from(PRICED), st.lists(usages(), min_size=1, max_size=6), st.integers(0, 10**9))
+def test_a_price_is_that_of_the_list_to_the_last_digit(
+    name: tuple[str, str], used: list[Usage], seconds: int
+) -> None:
+    provider, model = name
+    at = 1_000_000_000.0 + seconds
+    for usage in used:
+        try:
+            told = genai_prices.calc_price(
+                genai_prices.Usage(
+                    input_tokens=usage.input_tokens,
+                    output_tokens=usage.output_tokens,
+                    cache_read_tokens=usage.cache_read_tokens or None,
+                    cache_write_tokens=usage.cache_write_tokens or None,
+                ),
+                model,
+                provider_id={"gemini": "google"}.get(provider, provider),
+                genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+            )
+        except (LookupError, ValueError):
+            wanted = None
+        else:
+            wanted = format(told.total_price, "f")
+        found = cost(provider, model, usage, at)
+        assert (None if found is None else found.amount) == wanted
+
+
+def test_the_list_is_asked_once_for_each_kind_of_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    told = genai_prices.calc_price
+
+    def counted(usage: genai_prices.Usage, model_ref: str, **named: Any) -> Any:
+        asked.append(model_ref)
+        return told(usage, model_ref, **named)
+
+    set_custom_snapshot(DataSnapshot(get_snapshot().providers, from_auto_update=False))
+    monkeypatch.setattr(genai_prices, "calc_price", counted)
+    try:
+        for tokens in range(1, 100):
+            cost("openai", "gpt-4o", Usage(input_tokens=tokens), AT)
+            cost("openai", "gpt-4o", Usage(input_tokens=9, output_tokens=tokens), AT + tokens)
+    finally:
+        set_custom_snapshot(None)
+    assert asked == ["gpt-4o", "gpt-4o"]
+
+
+def test_a_newer_list_takes_the_place_of_the_one_that_was_looked_into() -> None:
+    usage = Usage(input_tokens=1000)
+    before = cost("openai", "gpt-4o", usage, AT)
+    set_custom_snapshot(DataSnapshot([], from_auto_update=True))
+    try:
+        assert cost("openai", "gpt-4o", usage, AT) is None
+    finally:
+        set_custom_snapshot(None)
+    assert before is not None
+    assert cost("openai", "gpt-4o", usage, AT) == before

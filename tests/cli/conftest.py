@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from midstream import Engine
-from midstream.cli.app import app, globals_first
+from midstream.cli.app import application, globals_first, wanted
 
 from . import graphs
 
@@ -48,8 +48,9 @@ class Command:
 
     def __call__(self, *words: str) -> Done:
         self._capsys.readouterr()
+        arguments = globals_first(list(words))
         with pytest.raises(SystemExit) as ended:
-            app(globals_first(list(words)), prog_name="midstream")
+            application(wanted(arguments))(arguments, prog_name="midstream")
         out, err = self._capsys.readouterr()
         code = ended.value.code
         return Done(code if isinstance(code, int) else 0, out, err)

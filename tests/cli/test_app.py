@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 import midstream
-from midstream.cli.app import globals_first
+from midstream.cli.app import COMMANDS as ALL
+from midstream.cli.app import GROUPS, app, application, globals_first, wanted
 
 from .conftest import Command
 
@@ -44,6 +47,39 @@ COMMANDS = (
 )
 def test_global_options_may_stand_anywhere(given: str, meant: str) -> None:
     assert globals_first(given.split()) == meant.split()
+
+
+@pytest.mark.parametrize("name", [*ALL, *GROUPS])
+def test_a_command_alone_is_the_one_among_all(name: str) -> None:
+    def help_of(application: typer.Typer) -> str:
+        found = CliRunner().invoke(application, [name, "--help"], prog_name="midstream")
+        assert found.exit_code == 0
+        return found.output
+
+    assert help_of(application(wanted([name]))) == help_of(app)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("show r", ("show",)),
+        ("--db x.db --json show r", ("show",)),
+        ("--db=show runs", ("runs",)),
+        ("--config show db stats", ("db",)),
+        ("--version", ()),
+        ("--help", (*ALL, *GROUPS)),
+        ("--json", (*ALL, *GROUPS)),
+        ("shwo r", (*ALL, *GROUPS)),
+        ("", (*ALL, *GROUPS)),
+    ],
+)
+def test_only_what_is_wanted_is_made(given: str, names: tuple[str, ...]) -> None:
+    assert tuple(wanted(given.split())) == names
+
+
+def test_a_shell_that_completes_is_offered_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_MIDSTREAM_COMPLETE", "complete_bash")
+    assert tuple(wanted(["show"])) == (*ALL, *GROUPS)
 
 
 def test_help_names_every_command_and_exit_code(command: Command) -> None:

@@ -19,9 +19,9 @@ VENDORS = {"openai", "anthropic", "google", "mcp", "opentelemetry", "genai_price
 
 RUN = """
 import json, sys
-from midstream.cli.app import app, globals_first
+from midstream.cli.app import main
 try:
-    app(globals_first(sys.argv[1:]), prog_name="midstream")
+    main()
 except SystemExit as ended:
     print("\\n" + json.dumps([ended.code, sorted(sys.modules)]), file=sys.stderr)
 """
@@ -60,3 +60,28 @@ def test_a_command_that_looks_loads_no_vendor(command: Command, words: str) -> N
     code, modules = json.loads(done.stderr.splitlines()[-1])
     assert code in (None, 0, 1, 3), done.stderr
     assert {name.partition(".")[0] for name in modules} & VENDORS == set()
+
+
+def test_a_command_loads_no_other_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "show", "--help"],
+        env={**os.environ, "PYTHONPATH": str(Path(midstream.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0, done.stderr
+    loaded = {name for name in modules if name.startswith("midstream.")}
+    assert loaded == {
+        "midstream.cli",
+        "midstream.cli.app",
+        "midstream.cli.app_looking",
+        "midstream.cli.completing",
+        "midstream.cli.exits",
+        "midstream.cli.options",
+        "midstream.cli.output",
+        "midstream.cli.settings",
+        "midstream.errors",
+    }

@@ -133,3 +133,20 @@ def test_a_log_is_imported_by_either_way_of_saying_it(command: Command, tmp_path
         done = command("--db", f"other{number}.db", "import", *words, "--json")
         assert json.loads(done.out)["added"] == json.loads(done.out)["events"]
     assert command("import", "xml", "r1.jsonl").code == 2
+
+
+def test_a_run_is_shown_as_it_stood_by_the_time_of_then(command: Command, half_done: str) -> None:
+    command("start", "shop:greet", "-i", "name=Ann", "--run-id", "greeted")
+    then = command("show", "greeted", "--at", "2").out
+    assert "◐ running  0.0s" in then
+    assert "as it stood at event 2 of" in then
+    assert "go on from here with midstream fork greeted --at 2" in then
+    assert "driver" not in then
+    (row,) = command("--json", "show", "greeted@2").rows
+    assert (row["seq"], row["driven"], row["waits_for"]) == (2, False, [])
+    assert "a driver: no live process holds it" in command("show", half_done).out
+    newest = command("show", "greeted").out
+    assert (
+        newest
+        == command("show", "greeted", "--at", str(newest.split(" events")[0].split()[-1])).out
+    )

@@ -115,6 +115,20 @@ async def test_a_budget_of_a_tag_counts_all_runs_that_have_it() -> None:
         assert exceeded.data["spent"] == "0.40"
 
 
+async def test_a_tag_that_only_one_run_asks_about_is_counted_from_the_first() -> None:
+    policy = CostLimit(CLAUDE, Decimal("0.35"), "tag:customer")
+    tags = {"customer": "c1", "team": "blue"}
+    by_team = CostLimit(MINI, Decimal("9"), "tag:team")
+    async with stage(
+        working, config=None, store=MemoryStore(), policies=[by_team], model=GPT, pricing=dime
+    ) as (engine, _):
+        assert await (await engine.start(chain, tags=tags)) == [GPT] * 3
+        asking = await engine.start(chain, run_id="asking", tags=tags, policies=[policy])
+        assert await asking == [CLAUDE] * 3
+        (exceeded,) = await events_of(engine, "asking", "budget.exceeded")
+        assert exceeded.data["spent"] == "0.40"
+
+
 async def test_the_cheapest_that_is_capable_is_taken() -> None:
     models, _ = await moved([Cheapest((GPT, MINI, CLAUDE))])
     assert models == [MINI, MINI, MINI]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from midstream.engine.graphs.graph import Graph
-from midstream.engine.graphs.rewiring import Changes
+from midstream.engine.graphs.rewiring import Changes, Told
 from midstream.engine.nodes.binding import Values
 from midstream.engine.nodes.node import Node
 from midstream.engine.planning.planning import Terms, drawn
@@ -16,7 +16,6 @@ from midstream.engine.ready.plan import Plan
 from midstream.engine.recording.calls import Desk
 from midstream.engine.signature import name_of
 from midstream.errors import TopologyError
-from midstream.events.payloads import Fact
 from midstream.events.values import own, plain
 from midstream.projections.flow import last_output
 
@@ -109,7 +108,7 @@ class Steering:
         made: Any = plain(self._local, f"ctx.local of node {self._node.name!r}")
         return None if made == self._desk.state.locals.get(self._name, {}) else made
 
-    def facts(self) -> Iterator[Fact]:
+    def facts(self) -> Iterator[Told]:
         """Return what is to be recorded before the activation's completion.
 
         Raises:

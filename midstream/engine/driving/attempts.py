@@ -209,8 +209,8 @@ class Attempts:
             self._recorder.add_plain("node.completed", data, address)
             return
         local = steering.kept()
-        for fact in tuple(steering.facts()):
-            self._recorder.add(fact, address)
+        for type_, fact in tuple(steering.facts()):
+            self._recorder.add_plain(type_, fact, address)
         for added in steering.added():
             self._code.keep(added, self._scope(address))
         decided = steering.decided() or back

@@ -145,8 +145,8 @@ class Failures:
         """Record a plan, and what it changes in the graph."""
         facts, added = tuple(changes.facts()), tuple(changes.added())
         self._recorder.add(plan, address)
-        for fact in facts:
-            self._recorder.add(fact, address)
+        for type_, fact in facts:
+            self._recorder.add_plain(type_, fact, address)
         for node in added:
             self._code.keep(node, self._state.activations[address].scope)
 

@@ -118,7 +118,11 @@ class Host:
         self._fields = RedactedFields()
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
-        self.ledger = Ledger(self.store, {budget.tag for budget in self.budgets if budget.tag})
+        self.ledger = Ledger(
+            self.store,
+            {budget.tag for budget in self.budgets if budget.tag},
+            {budget.tag for budget in self.budgets if budget.window is not None},
+        )
         self.draining = False
         """It is being closed, and takes on nothing any more."""
         self.woken = 0
@@ -128,7 +132,7 @@ class Host:
             self, lambda told: self._log.warning("a run was not heard of", error=told)
         )
         self.patrol = Patrol(
-            self.policies, self.store, self.providers, self.pricing, self.clock, self._flying
+            self.policies, self.ledger, self.providers, self.pricing, self.clock, self._flying
         )
         self._unwatch: Callable[[], None] = lambda: None
 

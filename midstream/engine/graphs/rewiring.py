@@ -7,7 +7,7 @@ When the activation ends they are checked again, because others may have changed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.graphs.graph import Graph
@@ -20,11 +20,51 @@ from midstream.engine.nodes.node_data import node_data
 from midstream.engine.nodes.registry import Code
 from midstream.engine.ready.functions import ready_from
 from midstream.errors import GraphError, TopologyError
-from midstream.events.flow_facts import EdgeAdded, EdgeRemoved, NodeAdded, NodeRemoved
-from midstream.events.payloads import Fact
+from midstream.events.values import plain
 from midstream.projections.flow import is_live, to_come
 
-Change = NodeAdded | NodeRemoved | EdgeAdded | EdgeRemoved
+Told = tuple[str, dict[str, Any]]
+"""A fact as it is recorded: its type tag, and its fields that are not at their defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    node: Node
+    data: dict[str, Any]
+
+    def told(self) -> Told:
+        return "node.added", {"name": self.node.name, "definition": self.data}
+
+
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    name: str
+
+    def told(self) -> Told:
+        return "node.removed", {"name": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    source: str
+    target: str
+    to: str
+
+    def told(self) -> Told:
+        to = {"to": self.to} if self.to else {}
+        return "edge.added", {"source": self.source, "target": self.target, **to}
+
+
+@dataclass(frozen=True, slots=True)
+class _Disconnected:
+    source: str
+    target: str
+
+    def told(self) -> Told:
+        return "edge.removed", {"source": self.source, "target": self.target}
+
+
+Change = _Added | _Removed | _Connected | _Disconnected
 
 
 class Changes:
@@ -49,26 +89,33 @@ class Changes:
         self.again = again
         self._values = values
         self._find = find
-        self._asked: list[tuple[Change, Node | None]] = []
+        self._asked: list[Change] = []
         self._view = self._fresh()
 
     def __len__(self) -> int:
         return len(self._asked)
 
-    def facts(self) -> Iterator[Fact]:
+    def facts(self) -> Iterator[Told]:
         """Return what is to be recorded.
 
         Raises:
             TopologyError: Others have changed the graph so that a change is no longer possible.
         """
-        self._view = view = self._fresh()
-        for change, node in self._asked:
-            view.check(change, node)
-            yield change
+        if self._stale():
+            self._view = view = self._fresh()
+            for change in self._asked:
+                view.check(change)
+        return (change.told() for change in self._asked)
+
+    def _stale(self) -> bool:
+        """Say whether a change may have become impossible: one that only adds depends on nothing but the topology."""
+        if all(type(change) is _Added for change in self._asked):
+            return not self._view.is_current(self._values())
+        return True
 
     def added(self) -> Iterator[Node]:
         """Return the nodes that are added."""
-        return (node for _, node in self._asked if node is not None)
+        return (change.node for change in self._asked if isinstance(change, _Added))
 
     def find(self, name: str) -> Node | None:
         """Return a node as it will be."""
@@ -88,13 +135,12 @@ class Changes:
             )
         given.setdefault("on_failure", self.graph.on_failure)
         owner = f"graph {self.graph.name!r}"
-        node = make_node(owner, name, self._code(function), given)
+        registered = function if isinstance(function, str) else ""
+        node = make_node(owner, name, self._code(function), given, registered)
         if node.graph is not None:
             node = with_inputs(owner, node, node.graph.inputs)
-        if isinstance(function, str):
-            node = replace(node, code=function)
-        data = node_data(owner, node, self._view.find)
-        self._ask(NodeAdded(name=name, definition=data), node)
+        data: Any = plain(node_data(owner, node, self._view.find), f"{owner}: node {name!r}")
+        self._ask(_Added(node, data))
 
     def _code(self, function: str | DataFunction) -> Code:
         """Return what another process finds, too."""
@@ -110,21 +156,21 @@ class Changes:
 
     def remove_node(self, name: str) -> None:
         """See `Context.remove_node`."""
-        self._ask(NodeRemoved(name=name))
+        self._ask(_Removed(name))
 
     def add_edge(self, source: str, target: str, to: str) -> None:
         """See `Context.add_edge`."""
-        self._ask(EdgeAdded(source=source, target=target, to=to))
+        self._ask(_Connected(source, target, to))
 
     def remove_edge(self, source: str, target: str) -> None:
         """See `Context.remove_edge`."""
-        self._ask(EdgeRemoved(source=source, target=target))
+        self._ask(_Disconnected(source, target))
 
     def tried(self) -> Changes:
         """Return these changes once more, so that others can be tried on top of them."""
         made = Changes(self.graph, self._values, self._find, again=self.again)
-        for change, node in self._asked:
-            made._ask(change, node)
+        for change in self._asked:
+            made._ask(change)
         return made
 
     @property
@@ -135,9 +181,9 @@ class Changes:
     def _fresh(self) -> _View:
         return _View(self.graph, self._values(), self._find, self.again)
 
-    def _ask(self, change: Change, node: Node | None = None) -> None:
-        self._view.check(change, node)
-        self._asked.append((change, node))
+    def _ask(self, change: Change) -> None:
+        self._view.check(change)
+        self._asked.append(change)
 
 
 class _View:
@@ -148,6 +194,7 @@ class _View:
     ) -> None:
         self._graph = graph
         self._here = values.here
+        self._seen = (values.here.topology, values.here.topology.changes)
         self._inputs = values.inputs
         self._find = find
         self._again = again
@@ -157,6 +204,11 @@ class _View:
         self._followers: dict[str, dict[str, None]] = {}
         self._cut: set[tuple[str, str]] = set()
 
+    def is_current(self, values: Values) -> bool:
+        """Say whether nobody has changed the topology since these changes were put on top of it."""
+        topology, changes = self._seen
+        return values.here.topology is topology and topology.changes == changes
+
     def find(self, name: str) -> Node | None:
         if name in self._removed:
             return None
@@ -165,24 +217,22 @@ class _View:
             found = self._find(name)
         return found
 
-    def check(self, change: Change, node: Node | None) -> None:
+    def check(self, change: Change) -> None:
         """Refuse a change that cannot be made, and make it here otherwise."""
         match change:
-            case NodeAdded():
-                assert node is not None
-                self._add(change, node)
-            case NodeRemoved(name=name):
+            case _Added(node, data):
+                self._add(node, data)
+            case _Removed(name):
                 self._remove(name)
-            case EdgeAdded(source=source, target=target, to=to):
+            case _Connected(source, target, to):
                 self._connect(source, target, to)
-            case EdgeRemoved(source=source, target=target):
+            case _Disconnected(source, target):
                 self._disconnect(source, target)
 
-    def _add(self, change: NodeAdded, node: Node) -> None:
+    def _add(self, node: Node, data: Mapping[str, Any]) -> None:
         name, here = node.name, self._here
         if name in here.topology.nodes or name in self._graph.nodes or name in self._added:
             raise TopologyError(name, f"{self._where} has a node {name!r} already")
-        data: Mapping[str, Any] = change.definition
         values: Mapping[str, str] = data.get("values", {})
         needs = dict.fromkeys((*values.values(), *data.get("after", ())))
         for needed in needs:

@@ -227,7 +227,11 @@ class Node:
 
 
 def make_node(
-    owner: str, name: str, function: Callable[..., Any] | Runs, options: Mapping[str, Any]
+    owner: str,
+    name: str,
+    function: Callable[..., Any] | Runs,
+    options: Mapping[str, Any],
+    registered: str = "",
 ) -> Node:
     """Return a node, whose options are checked as far as they can be without the rest of the graph.
 
@@ -236,6 +240,7 @@ def make_node(
         name: The node's name.
         function: What it does, or the graph that it runs: what that takes is known once it is whole, see `with_inputs`.
         options: See `NodeOptions`; `when` a function, `compensate` the name of a node; `over` for a map.
+        registered: The name by which the graph knows the function, where that is recorded of the node.
 
     Raises:
         GraphError: An option is wrong, or a parameter cannot be bound.
@@ -278,6 +283,7 @@ def make_node(
         when=None if when is None else asked(f"{where}: when", when),
         distributes=distributes,
         undo=undo,
+        code=registered,
         initial=None if initial is NONE else (plain(initial, f"{where}: initial"),),
         graph=graph,
         take={} if graph is None else dict(take),

@@ -25,13 +25,12 @@ from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Desk
 from midstream.engine.recording.recorder import Recorder
 from midstream.engine.requests.asking import Pricing, Question
-from midstream.engine.spending.tag_spending import TagSpending
+from midstream.engine.spending.spending import Ledger
 from midstream.errors import ConfigError
 from midstream.events.budget_facts import BudgetExceeded
 from midstream.events.content import Message
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Change, ModelSwitched, Usage
-from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState
 
 _CHARACTERS_PER_TOKEN = 4
@@ -58,7 +57,7 @@ class Policing:
         clock: Clock,
         *,
         flying: Callable[[str], int] = lambda _: 0,
-        spending: TagSpending | None = None,
+        spending: Ledger | None = None,
     ) -> None:
         self._policies = tuple(policies)
         self._providers = providers
@@ -72,7 +71,7 @@ class Policing:
         if not self._policies:
             return
         if self._spending is not None:
-            await self._spending.refresh()
+            await self._spending.catch_up()
         self._look(desk.recorder, self._coming(desk.state, desk.activation, question), question)
 
     def after_node(self, recorder: Recorder, address: Address) -> None:
@@ -107,7 +106,10 @@ class Policing:
 
     def world(self, state: RunState) -> World:
         """Return what policies may ask about models now."""
-        spent = {} if self._spending is None else self._spending.by_tag(state.tags)
+        spent: dict[str, Decimal] = {}
+        if self._spending is not None:
+            for tag, value in state.tags.items():
+                spent[f"{tag}={value}"] = self._spending.counted(tag, value).money
         return World(self._can, self._price, self._load, self._well, spent)
 
     def _can(self, model: str) -> Any:
@@ -209,7 +211,7 @@ class Patrol:
 
     Args:
         policies: For all runs.
-        store: Where the runs are.
+        spending: What runs with a tag have spent.
         providers: See `Policing`.
         pricing: See `Policing`.
         clock: See `Policing`.
@@ -219,18 +221,17 @@ class Patrol:
     def __init__(
         self,
         policies: Sequence[Policy],
-        store: EventStore,
+        spending: Ledger,
         providers: Providers,
         pricing: Pricing,
         clock: Clock,
         flying: Callable[[str], int],
     ) -> None:
         self._policies = tuple(policies)
-        self._store = store
+        self._spending = spending
         self._shared = (providers, pricing, clock)
         self._flying = flying
         self._own: dict[RunId, tuple[Policy, ...]] = {}
-        self._spending: TagSpending | None = None
 
     def police(self, run_id: RunId, policies: Iterable[Policy]) -> None:
         """Let these policies look at a run too, for as long as this process drives it.
@@ -246,10 +247,9 @@ class Patrol:
     def of(self, run_id: RunId) -> Policing:
         """Return what looks at a run."""
         policies = (*self._own.get(run_id, ()), *self._policies)
-        needed = needs_spending(policies)
-        if needed and self._spending is None:
-            self._spending = TagSpending(self._store)
-        spending = self._spending if needed else None
+        tags = tags_of(policies)
+        self._spending.count(tags)
+        spending = self._spending if tags else None
         return Policing(policies, *self._shared, flying=self._flying, spending=spending)
 
     def forget(self, run_id: RunId) -> None:
@@ -274,9 +274,10 @@ def _before(state: RunState, address: Address) -> int:
     return most
 
 
-def needs_spending(policies: Sequence[Policy]) -> bool:
-    """Say whether a policy asks what several runs have spent."""
-    return any(str(getattr(policy, "per", "run")).startswith("tag:") for policy in policies)
+def tags_of(policies: Sequence[Policy]) -> frozenset[str]:
+    """Return the tags of which a policy asks what all runs with them have spent."""
+    asked = (str(getattr(policy, "per", "run")) for policy in policies)
+    return frozenset(per.removeprefix("tag:") for per in asked if per.startswith("tag:"))
 
 
 def check_policies(policies: Sequence[Policy]) -> None:

@@ -12,7 +12,7 @@ from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.projections.difference import Difference
 
-_HERE = Path(__file__).parent
+_ENGINE = Path(__file__).parent.parent
 
 
 class Diverged(StoreError):  # noqa: N818  # a signal inside of a replay, never seen by its callers
@@ -47,6 +47,7 @@ def place_of_code() -> tuple[str, int]:
     for frame in reversed(traceback.extract_stack()):
         if frame.filename == asyncio_events.__file__:
             break  # what is below runs the task
-        if Path(frame.filename).parent != _HERE and frame.filename != asyncio_tasks.__file__:
+        ours = _ENGINE in Path(frame.filename).parents
+        if not ours and frame.filename != asyncio_tasks.__file__:
             return frame.filename, frame.lineno or 0
     return "", 0

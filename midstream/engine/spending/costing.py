@@ -174,10 +174,10 @@ def cost_report(
     """Return what calls cost; see `Run.cost`."""
     check_models(models, calls)
     estimate = bool(models) or on is not None or cache != "recorded"
-    lines: dict[tuple[str, str, str], CostLine] = {}
+    lines: dict[tuple[str, str, str], _Sum] = {}
     sources: dict[str, None] = {}
     for call in calls.values():
-        priced_as = model_at(call.step, call.model, models)
+        priced_as = model_at(call.step, call.model, models) if models else call.model
         key = node_of(call.step), call.model, priced_as
         used = _used(call, calls, cache)
         recorded = Decimal(call.cost or 0)
@@ -185,9 +185,49 @@ def cost_report(
         source = call.source
         if estimate:
             amount, source = priced(pricing, priced_as, call, used, on)
-        sources.update({source: None} if source else {})
-        lines[key] = _added(lines.get(key), key, used, recorded, amount)
-    return CostReport(run_id, tuple(lines.values()), estimate, tuple(sources))
+        if source:
+            sources[source] = None
+        line = lines.get(key)
+        if line is None:
+            line = lines[key] = _Sum()
+        line.add(used, recorded, amount)
+    told = tuple(line.told(*key) for key, line in lines.items())
+    return CostReport(run_id, told, estimate, tuple(sources))
+
+
+class _Sum:
+    """What the calls of one line come to so far."""
+
+    def __init__(self) -> None:
+        self.calls = self.input = self.output = self.read = self.written = self.unpriced = 0
+        self.recorded = self.cost = Decimal(0)
+
+    def add(self, used: Usage, recorded: Decimal, amount: Decimal | None) -> None:
+        """Take in a call, of which `amount` is the price, or None."""
+        self.calls += 1
+        self.input += used.input_tokens
+        self.output += used.output_tokens
+        self.read += used.cache_read_tokens
+        self.written += used.cache_write_tokens
+        self.recorded += recorded
+        self.cost += amount or 0
+        self.unpriced += amount is None
+
+    def told(self, node: str, model: str, priced_as: str) -> CostLine:
+        """Return it as a line of a report."""
+        return CostLine(
+            node,
+            model,
+            priced_as,
+            self.calls,
+            self.input,
+            self.output,
+            self.read,
+            self.written,
+            self.recorded,
+            self.cost,
+            self.unpriced,
+        )
 
 
 def priced(
@@ -217,24 +257,3 @@ def _used(call: Answered, calls: Mapping[str, Answered], cache: Caching) -> Usag
 
 def _tokens(call: Answered) -> int:
     return call.usage.get("input_tokens", 0) + call.usage.get("output_tokens", 0)
-
-
-def _added(
-    line: CostLine | None,
-    key: tuple[str, str, str],
-    used: Usage,
-    recorded: Decimal,
-    amount: Decimal | None,
-) -> CostLine:
-    had = line or CostLine(*key, 0, 0, 0, 0, 0, Decimal(0), Decimal(0), 0)
-    return CostLine(
-        *key,
-        had.calls + 1,
-        had.input_tokens + used.input_tokens,
-        had.output_tokens + used.output_tokens,
-        had.cache_read_tokens + used.cache_read_tokens,
-        had.cache_write_tokens + used.cache_write_tokens,
-        had.recorded + recorded,
-        had.cost + (amount or 0),
-        had.unpriced + (amount is None),
-    )

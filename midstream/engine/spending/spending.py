@@ -75,18 +75,28 @@ class Ledger:
     Args:
         store: The log.
         tags: The tags that somebody asks about.
+        windowed: Those of them of which somebody asks what was spent of late.
     """
 
-    def __init__(self, store: EventStore, tags: Collection[str]) -> None:
+    def __init__(
+        self, store: EventStore, tags: Collection[str] = (), windowed: Collection[str] = ()
+    ) -> None:
         self._store = store
         self.lock = asyncio.Lock()
         """Held by whoever counts, and keeps what it has found room for."""
-        self._tags = frozenset(tags)
+        self._reading = asyncio.Lock()
+        self._wanted, self._windowed = frozenset(tags), frozenset(windowed)
+        self._tags: frozenset[str] = frozenset()
         self._runs: dict[RunId, Spending] = {}
         self._reserved: dict[tuple[RunId, str], Amounts] = {}
         self._position = 0
         self._marks: dict[RunId, dict[str, str]] = {}
+        self._totals: dict[tuple[str, str], Amounts] = {}
         self._entries: dict[tuple[str, str], list[tuple[float, Amounts]]] = {}
+
+    def count(self, tags: Collection[str]) -> None:
+        """Count by these tags, too; what is new among them is counted from the beginning of the log."""
+        self._wanted |= frozenset(tags)
 
     async def of_run(self, run_id: RunId) -> Spending:
         """Return what a run has spent, as far as it is durable."""
@@ -109,20 +119,30 @@ class Ledger:
             value: Its value.
             since: In seconds since 1970; None for all.
         """
-        await self._catch_up()
-        entries = self._entries.get((tag, value), [])
-        if since is not None:  # what has left the window does not come back
-            entries[:] = [entry for entry in entries if entry[0] > since]
+        await self.catch_up()
         total = self.reserved(tag=(tag, value))
+        if since is None:
+            return total + self.counted(tag, value)
+        entries = self._entries.get((tag, value), [])
+        entries[:] = [entry for entry in entries if entry[0] > since]  # what has left the window
         for _, amounts in entries:
             total += amounts
         return total
 
-    async def _catch_up(self) -> None:
-        async for page in self._store.scan(after=self._position, types=_COUNTED):
-            for event in page:
-                self._position = event.position
-                self._enter(event)
+    def counted(self, tag: str, value: str) -> Amounts:
+        """Return what all runs with a tag had spent when the log was last read; see `catch_up`."""
+        return self._totals.get((tag, value), Amounts())
+
+    async def catch_up(self) -> None:
+        """Read what is new in the log."""
+        async with self._reading:
+            if self._tags != self._wanted:
+                self._tags, self._position = self._wanted, 0
+                self._marks, self._totals, self._entries = {}, {}, {}
+            async for page in self._store.scan(after=self._position, types=_COUNTED):
+                for event in page:
+                    self._position = event.position
+                    self._enter(event)
 
     def _enter(self, event: Event) -> None:
         if event.type == "run.created":
@@ -131,7 +151,9 @@ class Ledger:
         amounts = self._amounts(event)
         if amounts != Amounts():
             for mark in self._marks.get(event.run_id, {}).items():
-                self._entries.setdefault(mark, []).append((event.at / 1e6, amounts))
+                self._totals[mark] = self._totals.get(mark, Amounts()) + amounts
+                if mark[0] in self._windowed:
+                    self._entries.setdefault(mark, []).append((event.at / 1e6, amounts))
 
     def _amounts(self, event: Event) -> Amounts:
         """Return what an event says was spent, and give back what was reserved for it."""
