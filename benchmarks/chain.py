@@ -70,7 +70,8 @@ async def figures() -> list[Figure]:
         await thin.close()
         await thin_normal.close()
     lowest = (taken["floor"].median + taken["floor again"].median) / 2
-    peers = {name: peer("chain", name) for name in ("langgraph", "bridgic")}
+    peers = {name: peer("chain", name) for name in ("langgraph", "dbos", "burr")}
+    in_memory = {name: peer("chain", name) for name in ("pydantic_graph", "bridgic")}
     raw = "one raw commit"
     return [
         Figure(
@@ -101,6 +102,7 @@ async def figures() -> list[Figure]:
             taken["floor normal"].median,
             floor_name=raw,
             spread=taken["normal"].spread,
+            peers={name: in_memory[name] for name in ("pydantic_graph",)},
         ),
         Figure(
             "… of that, one awaited INSERT through aiosqlite",
@@ -128,7 +130,7 @@ async def figures() -> list[Figure]:
             lowest,
             floor_name=raw,
             spread=taken["pure"].spread,
-            peers={name: peers[name] for name in ("bridgic",)},
+            peers=in_memory,
         ),
     ]
 

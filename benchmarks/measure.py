@@ -184,14 +184,16 @@ def as_installed() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def in_fresh_process(script: str, *arguments: str, python: str = sys.executable) -> Any:
+def in_fresh_process(
+    script: str, *arguments: str, python: str = sys.executable, timeout: float = 600.0
+) -> Any:
     """Run a script of this directory in a new process and return the JSON it prints."""
     done = subprocess.run(
         [python, str(HERE / script), *arguments],
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=timeout,
         env=as_installed(),
     )
     if done.returncode:
@@ -200,12 +202,16 @@ def in_fresh_process(script: str, *arguments: str, python: str = sys.executable)
 
 
 def peer(question: str, name: str) -> float | None:
-    """Return the seconds that a peer takes for a question, or None where it is not installed."""
+    """Return the seconds that a peer takes for a question, or None where it is not installed, or does not end."""
     if not PEERS_PYTHON.exists():
         return None
-    answer: float | None = in_fresh_process(
-        "peers_worker.py", question, name, python=str(PEERS_PYTHON)
-    )
+    try:
+        answer: float | None = in_fresh_process(
+            "peers_worker.py", question, name, python=str(PEERS_PYTHON), timeout=120.0
+        )
+    except subprocess.TimeoutExpired:
+        print(f"{name} did not end within two minutes", file=sys.stderr)
+        return None
     return answer
 
 

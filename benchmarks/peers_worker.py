@@ -7,10 +7,12 @@ It imports nothing of midstream. Figures: `chain` in milliseconds per step, `fan
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import operator
 import os
+import sqlite3
 import sys
 import tempfile
 import time
@@ -124,6 +126,108 @@ async def bridgic_fan_out() -> float:
     began = time.perf_counter()
     await automa.arun()
     return (time.perf_counter() - began) * 1000
+
+
+async def burr_chain() -> float:
+    """A loop of one action, its state saved after each, in WAL mode, which it does not set by itself."""
+    from burr.core import ApplicationBuilder, default, expr
+    from burr.core.action import action
+    from burr.integrations.persisters.b_aiosqlite import AsyncSQLitePersister
+
+    @action(reads=["n"], writes=["n"])
+    async def add(state: Any) -> Any:
+        return state.update(n=state["n"] + 1)
+
+    @action(reads=["n"], writes=["n"])
+    async def end(state: Any) -> Any:
+        return state
+
+    with tempfile.TemporaryDirectory() as place:
+        file = str(Path(place) / "a.db")
+        _wal(file)
+        async with AsyncSQLitePersister.from_values(db_path=file) as saver:
+            await saver.initialize()
+            builder = ApplicationBuilder().with_actions(add=add, end=end)
+            builder = builder.with_transitions(
+                ("add", "add", expr(f"n < {STEPS}")), ("add", "end", default)
+            )
+            app = await (
+                builder.with_entrypoint("add").with_state(n=0).with_state_persister(saver).abuild()
+            )
+            began = time.perf_counter()
+            await app.arun(halt_after=["end"])
+            return (time.perf_counter() - began) / STEPS * 1000
+
+
+async def dbos_chain() -> float:
+    """A workflow of so many steps, in WAL mode, which it does not set by itself; needs SQLite 3.42."""
+    _newer_sqlite()
+    from dbos import DBOS
+
+    with tempfile.TemporaryDirectory() as place:
+        file = str(Path(place) / "a.db")
+        _wal(file)
+        DBOS(
+            config={
+                "name": "bench",
+                "system_database_url": f"sqlite:///{file}",
+                "log_level": "ERROR",
+            }
+        )
+
+        @DBOS.step()
+        async def add(n: int) -> int:
+            return n + 1
+
+        @DBOS.workflow()
+        async def loop() -> int:
+            n = 0
+            for _ in range(STEPS):
+                n = await add(n)
+            return n
+
+        DBOS.launch()
+        try:
+            began = time.perf_counter()
+            await loop()
+            return (time.perf_counter() - began) / STEPS * 1000
+        finally:
+            DBOS.destroy(destroy_registry=True)
+
+
+async def pydantic_graph_chain() -> float:
+    """A loop of one node, in memory: nothing of it is kept."""
+    from dataclasses import dataclass
+
+    from pydantic_graph import BaseNode, End, GraphBuilder, GraphRunContext
+
+    @dataclass
+    class Add(BaseNode[None, None, int]):
+        n: int
+
+        async def run(self, ctx: GraphRunContext[None, None]) -> Any:
+            return Add(self.n + 1) if self.n < STEPS else End(self.n)
+
+    Add.run.__annotations__["return"] = Add | End[int]
+    builder = GraphBuilder(input_type=Add, output_type=int)
+    builder.add(builder.node(Add), builder.edge_from(builder.start_node).to(Add))
+    graph = builder.build()
+    began = time.perf_counter()
+    await graph.run(inputs=Add(1))
+    return (time.perf_counter() - began) / STEPS * 1000
+
+
+def _wal(file: str) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _newer_sqlite() -> None:
+    """Take the SQLite of `pysqlite3-binary` where the interpreter's own is too old."""
+    if sqlite3.sqlite_version_info < (3, 42):
+        import pysqlite3
+
+        sys.modules["sqlite3"] = sys.modules["sqlite3.dbapi2"] = pysqlite3
 
 
 def views(body: str) -> float | None:

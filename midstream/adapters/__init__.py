@@ -4,16 +4,20 @@ Providers are imported by their own names (`midstream.adapters.openai`, `midstre
 SDK is loaded only where it is used.
 """
 
-from midstream.adapters.base import (
-    Adapter,
-    Capabilities,
-    Delta,
-    ModelRequest,
-    ModelResponse,
-    StreamingAdapter,
-)
-from midstream.adapters.scripted import ScriptedAdapter
-from midstream.adapters.view import Segment, Tape, View
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midstream.adapters.base import (
+        Adapter,
+        Capabilities,
+        Delta,
+        ModelRequest,
+        ModelResponse,
+        StreamingAdapter,
+    )
+    from midstream.adapters.scripted import ScriptedAdapter
+    from midstream.adapters.view import Segment, Tape, View
 
 __all__ = [
     "Adapter",
@@ -27,3 +31,32 @@ __all__ = [
     "Tape",
     "View",
 ]
+
+_MODULES = {
+    "Adapter": "base",
+    "Capabilities": "base",
+    "Delta": "base",
+    "ModelRequest": "base",
+    "ModelResponse": "base",
+    "ScriptedAdapter": "scripted",
+    "Segment": "view",
+    "StreamingAdapter": "base",
+    "Tape": "view",
+    "View": "view",
+}
+"""Where each of them is made."""
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Import what is exported when it is first asked for: who asks one provider has no use for the rest."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -94,12 +94,14 @@ def application(names: Iterable[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
     return made
 
 
-def __getattr__(name: str) -> Any:
-    """Make the whole command line when somebody asks for `app`."""
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = made = application()
-    return made
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Make the whole command line when somebody asks for `app`."""
+        if name != "app":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = made = application()
+        return made
 
 
 def main() -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from midstream.cli.settings import SETTINGS
 from midstream.errors import StoreOpenError
-from midstream.events.redaction import Redaction
 from midstream.events.sealing import Encryption
 
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine
     from midstream.engine.graphs.graph import Graph
     from midstream.engine.on_change import OnChange
+    from midstream.events.redaction import Redaction
     from midstream.events.sqlite import SqliteStore
 
 
@@ -71,9 +71,17 @@ async def engine(
         on_change=on_change,
         config=config,
         encryption=Encryption.from_env(),
-        redact=Redaction.from_env() if os.environ.get("MIDSTREAM_REDACT") else None,
+        redact=_redaction(),
     ) as opened:
         yield opened
+
+
+def _redaction() -> Redaction | None:
+    if not os.environ.get("MIDSTREAM_REDACT"):
+        return None
+    from midstream.events.redaction import Redaction  # its patterns take a while to make
+
+    return Redaction.from_env()
 
 
 def configuration() -> str | None:

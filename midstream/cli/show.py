@@ -18,7 +18,7 @@ from midstream.cli.spans import span
 from midstream.cli.summary import SOURCE, NodeLine, Summary, summarise
 from midstream.engine.driving.moments import moment_seq
 from midstream.events.store import EventStore, RunInfo
-from midstream.projections.conversation import GRAPH_OF_IMPORTED
+from midstream.projections.records import GRAPH_OF_IMPORTED
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -105,13 +105,15 @@ _MODULES = {
 """Where each of them is made."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is exported when it is first asked for: who looks at a log needs few of the modules here."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Import what is exported when it is first asked for: who looks at a log needs few of the modules here."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,8 @@ from midstream.adapters.scripted import Script
 from midstream.engine.agents.agent import Agent
 from midstream.engine.clock import Clock
 from midstream.engine.debugging.finding import find_runs, query_of
-from midstream.engine.driving.host import Host, fold_created
+from midstream.engine.driving.host import Host
+from midstream.engine.driving.taking_over import fold_created
 from midstream.engine.experience.advisor import LessonAdvisor
 from midstream.engine.experience.embedding import Embedder, Trigrams
 from midstream.engine.experience.ledger import Ledgers

@@ -4,29 +4,34 @@
 for it.
 """
 
-from midstream.events.codec import decode, encode
-from midstream.events.content import (
-    Audio,
-    Citation,
-    Document,
-    Image,
-    Message,
-    Opaque,
-    Reasoning,
-    Refusal,
-    Segment,
-    ServerTool,
-    Text,
-    ToolCall,
-    ToolResult,
-    ToolSpec,
-)
-from midstream.events.envelope import Draft, Event
-from midstream.events.memory import MemoryStore
-from midstream.events.payloads import PAYLOADS, Payload
-from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Stretch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from midstream.events.subscribe import subscribe
 from midstream.events.verify import Verdict, verify
+
+if TYPE_CHECKING:
+    from midstream.events.codec import decode, encode
+    from midstream.events.content import (
+        Audio,
+        Citation,
+        Document,
+        Image,
+        Message,
+        Opaque,
+        Reasoning,
+        Refusal,
+        Segment,
+        ServerTool,
+        Text,
+        ToolCall,
+        ToolResult,
+        ToolSpec,
+    )
+    from midstream.events.envelope import Draft, Event
+    from midstream.events.memory import MemoryStore
+    from midstream.events.payloads import PAYLOADS, Payload
+    from midstream.events.store import EventStore, Head, RunInfo, RunQuery, Snapshot, Stretch
 
 __all__ = [
     "PAYLOADS",
@@ -60,3 +65,49 @@ __all__ = [
     "subscribe",
     "verify",
 ]
+
+_MODULES = {
+    "PAYLOADS": "payloads",
+    "Audio": "content",
+    "Citation": "content",
+    "Document": "content",
+    "Draft": "envelope",
+    "Event": "envelope",
+    "EventStore": "store",
+    "Head": "store",
+    "Image": "content",
+    "MemoryStore": "memory",
+    "Message": "content",
+    "Opaque": "content",
+    "Payload": "payloads",
+    "Reasoning": "content",
+    "Refusal": "content",
+    "RunInfo": "store",
+    "RunQuery": "store",
+    "Segment": "content",
+    "ServerTool": "content",
+    "Snapshot": "store",
+    "Stretch": "store",
+    "Text": "content",
+    "ToolCall": "content",
+    "ToolResult": "content",
+    "ToolSpec": "content",
+    "decode": "codec",
+    "encode": "codec",
+}
+"""Where each of them is made."""
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Import what is exported when it is first asked for: who reads a log needs few of the modules here."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,17 +11,21 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from pydantic import JsonValue
 from pydantic_core import PydanticSerializationError
 
 from midstream.errors import CorruptLogError, NotRecordableError
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
-from midstream.events.payloads import VERSIONS, Fact, type_of
+from midstream.events.payloads import VERSIONS, type_of
 from midstream.events.upcast import upcast
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from midstream.events.fact import Fact
 
 INLINE = 4096
 """Bodies up to this many bytes, and texts up to this many characters, are stored in place."""

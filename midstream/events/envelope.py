@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from midstream.errors import CorruptLogError, NotRecordableError, UnknownEventError
+from midstream.events.facts import PAYLOADS
 from midstream.events.ids import Address, RunId
-from midstream.events.payloads import PAYLOADS, Payload
+
+if TYPE_CHECKING:
+    from midstream.events.payloads import Payload
 
 ENGINE = "engine"
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from midstream.errors import RunNeededError, RunRemovedError
+from midstream.events import payloads
 from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
-from midstream.events.keeping_facts import RunRemoved
 from midstream.events.store import OPEN, Status
 from midstream.events.system import is_system
 
@@ -54,7 +54,7 @@ class Tombstone(NamedTuple):
         assert (
             self.status == "completed" or self.status == "failed" or self.status == "cancelled"
         )  # narrows the type
-        fact = RunRemoved(
+        fact = payloads.RunRemoved(
             run=self.run_id,
             graph=self.graph,
             status=self.status,

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from midstream.errors import RunNotFoundError, StoreError
+from midstream.events import payloads
 from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
-from midstream.events.keeping_facts import RunErased, SubjectErased
 from midstream.events.sqlite_keeping import Recorded, append_to, tombstone_of, writing
 from midstream.events.sqlite_rows import Kinds
 from midstream.events.system import KEEPING
@@ -43,7 +43,7 @@ class Erasure(NamedTuple):
 
     def fact(self) -> Draft:
         """Return what is recorded in each run."""
-        fact = RunErased(id=self.id, reason=self.reason, subject=bool(self.subject))
+        fact = payloads.RunErased(id=self.id, reason=self.reason, subject=bool(self.subject))
         return encode(fact, at=self.at, actor=self.actor)
 
 
@@ -71,7 +71,9 @@ def erase(
                 grown[RunId(uid)] = _erase_run(connection, kinds, key, uid, wanted)
         if wanted.subject:
             connection.execute("DELETE FROM keys WHERE name = ?", (f"subject:{wanted.subject}",))
-            fact = SubjectErased(subject=wanted.subject, runs=len(rows), reason=wanted.reason)
+            fact = payloads.SubjectErased(
+                subject=wanted.subject, runs=len(rows), reason=wanted.reason
+            )
             draft = encode(fact, at=wanted.at, actor=wanted.actor)
             grown[KEEPING] = append_to(connection, kinds, KEEPING, [draft], wanted.at)
         # Writers of other processes have the keys by heart; this makes them look.

@@ -6,10 +6,10 @@ takes it over, and lists of runs leave it out.
 
 from __future__ import annotations
 
+from midstream.events import payloads
 from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
-from midstream.events.payloads import RunCompleted, RunCreated
 
 PREFIX = "system:"
 
@@ -33,5 +33,5 @@ def opening(run_id: RunId, at: int) -> tuple[Draft, ...]:
         run_id: Its name.
         at: In microseconds since 1970.
     """
-    created = RunCreated(graph=run_id, definition={}, graph_digest="", id=run_id)
-    return (encode(created, at=at), encode(RunCompleted(), at=at))
+    created = payloads.RunCreated(graph=run_id, definition={}, graph_digest="", id=run_id)
+    return (encode(created, at=at), encode(payloads.RunCompleted(), at=at))

@@ -1,11 +1,16 @@
 """What the log means: folds over events, each of which can be thrown away and made again."""
 
-from midstream.projections.conversation import messages, segments
-from midstream.projections.flow import Activation
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from midstream.projections.fold import Handler, Projection, fold, fold_async
-from midstream.projections.run_state import Call, RunState, fold_run
-from midstream.projections.timeline import Line, line
-from midstream.projections.usage import USAGE, Tally, UsageProjection, UsageState
+
+if TYPE_CHECKING:
+    from midstream.projections.conversation import messages, segments
+    from midstream.projections.flow import Activation
+    from midstream.projections.run_state import Call, RunState, fold_run
+    from midstream.projections.timeline import Line, line
+    from midstream.projections.usage import USAGE, Tally, UsageProjection, UsageState
 
 __all__ = [
     "USAGE",
@@ -25,3 +30,34 @@ __all__ = [
     "messages",
     "segments",
 ]
+
+_MODULES = {
+    "USAGE": "usage",
+    "Activation": "flow",
+    "Call": "run_state",
+    "Line": "timeline",
+    "RunState": "run_state",
+    "Tally": "usage",
+    "UsageProjection": "usage",
+    "UsageState": "usage",
+    "fold_run": "run_state",
+    "line": "timeline",
+    "messages": "conversation",
+    "segments": "conversation",
+}
+"""Where each of them is made."""
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Import what is exported when it is first asked for: one fold has no use for another."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,9 +17,6 @@ from pydantic import JsonValue
 from midstream.events.content import Message, Segment, Text, ToolResult, ToolSpec
 from midstream.projections.run_state import Call, RunState
 
-GRAPH_OF_IMPORTED = "midstream.conversation"
-"""The name of the graph of conversations that were imported."""
-
 Unit = tuple[str, int]
 """A model call and the seq of the request that follows it: results recorded later are not part of what was told."""
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+GRAPH_OF_IMPORTED = "midstream.conversation"
+"""The name of the graph of conversations that were imported."""
+
 CallStatus = Literal["open", "completed", "failed", "waiting", "unknown", "aborted"]
 
 

@@ -21,7 +21,8 @@ from midstream.events.payloads import (
     ToolRequested,
     ToolUnknown,
 )
-from midstream.projections.conversation import GRAPH_OF_IMPORTED, tool_address
+from midstream.projections.conversation import tool_address
+from midstream.projections.records import GRAPH_OF_IMPORTED
 
 NAME = GRAPH_OF_IMPORTED
 """Of the graph; a run that was imported finds its code by it."""
