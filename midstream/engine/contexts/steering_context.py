@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from midstream.engine.contexts.steering import Steering
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.data_function import DataFunction
 from midstream.engine.nodes.node import NodeOptions
 from midstream.engine.planning.planning import Terms
-from midstream.engine.ready.plan import MAX_NODES, MAX_ROUNDS, Plan
 from midstream.events.ids import Address
+
+if TYPE_CHECKING:
+    from midstream.engine.ready.plan import Plan
 
 
 class SteeringContext:

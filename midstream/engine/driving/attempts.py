@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.engine.clock import Clock
 from midstream.engine.contexts.context import Context
@@ -17,7 +17,6 @@ from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import LeftOutError, bind
 from midstream.engine.nodes.node import Node
-from midstream.engine.planning.reflection import Reflector
 from midstream.engine.planning.replanning import revised
 from midstream.engine.recording.calls import Desk, Restart, Signal, shown
 from midstream.engine.recording.leaving import Leaving
@@ -31,6 +30,9 @@ from midstream.events.values import plain
 from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
 
 
 class Attempts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -11,19 +12,20 @@ from midstream.engine.clock import Clock
 from midstream.engine.graphs.rewiring import Changes
 from midstream.engine.nesting.nesting import Code
 from midstream.engine.nodes.node import Continue, Node
-from midstream.engine.planning.reflection import Reflector
 from midstream.engine.planning.replanning import DELAY, Failing, granted
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.raised import traceback_of
 from midstream.engine.recording.recorder import Recorder
-from midstream.events.flow_facts import Call as NodeCall
-from midstream.events.flow_facts import EdgeDecided
+from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.payloads import NodeCompleted, NodeFailed, NodeSkipped
-from midstream.events.reflection_facts import PlanRevised
 from midstream.projections.flow import Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around, is_failing
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
+    from midstream.events.payloads import EdgeDecided, PlanRevised
 
 End = Callable[[Address, str, float | None], None]
 """Is given an activation that runs a graph, why what is under way inside it ends, and when it is tried again."""
@@ -165,6 +167,8 @@ class Failures:
         return retry_at if retry_at < activation.began / 1_000_000 + node.total_timeout else None
 
     def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
+        from midstream.events.flow_facts import Call as NodeCall
+
         handler = self._code.find(name, self._state.activations[address].scope)
         takes = handler is not None and any(p.name == "error" for p in handler.free)
         story: dict[str, JsonValue] = {
@@ -173,7 +177,9 @@ class Failures:
             "message": failed.message,
             "attempt": failed.attempt,
         }
-        return EdgeDecided(goto=(NodeCall(node=name, args={"error": story} if takes else {}),))
+        return payloads.EdgeDecided(
+            goto=(NodeCall(node=name, args={"error": story} if takes else {}),)
+        )
 
 
 def _handled(policy: str | Continue) -> str:

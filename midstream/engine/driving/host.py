@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
 from midstream.engine.driving.moments import Cut
-from midstream.engine.driving.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.driving.runner import Runner
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.graphs.versions import check_shape, upgrade_of
@@ -23,15 +22,11 @@ from midstream.engine.models.model_calls import Models, Pricing
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.subgraphs import graphs_in
 from midstream.engine.on_change import OnChange
-from midstream.engine.planning.reflection import Reflector
-from midstream.engine.policies.policing import Patrol
-from midstream.engine.policies.policy import Policy
 from midstream.engine.providers import Providers
 from midstream.engine.recording.parking import PARK_AFTER, Lot, Parked, Place
 from midstream.engine.recording.snapshots import load_run
 from midstream.engine.requests.advice import Advisor
 from midstream.engine.requests.redacting import RedactedFields
-from midstream.engine.spending.budget import Budget, Guard
 from midstream.engine.spending.spending import Ledger
 from midstream.errors import (
     ConcurrencyError,
@@ -49,6 +44,12 @@ from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact, RunResumed
 from midstream.events.store import EventStore, Head, RunQuery
 from midstream.projections.run_state import RunState, apply, fold_run
+
+if TYPE_CHECKING:
+    from midstream.engine.driving.rehearsal_cast import RehearsalCast
+    from midstream.engine.planning.reflection import Reflector
+    from midstream.engine.policies.policy import Policy
+    from midstream.engine.spending.budget import Budget
 
 Listener = Callable[[str, Delta], None]
 """Is given the address of a model call and a piece of its answer."""
@@ -114,6 +115,8 @@ class Host:
     listeners: dict[RunId, list[Listener]] = field(default_factory=dict[RunId, list[Listener]])
 
     def __post_init__(self) -> None:
+        from midstream.engine.policies.policing import Patrol
+
         self._tasks: list[asyncio.Task[None]] = []
         self._fields = RedactedFields()
         self._taking = asyncio.Lock()
@@ -233,6 +236,8 @@ class Host:
 
     async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
+        from midstream.engine.driving.rehearsal_cast import rehearsal_cast
+
         if state.rehearsal is None:
             self.drive(run_id, graph, state, epoch)
             return
@@ -258,6 +263,8 @@ class Host:
             epoch: This driver's.
             cast: Who answers in place of the world, where the run tries a what-if.
         """
+        from midstream.engine.spending.budget import Guard
+
         models = Models(
             self.providers if cast is None else cast.providers,
             policing=self.patrol.of(run_id) if cast is None else None,

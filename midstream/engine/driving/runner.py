@@ -10,7 +10,7 @@ import asyncio
 import uuid
 from contextvars import Context as ContextVars
 from contextvars import copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.engine.clock import Clock
 from midstream.engine.driving.attempts import Attempts
@@ -29,19 +29,18 @@ from midstream.engine.graphs.decide import (
     open_children,
 )
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.limits import MAX_REPLANS
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import ask
-from midstream.engine.planning.reflection import MAX_REPLANS, Reflector
 from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Signal, shown
 from midstream.engine.recording.claims import on_own_branch
 from midstream.engine.recording.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recording.recorder import Recorder
-from midstream.engine.recording.rehearsal import Answers
+from midstream.events import payloads
 from midstream.events.envelope import REPLAY
-from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
@@ -54,10 +53,13 @@ from midstream.events.payloads import (
     RunFailed,
 )
 from midstream.events.store import EventStore
-from midstream.events.subrun_facts import SubrunClosing
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState, fold_run
 from midstream.projections.scopes import is_under_way
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
+    from midstream.engine.recording.rehearsal import Answers
 
 _BREATH = 64  # pure nodes that one task runs before it lets others have the loop
 
@@ -98,6 +100,8 @@ class Runner:
         recorder: Recorder | None = None,
         answers: Answers | None = None,
     ) -> None:
+        from midstream.engine.planning.reflection import Reflector
+
         self.graph = graph
         self.models = models
         self._store = store
@@ -194,7 +198,7 @@ class Runner:
         await self._clock.sleep_until(self.state.began / 1_000_000 + seconds)
         if not self.state.over and self.state.limited is None and not self._closing:
             reached = f"the run took longer than {seconds:g} s; give it a higher Limits(seconds=…)"
-            self.recorder.add(LimitReached(limit="seconds", message=reached))
+            self.recorder.add(payloads.LimitReached(limit="seconds", message=reached))
             self._changed.notify()
             self._advance()
 
@@ -276,7 +280,7 @@ class Runner:
             case Close(address, reason):
                 self._close(address, reason)
             case Limit(limit, message):
-                self.recorder.add(LimitReached(limit=limit, message=message))
+                self.recorder.add(payloads.LimitReached(limit=limit, message=message))
             case Complete(output):
                 self.recorder.add(RunCompleted(output=output))
                 self._end(None)
@@ -347,7 +351,7 @@ class Runner:
 
     def _close(self, address: Address, reason: str) -> None:
         """Have a run that this one has started end."""
-        self.recorder.add(SubrunClosing(reason=reason), address)
+        self.recorder.add(payloads.SubrunClosing(reason=reason), address)
         if self._subruns is not None:
             call = self.state.calls[address]
             self._subruns.errand(self._subruns.cancel(self.recorder.run_id, call, reason))

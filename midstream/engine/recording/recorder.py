@@ -13,9 +13,8 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from midstream.engine.recording.rehearsal import Answers
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_plain
@@ -25,6 +24,9 @@ from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
+
+if TYPE_CHECKING:
+    from midstream.engine.recording.rehearsal import Answers
 
 _LARGEST = 512
 
