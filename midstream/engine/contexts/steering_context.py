@@ -10,7 +10,6 @@ from midstream.engine.graphs.graph import Graph
 from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.data_function import DataFunction
 from midstream.engine.nodes.node import NodeOptions
-from midstream.engine.planning.planning import Terms
 from midstream.events.ids import Address
 
 if TYPE_CHECKING:
@@ -121,6 +120,8 @@ class SteeringContext:
         Raises:
             PlanError: It cannot be followed; the reasons say why, and nothing was changed.
         """
+        from midstream.engine.planning.planning import Terms
+
         known = None if functions is None else frozenset(functions)
         node = self.step.rpartition("#")[0]
         terms = Terms(node, known, max_nodes, max_rounds, into, on_failure=on_failure)

@@ -17,7 +17,6 @@ from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import LeftOutError, bind
 from midstream.engine.nodes.node import Node
-from midstream.engine.planning.replanning import revised
 from midstream.engine.recording.calls import Desk, Restart, Signal, shown
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.parking import Rest
@@ -108,6 +107,8 @@ class Attempts:
             body: What is done, in place of calling the node's function.
             durable: Its beginning is.
         """
+        from midstream.engine.planning.replanning import revised
+
         while True:
             activation = self._state.activations[address]
             if activation.status not in ("running", "waiting"):

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from midstream.engine.clock import Clock
-from midstream.engine.graphs.rewiring import Changes
 from midstream.engine.nesting.nesting import Code
 from midstream.engine.nodes.node import Continue, Node
-from midstream.engine.planning.replanning import DELAY, Failing, granted
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.raised import traceback_of
 from midstream.engine.recording.recorder import Recorder
@@ -24,6 +22,7 @@ from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around, is_failing
 
 if TYPE_CHECKING:
+    from midstream.engine.graphs.rewiring import Changes
     from midstream.engine.planning.reflection import Reflector
     from midstream.events.payloads import EdgeDecided, PlanRevised
 
@@ -117,6 +116,8 @@ class Failures:
 
     async def _reflect(self, node: Node, address: Address, failed: NodeFailed) -> None:
         """Ask why an activation failed, and record that with its failure and what is done about it, in one append."""
+        from midstream.engine.planning.replanning import DELAY, Failing
+
         number, plans = self._state.reflections + 1, list(self._state.revisions)
         scope = self._state.activations[address].scope
         graph, find = self._code.graph_in(scope), self._code.finder(scope)
@@ -156,6 +157,8 @@ class Failures:
         self, node: Node, activation: Activation, kind: str, attempt: int
     ) -> float | None:
         """Return when the next attempt is due, or None where there is none, or none in time."""
+        from midstream.engine.planning.replanning import DELAY, granted
+
         seed = f"{self._recorder.run_id}/{activation.address}"
         retry_at = node.retry.due(kind, attempt, now=self._clock.now(), seed=seed)
         if retry_at is None and attempt < granted(

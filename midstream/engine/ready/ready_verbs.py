@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from pydantic import JsonValue
 
@@ -11,10 +11,12 @@ from midstream.engine.agents.agent import Agent
 from midstream.engine.nodes.node import Node, NodeOptions, Runs
 from midstream.engine.nodes.registry import Registry
 from midstream.engine.people.people import MISSING
-from midstream.engine.ready.ready_node import Ready
 from midstream.engine.requests.context_policy import ContextOption
 from midstream.engine.tools.tool import Tool, make_tool
 from midstream.errors import GraphError
+
+if TYPE_CHECKING:
+    from midstream.engine.ready.ready_node import Ready
 
 AnyTool = Tool | Callable[..., Any]
 """A tool, or a function that becomes one."""
