@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from midstream.engine.recording.rehearsal import Answers
 
 _LARGEST = 512
+_Hear = Callable[[BaseException | None], None]
 
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
@@ -40,9 +41,7 @@ class _Group:
 
     drafts: list[Draft] = field(default_factory=list[Draft])
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-    afterwards: list[Callable[[BaseException | None], None]] = field(
-        default_factory=list[Callable[[BaseException | None], None]]
-    )
+    afterwards: list[_Hear] = field(default_factory=list[_Hear])
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
     snapshot: bytes | None = None
