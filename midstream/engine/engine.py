@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import Script
 from midstream.engine.clock import Clock
-from midstream.engine.driving.host import Host, fold_created
+from midstream.engine.driving.host import Host
+from midstream.engine.driving.taking_over import fold_created
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.limits import MAX_REPLANS, Limits
 from midstream.engine.models.model_calls import Pricing

@@ -6,8 +6,10 @@ and a transaction of seven statements takes it seven times; as a job, once.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context
 from typing import Any, TypeVar, cast
 
 import aiosqlite
@@ -57,6 +59,43 @@ async def in_one_hop(
     """
     # Not what aiosqlite says it returns: `_Done.fetchall` decides.
     return cast("T", await connection.execute_fetchall("", cast("Any", _Job(work))))
+
+
+def hand_over(
+    connection: aiosqlite.Connection,
+    work: Callable[[sqlite3.Connection], T],
+    then: Callable[[T | None, BaseException | None], object],
+    context: Context,
+    afterwards: Callable[[sqlite3.Connection], object] | None = None,
+) -> None:
+    """Run a function on the connection's thread, and another one in the event loop with what came of it.
+
+    What `in_one_hop` does for a task, without one: the work is on its way when this returns, and `then` is called in the
+    same turn of the loop in which the thread is heard of, where a task would be woken two turns later.
+
+    Args:
+        connection: See `in_one_hop`.
+        work: See `in_one_hop`.
+        then: Is given what the work returned and None, or None and what it raised; it must not raise.
+        context: What `then` is called in.
+        afterwards: What the thread does once the loop was told; it must not raise.
+    """
+    loop = asyncio.get_running_loop()
+
+    def done(there: sqlite3.Connection) -> None:
+        outcome: tuple[T | None, BaseException | None]
+        try:
+            outcome = work(there), None
+        except BaseException as error:  # noqa: BLE001  # it is told in the loop
+            outcome = None, error
+        loop.call_soon_threadsafe(then, *outcome, context=context)
+        if afterwards is not None:
+            afterwards(there)
+
+    # A coroutine runs up to where it first waits, and this one waits for the thread: whoever would await it is told by
+    # `done` already, so it is left there.
+    waiting = connection.execute_fetchall("", cast("Any", _Job(done)))
+    cast("Coroutine[Any, Any, object]", waiting).send(None)  # its own type says nothing of `send`
 
 
 async def opened(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -14,7 +16,7 @@ from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
 from midstream.events.sealing import subject_id
 from midstream.events.sqlite_batch import Batch, Run, is_fork
-from midstream.events.sqlite_job import in_one_hop
+from midstream.events.sqlite_job import hand_over, in_one_hop
 from midstream.events.sqlite_keeping import tombstone_of
 from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
@@ -29,6 +31,11 @@ _WIDTH = _EVENT.count(",") + 1
 _TOGETHER = 256
 """Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
 ones, the interpreter's lock is given up and waited for more often."""
+
+_MOVED = 128
+"""Commits after which the write-ahead log is moved into the file, so that it begins anew: to append to a file that grows
+takes the disk up to twice as long as to write over what is there, and such a log of small commits has some 2 MB. One of large
+commits is moved by its size, before that."""
 
 _RUN = "(uid, graph, status, tags, created_at, epoch, holder, parent, base, sealed, subject)"
 _STATES = """SELECT r.uid, r.run, e.seq, e.id, e.digest, r.status, r.epoch, r.holder, r.sealed, r.erased
@@ -51,6 +58,10 @@ class Stats:
     events: int = 0
 
 
+Written = Callable[[int, BaseException | None], object]
+"""Is given the position of the first row that was written, or why none was."""
+
+
 class Overtaken(Exception):  # noqa: N818  # not an error: what was known is behind the file
     """Somebody took a run over since the file was last read under the lock; nothing was written."""
 
@@ -68,26 +79,43 @@ class Transactions:
         self.keys = keys
         self.stats = Stats()
         self.takeovers = -1
+        self._appended = 0  # since the write-ahead log was last moved into the file
 
-    async def at_once(self, quick: Quick) -> int:
-        """Write rows of events in one statement, which is a transaction of its own; return the first position.
+    def at_once(self, quick: Quick, then: Written, context: Context) -> None:
+        """Begin to write rows of events in one statement, which is a transaction of its own.
 
-        Raises:
-            Overtaken: An epoch may no longer be in force.
+        Args:
+            quick: The rows.
+            then: Is given the position of the first row, or why none was written: `Overtaken`, where an epoch may no
+                longer be in force, or what SQLite said.
+            context: What `then` is called in.
         """
         self.stats.hops += 1
-        if quick.rows <= _TOGETHER:
-            cursor = await self.connection.execute(*self._statement(quick.values))
-            written, last = cursor.rowcount, int(cursor.lastrowid or 0)
+        rows = quick.rows
+        if rows <= _TOGETHER:
+            sql, values = self._statement(quick.values)
+
+            def work(connection: sqlite3.Connection) -> tuple[int, int]:
+                cursor = connection.execute(sql, values)
+                return cursor.rowcount, cursor.lastrowid or 0
         else:
-            written, last = await in_one_hop(
-                self.connection, lambda connection: self._in_parts(connection, quick.values)
-            )
-        if not written:
-            raise Overtaken
-        self.stats.commits += 1
-        self.stats.events += quick.rows
-        return last - quick.rows + 1
+
+            def work(connection: sqlite3.Connection) -> tuple[int, int]:
+                return self._in_parts(connection, quick.values)
+
+        def written(found: tuple[int, int] | None, error: BaseException | None) -> None:
+            if found is None or not found[0]:
+                then(0, error or Overtaken())
+                return
+            self.stats.commits += 1
+            self.stats.events += rows
+            then(found[1] - rows + 1, None)
+
+        self._appended += 1
+        afterwards = None
+        if self._appended >= _MOVED:
+            self._appended, afterwards = 0, _move
+        hand_over(self.connection, work, written, context, afterwards)
 
     def _statement(self, values: list[Any]) -> tuple[str, list[Any]]:
         """Return the statement that writes the rows of these values, and what is bound to it."""
@@ -323,6 +351,14 @@ def _begun_in(command: Command) -> str:
         return ""
     begins = command.drafts[0].type in ("run.created", "run.forked")
     return (command.drafts[0].data.get("parent") or "") if begins else ""
+
+
+def _move(connection: sqlite3.Connection) -> None:
+    """Move what nobody reads any more from the write-ahead log into the file; the loop has been told of the commit."""
+    with suppress(
+        sqlite3.Error
+    ):  # what was committed stands in the log; SQLite tries again by itself
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 @cache

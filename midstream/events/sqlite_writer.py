@@ -1,4 +1,8 @@
-"""The one writer: takes what stands in line, commits it together, and lets the next batch fill up meanwhile."""
+"""The one writer: takes what stands in line, commits it together, and lets the next batch fill up meanwhile.
+
+It is no task. A batch that is nothing but events is handed to the connection's thread, which calls back; only what has to
+be judged under the lock has a task, for as long as that takes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 
 from midstream.errors import (
@@ -26,6 +32,11 @@ from midstream.events.sqlite_transaction import Overtaken, Transactions
 
 KNOWN_RUNS = 20_000
 """How many runs' heads are kept, so that appending reads nothing; some 400 bytes each."""
+
+_LONELY = 4
+"""After so many batches of one command, the next command is not kept waiting for others of the same turn of the loop."""
+_CROWD = 64
+"""So many commands in line after a commit are a batch; fewer wait for a turn of the loop, for those that it has woken."""
 
 _UNBINDABLE = (OverflowError, UnicodeEncodeError, sqlite3.DataError, sqlite3.InterfaceError)
 
@@ -50,9 +61,13 @@ class Writer:
         # The appends in line, by where they end, so that one which continues another is told apart from one which does not.
         self._ends: dict[tuple[RunId, int, int | None], Append] = {}
         self._known: dict[RunId, Run] = {}
-        self._filled = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._busy = False  # a batch is on its way, or about to be
+        self._lonely = 0  # how many batches in a row were one command
         self._closing = False
-        self._task = asyncio.get_running_loop().create_task(self._work())
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._task: asyncio.Task[None] | None = None
 
     def put(self, command: Command) -> None:
         """Put a command in line."""
@@ -64,7 +79,13 @@ class Writer:
             command.ahead = self._ends.get((run_id, command.expected, epoch))
             self._ends[run_id, command.end, epoch] = command
         self._line.append(command)
-        self._filled.set()
+        if self._busy:
+            return
+        self._busy = True
+        if self._lonely >= _LONELY and command.plain:
+            self._begin()
+        else:
+            self._loop.call_soon(self._begin)
 
     def key(self, run_id: RunId) -> int | None:
         """Return the number of a run where it is known."""
@@ -74,26 +95,33 @@ class Writer:
     async def close(self) -> None:
         """Wait until the line is empty; nothing joins it any more."""
         self._closing = True
-        self._filled.set()
-        await asyncio.shield(self._task)
+        if not self._busy and not self._closed.done():
+            self._closed.set_result(None)
+        await asyncio.shield(self._closed)
 
-    async def _work(self) -> None:
-        taken: Sequence[Command] = ()
+    def _begin(self) -> None:
+        """Send the next batch off."""
+        commands = self._take()
+        self._lonely = self._lonely + 1 if len(commands) == 1 else 0
         try:
-            while self._line or not self._closing:
-                if self._line:
-                    taken = self._take()
-                    await self._commit_or_fail(taken)
-                else:
-                    self._filled.clear()
-                    await self._filled.wait()
-        finally:
-            # Cancelled from outside: nobody may wait for ever.
-            self._closing = True
-            ended = StoreError(
-                "the writer was stopped; open the store again and see what was recorded"
-            )
-            self._fail((*taken, *self._line), ended)
+            if not self._at_once(commands):
+                self._under_lock_soon(commands)
+        except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits must hear of it, the others go on
+            self._unexpected(commands, error)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """See to what has come into line meanwhile."""
+        waiting = len(self._line)
+        if not waiting:
+            self._busy = False
+            if self._closing and not self._closed.done():
+                self._closed.set_result(None)
+        elif waiting >= _CROWD:
+            self._loop.call_soon(self._begin)
+        else:
+            # Whoever was just told of a commit appends again in the next turn, and those two go together.
+            self._loop.call_soon(self._loop.call_soon, self._begin)
 
     def _take(self) -> list[Command]:
         """Take the next batch off the line, in order."""
@@ -109,72 +137,108 @@ class Writer:
             batch.append(line.popleft())
         return batch
 
-    async def _commit_or_fail(self, commands: Sequence[Command]) -> None:
-        try:
-            await self._commit(commands)
-        except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits must hear of it, the others go on
-            self._known.clear()
-            failed = StoreError(f"the append failed in an unexpected way: {error!r}")
-            failed.__cause__ = error
-            self._fail(commands, failed)
-
-    async def _commit(self, commands: Sequence[Command]) -> None:
-        """Commit the commands together; where that fails, find out which of them cannot be."""
-        if all(command.plain for command in commands) and await self._tried(
-            commands, self._at_once
-        ):
-            return
-        if await self._tried(commands, self._under_lock) or len(commands) == 1:
-            return
-        for command in commands:
-            await self._tried((command,), self._under_lock)
-
-    async def _at_once(self, commands: Sequence[Command]) -> bool:
+    def _at_once(self, commands: Sequence[Command]) -> bool:
         """Write plain appends in one statement; return False where only the file can tell what to answer."""
+        for command in commands:
+            if not command.plain:
+                return False
         quick = Quick()
         try:
-            if not quick.take(commands, self._known, self._transactions.kinds.number):
-                self._drop(commands)
-                return False
-            first = await self._transactions.at_once(quick)
-        except (Overtaken, NotRecordableError):
-            self._drop(commands)
+            if quick.take(commands, self._known, self._transactions.kinds.number):
+                then = partial(self._written, commands, quick, time.monotonic())
+                self._transactions.at_once(quick, then, self._context)
+                return True
+        except NotRecordableError:
+            pass  # the file is asked which of them it is
+        self._drop(commands)
+        return False
+
+    def _written(
+        self,
+        commands: Sequence[Command],
+        quick: Quick,
+        began: float,
+        first: int,
+        error: BaseException | None,
+    ) -> None:
+        try:
+            if error is not None:
+                if not self._hopeless(commands, error, began):
+                    self._under_lock_soon(commands)
+                    return
+            else:
+                grown: dict[RunId, int] = {}
+                for command, head in quick.heads(first):
+                    grown[command.run_id] = head.seq
+                    self._end(command, head)
+                self._committed(grown, first, first + quick.rows - 1)
+        except Exception as unexpected:  # noqa: BLE001  # as in `_begin`
+            self._unexpected(commands, unexpected)
+        self._go_on()
+
+    def _hopeless(self, commands: Sequence[Command], error: BaseException, began: float) -> bool:
+        """Say whether nothing else is tried with commands that were not written at once."""
+        self._drop(commands)
+        if isinstance(error, Overtaken):
             return False
-        grown: dict[RunId, int] = {}
-        for command, head in quick.heads(first):
-            grown[command.run_id] = head.seq
-            self._end(command, head)
-        self._committed(grown, first, first + quick.rows - 1)
-        return True
+        if not isinstance(error, (sqlite3.Error, *_UNBINDABLE)):
+            self._unexpected(commands, error)
+            return True
+        meaning = self._meaning(error, time.monotonic() - began)
+        if isinstance(meaning, StoreBusyError):
+            self._fail(commands, meaning)
+            return True
+        return False
 
-    async def _under_lock(self, commands: Sequence[Command]) -> bool:
-        batch, first = await self._transactions.under_lock(commands)
-        if batch.takeovers != self._transactions.takeovers:
-            # Another process took runs over: no epoch that is known can be trusted.
-            self._known.clear()
-        self._transactions.takeovers = batch.takeovers + batch.taken
-        self._settle(batch, first)
-        return True
+    def _under_lock_soon(self, commands: Sequence[Command]) -> None:
+        self._task = self._loop.create_task(self._judged(commands), context=self._context)
+        self._task.add_done_callback(partial(self._ended, commands))
 
-    async def _tried(
-        self, commands: Sequence[Command], write: Callable[[Sequence[Command]], Awaitable[bool]]
-    ) -> bool:
-        """Return whether every command has its answer; a command that is alone always gets one under the lock."""
+    async def _judged(self, commands: Sequence[Command]) -> None:
+        """Commit the commands under the lock; where they cannot be together, find out which of them cannot be."""
+        try:
+            if not await self._tried(commands) and len(commands) > 1:
+                for command in commands:
+                    await self._tried((command,))
+        except Exception as error:  # noqa: BLE001  # as in `_begin`
+            self._unexpected(commands, error)
+        self._go_on()
+
+    def _ended(self, commands: Sequence[Command], task: asyncio.Task[None]) -> None:
+        """Refuse everything where the task was cancelled from outside: nobody may wait for ever."""
+        if not task.cancelled():
+            return
+        self._closing = True
+        ended = StoreError("the writer was stopped; open the store again and see what was recorded")
+        self._fail((*commands, *self._line), ended)
+        self._line.clear()
+        self._go_on()
+
+    async def _tried(self, commands: Sequence[Command]) -> bool:
+        """Return whether every command has its answer; a command that is alone always gets one."""
         began = time.monotonic()
         try:
-            return await write(commands)
+            batch, first = await self._transactions.under_lock(commands)
         except (SealedError, RunErasedError) as error:
             self._drop(commands)  # of one run; the others are written alone
             meaning: MidstreamError = error
         except (sqlite3.Error, *_UNBINDABLE) as error:
             self._drop(commands)
             meaning = self._meaning(error, time.monotonic() - began)
-            meaning.__cause__ = error
-        hopeless = isinstance(meaning, StoreBusyError)
-        if hopeless or (len(commands) == 1 and write == self._under_lock):
+        else:
+            self._judged_by(batch, first)
+            return True
+        if isinstance(meaning, StoreBusyError) or len(commands) == 1:
             self._fail(commands, meaning)
             return True
         return False
+
+    def _judged_by(self, batch: Batch, first: int) -> None:
+        if batch.takeovers != self._transactions.takeovers:
+            # Another process took runs over: no epoch that is known can be trusted.
+            self._known.clear()
+        self._transactions.takeovers = batch.takeovers + batch.taken
+        self._settle(batch, first)
 
     def _drop(self, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -213,9 +277,16 @@ class Writer:
                 command.refused = True
             self._end(command, error)
 
+    def _unexpected(self, commands: Sequence[Command], error: BaseException) -> None:
+        self._known.clear()
+        failed = StoreError(f"the append failed in an unexpected way: {error!r}")
+        failed.__cause__ = error
+        self._fail(commands, failed)
+
     def _meaning(self, error: Exception, waited: float) -> MidstreamError:
+        meaning: MidstreamError = translated(error, self._path, waited)
         if isinstance(error, _UNBINDABLE):
-            return NotRecordableError(
-                "an event", str(error), "pass texts, integers of 64 bits, and less than 1 GB"
-            )
-        return translated(error, self._path, waited)
+            remedy = "pass texts, integers of 64 bits, and less than 1 GB"
+            meaning = NotRecordableError("an event", str(error), remedy)
+        meaning.__cause__ = error
+        return meaning

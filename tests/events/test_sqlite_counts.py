@@ -68,6 +68,44 @@ async def test_while_a_commit_is_in_flight_the_next_batch_fills_up(tmp_path: Pat
         assert await cost(store, late()) == (2, 2, 29)
 
 
+async def test_an_append_is_on_its_way_at_once_where_nobody_else_appends(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "log.db") as store:
+        await store.append(RUN, [created()], expected=0)
+        for seq in range(1, 6):
+            await store.append(RUN, [note()], expected=seq)
+        hops = store.stats.hops
+        appended = store.append(RUN, [note()], expected=6)
+        assert store.stats.hops == hops + 1  # without a turn of the loop
+        await appended
+
+
+async def test_two_that_append_in_turn_come_to_share_their_commits(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "log.db") as store:
+        runs = [RunId("a"), RunId("b")]
+
+        async def writing(run: RunId) -> None:
+            await store.append(run, [created()], expected=0)
+            for seq in range(1, 41):
+                await store.append(run, [note()], expected=seq)
+
+        first = asyncio.create_task(writing(runs[0]))
+        while store.stats.events < 7:  # noqa: ASYNC110  # until the first is used to being alone
+            await asyncio.sleep(0)
+        commits, _, events = await cost(store, asyncio.gather(first, writing(runs[1])))
+        assert events >= 70
+        assert commits <= 50
+
+
+async def test_small_commits_write_over_the_same_write_ahead_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    async with await SqliteStore.open(path, synchronous="normal") as store:
+        await store.append(RUN, [created()], expected=0)
+        for seq in range(1, 1500):
+            await store.append(RUN, [note()], expected=seq)
+        size = path.with_name("log.db-wal").stat().st_size
+        assert size <= 3_000_000  # in one that only grew they would take 25 MB
+
+
 async def test_a_batch_has_at_most_1024_rows(tmp_path: Path) -> None:
     async with await SqliteStore.open(tmp_path / "log.db") as store:
         await store.append(RUN, [created()], expected=0)

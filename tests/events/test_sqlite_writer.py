@@ -16,6 +16,7 @@ from midstream.errors import (
     LeaseLostError,
     NotRecordableError,
     StoreBusyError,
+    StoreError,
     StoreFullError,
 )
 from midstream.events import Head, verify
@@ -147,6 +148,33 @@ async def test_a_takeover_is_noticed_by_a_writer_that_only_just_met_another_run(
         await mine.append(OTHER, [created()], expected=0, holder="mine")
         with pytest.raises(LeaseLostError):
             await mine.append(RUN, [note("late")], expected=1, epoch=1)
+
+
+async def test_a_writer_that_is_cancelled_from_outside_tells_everybody_who_waits(
+    tmp_path: Path,
+) -> None:
+    store = await SqliteStore.open(tmp_path / "log.db")
+    before = asyncio.all_tasks()
+    waits = [store.append(RunId(f"r{i}"), [created()], expected=0) for i in range(2)]
+    await asyncio.sleep(0)
+    late = store.append(RunId("late"), [created()], expected=0)
+    (judging,) = asyncio.all_tasks() - before
+    judging.cancel()
+    found = await outcomes(*waits, late, store.append(RUN, [created()], expected=0))
+    assert [type(one) for one in found] == [StoreError] * 4
+    await store.close()
+
+
+async def test_what_nobody_foresaw_is_told_to_whoever_appended_and_the_writer_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with await SqliteStore.open(tmp_path / "log.db") as store:
+        await store.append(RUN, [created()], expected=0)
+        for whole in (note(), note("x" * 9000)):  # written at once, and under the lock
+            broken = whole._replace(version=[1])  # type: ignore[arg-type]  # what no encoder makes
+            with pytest.raises(StoreError, match="unexpected"):
+                await store.append(RUN, [broken], expected=1)
+        assert (await store.append(RUN, [note()], expected=1)).seq == 2
 
 
 async def test_integers_that_the_file_cannot_hold_are_refused_alone(tmp_path: Path) -> None:
