@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from midstream.adapters.home import Returning, at_home, give_back
+from midstream.adapters.places import Places
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.plain import Plain
 from midstream.adapters.repair import close_open, seal
@@ -70,20 +71,26 @@ class Frame(Plain, Returning):
             self.remember(home=True)
             return give_back(self, segment)
         self.leave_home(segment)
-        segment, placed = put_in_place(segment)
-        messages, open_calls, sealed = seal(self.open, with_instruction(segment))
+        self.places = places = Places(segment.messages)
+        segment, placed = put_in_place(segment, places)
+        messages, open_calls, sealed = seal(self.open, with_instruction(segment), places)
         self.noted += [*placed, *sealed]
         if segment.tools is not None:
             self.tools(segment.tools)
         if segment.system is not None and not self.empty:
             self.repair("instruction_appended", "the instruction changed on the way")
         for message in messages:
-            self.tell(message)
+            self._say_of(message)
         return open_calls
+
+    def _say_of(self, message: Message) -> None:
+        self.begin_message(message)
+        self.tell(message)
+        self.end_message()
 
     def close(self) -> None:
         """Tell results of the calls that are open when the model is asked."""
         messages, changes = close_open(self.view.open)
         self.noted += changes
         for message in messages:
-            self.tell(message)
+            self._say_of(message)

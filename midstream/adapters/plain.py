@@ -151,7 +151,7 @@ def _text(part: Block) -> str:
     if type(part) is not Text:
         return ""
     said = part.__dict__
-    if said["hints"] or said["citations"]:
+    if said["hints"] or said["citations"] or said["phase"]:
         return ""
     text: str = said["text"]
     return "" if text.isspace() else text

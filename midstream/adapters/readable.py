@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 
-from midstream.events.content import Document, ServerTool
+from midstream.events.content import Document, Reasoning, ServerTool
 
 _TEXTS = frozenset(("application/json", "application/xml", "application/yaml", "application/toml"))
 
@@ -27,6 +27,16 @@ def document_words(document: Document) -> str | None:
 def document_label(document: Document) -> str:
     """Return what to call the document."""
     return document.name or document.media_type or "unnamed"
+
+
+def has_thought(part: Reasoning) -> bool:
+    """Tell whether there is anything of what a model thought, if only the place where its provider keeps it."""
+    return bool(part.text.strip() or part.summary or part.proof or part.item_id)
+
+
+def readable(part: ServerTool) -> bool:
+    """Tell whether anything that the part says can be read by others than its provider."""
+    return part.input not in (None, "", {}, []) or bool(part.text.strip())
 
 
 def server_tool_words(part: ServerTool) -> str:

@@ -13,17 +13,15 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from midstream.adapters.changes import Loss, Repair, told_of
+from midstream.adapters.noting import Noting, overlaid
 from midstream.adapters.output import OutputSchema, tool_name
 from midstream.adapters.pictures import Picture, picture
-from midstream.adapters.readable import document_label, document_words, server_tool_words
+from midstream.adapters.readable import document_label, document_words, readable, server_tool_words
 from midstream.adapters.schema import INPUT, object_schema
-from midstream.adapters.sealing import Sealing
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import arguments_text, is_object, without_surrogates
+from midstream.adapters.wire import arguments_text, without_surrogates
 from midstream.events.content import (
     Audio,
-    Block,
     Document,
     Image,
     Message,
@@ -89,7 +87,7 @@ class Speech:
     free_text: bool = False
 
 
-class Telling(Sealing):
+class Telling(Noting):
     """What one segment adds to a view.
 
     Args:
@@ -99,21 +97,9 @@ class Telling(Sealing):
     """
 
     def __init__(self, view: View, seq: int, speech: Speech) -> None:
-        super().__init__(view, seq)
+        super().__init__(view, seq, speech.dialect)
         self.speech = speech
         self.output_tool = ""  # whose arguments are the answer, in this request
-
-    def loss(self, kind: Loss, detail: str, part: int | None = None) -> None:
-        """Note something that the provider is not told."""
-        self.noted.append((kind, "loss", self.seq, part, detail))
-
-    def repair(self, kind: Repair, detail: str, part: int | None = None) -> None:
-        """Note something that the provider is told in another form."""
-        self.noted.append((kind, "repair", self.seq, part, detail))
-
-    def lost_since(self, place: int) -> bool:
-        """Tell whether something was lost since so many notes were made."""
-        return any(change.severity == "loss" for change in told_of(self.noted[place:]))
 
     def remember(self, **values: Any) -> None:
         """Keep values for the segments that follow."""
@@ -181,25 +167,9 @@ class Telling(Sealing):
             self.repair("unicode_repaired", "half a character became U+FFFD")
         return told
 
-    def hinted(self, block: dict[str, Any], part: Block, place: int | None) -> dict[str, Any]:
-        """Return the block with the fields that only this dialect has; those of other dialects are noted as lost."""
-        if not part.hints:
-            return block
-        degraded = block.get("type") == "text" and not isinstance(part, Text)
-        for dialect, fields in part.hints.items():
-            if degraded or dialect != self.speech.dialect:
-                self.loss("hint_dropped", f"{', '.join(fields)} of {dialect}", place)
-        own = {} if degraded else part.hints.get(self.speech.dialect, {})
-        return _overlaid(block, own)
-
     def verbatim(self, message: Message) -> Any:
         """Return the wire form of a message that no model said, where it came in this dialect; else None."""
         return message.native if message.dialect == self.speech.dialect else None
-
-    def uncited(self, text: Text, part: int | None) -> None:
-        """Note that the provider is not told where a text comes from."""
-        if text.citations:
-            self.loss("citations_dropped", f"{len(text.citations)} of a text", part)
 
     def document_as_text(self, document: Document, part: int | None) -> str:
         """Return what can be read of a document that cannot be sent; says so."""
@@ -220,7 +190,11 @@ class Telling(Sealing):
 
     def server_tool_as_text(self, tool: ServerTool, part: int | None) -> str:
         """Return what can be read of a tool that another provider called itself; says so."""
-        self.repair("server_tool_degraded", f"{tool.name} of {tool.dialect}", part)
+        said = f"{tool.name} of {tool.dialect}"
+        if readable(tool):
+            self.repair("server_tool_degraded", said, part)
+        else:
+            self.loss("server_tool_dropped", f"{said}: nothing of it can be read", part)
         return server_tool_words(tool)
 
     def wrapped(self, call: ToolCall) -> ToolCall:
@@ -302,7 +276,7 @@ class Telling(Sealing):
             if dialect != self.speech.dialect:
                 self.loss("hint_dropped", f"{', '.join(fields)} of {dialect}, tool {spec.name!r}")
         own = (spec.hints or {}).get(self.speech.dialect, {})
-        return dict(own) if spec.hosted else _overlaid(block, own)
+        return dict(own) if spec.hosted else overlaid(block, own)
 
     def declare(self, tools: list[dict[str, Any]]) -> None:
         """Put the list of tools into the head; says so where one that was told before changes."""
@@ -351,15 +325,6 @@ def with_instruction(segment: Segment) -> Segment:
 def vendor(provider: str) -> str:
     """Return whose files a provider's adapter can name; two dialects of one vendor share them."""
     return provider.removesuffix("-responses")
-
-
-def _overlaid(block: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the block with the fields put into it, objects into objects."""
-    told = dict(block)
-    for key, value in fields.items():
-        before = told.get(key)
-        told[key] = _overlaid(before, value) if is_object(before) and is_object(value) else value
-    return told
 
 
 def spoken_by(message: Message, provider: str, dialect: str) -> bool:

@@ -56,7 +56,8 @@ class Change(BaseModel):
         kind: What was done, from a closed list per adapter, such as `reasoning_dropped` or `id_mapped`.
         severity: `loss` where the target cannot be told it, `repair` where it was told in another form.
         seq: The event whose content it concerns; 0 where it is not in the log yet.
-        part: The place of the part in its message, or None for the whole message.
+        part: The place of the part among those of all messages of the event, from 0, what a tool's result holds being where
+            the result is; None for what is no part.
         detail: For people.
     """
 

@@ -22,7 +22,7 @@ from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.prices import cost
 from midstream.adapters.registry import resolve
 from midstream.adapters.responses import ResponsesAdapter
-from midstream.adapters.responses.parse import Assembly, parse, sent_back
+from midstream.adapters.responses.parse import Assembly, parse, wire_of
 from midstream.events.content import (
     Audio,
     Citation,
@@ -252,7 +252,8 @@ def test_h059_reasoning_of_another_provider_or_dialect_is_not_told(origin: str |
     for other, model in ((CHAT, "gpt-5"), (CLAUDE, "claude-sonnet-4-5")):
         view = other.render(other.begin(model), Segment(1, (user("x"), own)))
         assert "gAAA" not in json.dumps(view.tape.list())
-        assert {change.kind for change in view.changes} == {"reasoning_dropped"}
+        lost = {change.kind for change in view.changes}
+        assert lost == {"reasoning_dropped", "hint_dropped"}  # the phase of its words
 
 
 def test_h060_a_model_that_does_not_reason_is_told_neither_reasoning_nor_the_ids_after_it() -> None:
@@ -330,7 +331,7 @@ def test_h083_what_the_service_did_itself_is_text_elsewhere() -> None:
     view = CLAUDE.render(CLAUDE.begin("claude-sonnet-4-5"), Segment(1, (user("x"), message)))
     content = view.tape.list()[1]["content"]
     assert content[0]["text"] == '[web_search: {"type":"search","query":"x"}] https://example.org'
-    assert {change.kind for change in view.changes} == {"server_tool_degraded"}
+    assert {change.kind for change in view.changes} == {"server_tool_degraded", "hint_dropped"}
     theirs: list[dict[str, Any]] = [
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"q": 1}},
         {
@@ -378,7 +379,7 @@ def test_h086_citations_go_back_to_their_provider_only() -> None:
     assert (message.native, told(message)) == (None, ([item], set()))
     for other, model in ((CHAT, "gpt-4o"), (CLAUDE, "claude-sonnet-4-5")):
         view = other.render(other.begin(model), Segment(1, (user("x"), message)))
-        assert {change.kind for change in view.changes} == {"citations_dropped"}
+        assert {change.kind for change in view.changes} == {"citations_dropped", "hint_dropped"}
 
 
 def test_h087_a_refusal_goes_back_as_one_and_is_text_of_another() -> None:
@@ -511,7 +512,8 @@ def test_a_conversation_that_went_away_and_came_back_is_what_it_was(
             losses += sum(change.severity == "loss" for change in abroad.changes)
         assert violations(dialect, other.request(abroad, {}).body) == []
         parts = [p for s in segments for m in s.messages for p in m.parts]
-        assert losses == sum(isinstance(part, Reasoning) for part in parts)
+        phases = sum(isinstance(part, Text) and part.phase != "" for part in parts)
+        assert losses == phases + sum(isinstance(part, Reasoning) for part in parts)
         text = json.dumps(abroad.tape.list())
         for part in parts:
             if isinstance(part, Text):
@@ -563,7 +565,7 @@ async def test_a_streamed_answer_and_a_whole_one_are_the_same_message(repeated: 
     assert "".join(delta.reasoning for delta in deltas) == "I look."
     assert [delta.tool for delta in deltas if delta.tool] == ["f"]
     assert sent[1] == {**sent[0], "stream": True}
-    assert told(once.message)[0] == sent_back(data)
+    assert told(once.message)[0] == wire_of(data["output"], data["id"])
 
 
 async def test_a_stream_without_its_terminal_event_is_no_answer() -> None:

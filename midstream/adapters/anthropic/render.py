@@ -145,6 +145,7 @@ class Teller(PlainTurns):
         self.count_marks(content)
 
     def _instruction(self, message: Message) -> None:
+        self.cited_nowhere(message)
         texts = [part for part in message.parts if isinstance(part, Text)]
         kept = [text for text in texts if text.text.strip()]
         if len(kept) < len(texts):
@@ -152,8 +153,9 @@ class Teller(PlainTurns):
         if not kept:
             return
         blocks = [
-            self.hinted({"type": "text", "text": self.whole(text.text)}, text, None)
-            for text in kept
+            self.hinted({"type": "text", "text": self.whole(text.text)}, text, place)
+            for place, text in enumerate(message.parts)
+            if isinstance(text, Text) and text.text.strip()
         ]
         self.release(goes_on=False)
         if self.empty:
@@ -170,6 +172,7 @@ class Teller(PlainTurns):
 
     def _user(self, message: Message) -> None:
         native = self.verbatim(message)
+        self.went_back = is_object(native)
         content = native.get("content") if is_object(native) else _short(self._shown(message))
         if not content:
             return
@@ -201,7 +204,7 @@ class Teller(PlainTurns):
             case Audio():
                 return [{"type": "text", "text": self.audio_as_text(part, place)}]
             case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
-                return [data]
+                return [self.hinted(data, part, place)]
             case Opaque():
                 self.loss("opaque_dropped", f"a block of {part.dialect}", place)
                 return []
@@ -215,6 +218,7 @@ class Teller(PlainTurns):
         native = message.native.get("content") if is_object(message.native) else None
         if own and is_array(native) and _ids(native) == ids:
             blocks: list[Any] = native
+            self.went_back = True
         else:
             blocks = self._blocks(message, ids, own=own)
         if not blocks:
@@ -236,24 +240,37 @@ class Teller(PlainTurns):
         for place, part in enumerate(message.parts):
             match part:
                 case Text():
-                    blocks += self._said(part, place, own=own)
+                    said = self._said(part, place, own=own)
+                    blocks += [self.hinted(block, part, place) for block in said]
                 case ToolCall():
-                    blocks.append(self._call(part, next(told), place))
-                case Reasoning(proof=str(proof)) if own and proof:
-                    blocks.append(_reasoning(part, proof))
+                    blocks.append(self.hinted(self._call(part, next(told), place), part, place))
                 case Reasoning():
-                    self.loss("reasoning_dropped", f"of {message.origin or 'nobody'}", place)
+                    blocks += self._thought(message, part, place, own=own)
                 case Refusal():
-                    self.repair("refusal_as_text", "the dialect has no field for it", place)
+                    if part.text.strip():
+                        self.repair("refusal_as_text", "the dialect has no field for it", place)
                     blocks += self._text(part.text, place)
                 case (
                     Opaque(dialect=dialect, data=dict(data))
                     | ServerTool(dialect=dialect, data=dict(data))
                 ) if own and dialect == DIALECT:
-                    blocks.append(data)
+                    blocks.append(self.hinted(data, part, place))
                 case ServerTool() | Audio() | Document() | Opaque() | Image() | ToolResult():
                     blocks += self._not_in_answer(part, place)
         return blocks
+
+    def _thought(
+        self, message: Message, part: Reasoning, place: int, *, own: bool
+    ) -> list[dict[str, Any]]:
+        """Return what the model thought, where it is given that back."""
+        if not own or not part.proof:
+            self.unthought(message, part, place)
+            return []
+        if part.summary or (part.redacted and part.text.strip()):
+            self.loss("reasoning_dropped", "words that the service has no field for", place)
+        if part.redacted:
+            return [{"type": "redacted_thinking", "data": part.proof}]
+        return [{"type": "thinking", "thinking": part.text, "signature": part.proof}]
 
     def _not_in_answer(
         self, part: ServerTool | Audio | Document | Opaque | Image | ToolResult, place: int
@@ -283,9 +300,8 @@ class Teller(PlainTurns):
     def _results(self, message: Message) -> None:
         self.release(goes_on=False)
         ids: Sequence[str] = self.state.get("calls", ())
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
         blocks: list[dict[str, Any]] = []
-        for id_, result in zip(ids, results, strict=True):
+        for id_, result in zip(ids, self.results_of(message), strict=True):
             content: list[dict[str, Any]] = []
             for place, part in enumerate(result.parts):
                 if not isinstance(part, Text) or part.text:
@@ -323,7 +339,7 @@ class Teller(PlainTurns):
         source = self._document_source(document)
         if source is None:
             return {"type": "text", "text": self.document_as_text(document, part)}
-        title = {"title": document.name[:TITLE]} if document.name.strip() else {}
+        title = {"title": self.named(document.name, TITLE, part)} if document.name.strip() else {}
         return {"type": "document", "source": source, **title}
 
     def _document_source(self, document: Document) -> dict[str, Any] | None:
@@ -346,12 +362,6 @@ class Teller(PlainTurns):
         if told is None:
             return {"type": "text", "text": "[image]"}
         return {"type": "image", "source": _source(told)}
-
-
-def _reasoning(part: Reasoning, proof: str) -> dict[str, Any]:
-    if part.redacted:
-        return {"type": "redacted_thinking", "data": proof}
-    return {"type": "thinking", "thinking": part.text, "signature": proof}
 
 
 def _source(told: Picture) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from midstream.adapters.openai.render import EMPTY, NAMES, Teller
 from midstream.adapters.telling import Declared, Speech, spoken_by
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import is_array
-from midstream.events.content import Message, ToolResult
+from midstream.events.content import Message, Refusal, ToolResult
 
 INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
 """Before an instruction that has to be told in a turn of the user."""
@@ -79,6 +79,10 @@ class ProfiledTeller(Teller):
         own = spoken_by(message, self.profile.provider, "openai")
         for item in told:
             self._say(self._fitted(item, own=own))
+        if message.role == "assistant" and not own:
+            for place, part in enumerate(message.parts):
+                if isinstance(part, Refusal) and part.text.strip():
+                    self.repair("refusal_as_text", "the server has no field for it", place)
         if message.role == "assistant":
             self.remember(called=tuple(call.name for call in message.tool_calls))
 
@@ -159,11 +163,11 @@ class ProfiledTeller(Teller):
     def _foreign(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return an answer without the fields that only OpenAI has."""
         told = {key: value for key, value in item.items() if key in _KNOWN}
-        refusal = item.get("refusal")
-        if refusal:
-            self.repair("refusal_as_text", "the server has no field for it")
-            said = told.get("content")
-            told["content"] = f"{said}\n\n{refusal}" if isinstance(said, str) and said else refusal
+        refusal, said = item.get("refusal"), told.get("content")
+        if refusal and is_array(said):
+            told["content"] = [*said, {"type": "text", "text": refusal}]
+        elif refusal:
+            told["content"] = f"{said}\n\n{refusal}" if said else refusal
         return told
 
     def _say(self, item: dict[str, Any]) -> None:

@@ -141,6 +141,7 @@ class Teller(PlainTurns):
         self.remember(tail=tail)
 
     def _instruction(self, message: Message) -> None:
+        self.cited_nowhere(message)
         texts = [part for part in message.parts if isinstance(part, Text)]
         kept = [self.whole(text.text) for text in texts if text.text.strip()]
         if len(kept) < len(texts):
@@ -158,6 +159,7 @@ class Teller(PlainTurns):
     def _user(self, message: Message) -> None:
         native = self.verbatim(message)
         if is_object(native):
+            self.went_back = True
             self.items.append(native)
             self.remember(tail="user")
             return
@@ -185,7 +187,7 @@ class Teller(PlainTurns):
                 block = self._medium(part, place)
                 return self._text(self._words(part, place), place) if block is None else [block]
             case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
-                return [data]
+                return [self.hinted(data, part, place)]
             case Opaque():
                 self.loss("opaque_dropped", f"a block of {part.dialect}", place)
                 return []
@@ -204,6 +206,8 @@ class Teller(PlainTurns):
                     block = None if told is None else _image(told, part)
             case Document():
                 block = document_block(part) if can.documents else None
+                if block is not None:
+                    self.unnamed(part, {}, place)
             case Audio():
                 block = sound_block(part) if can.audio else None
         return None if block is None else self.hinted(block, part, place)
@@ -224,6 +228,7 @@ class Teller(PlainTurns):
         native = message.native
         mapped = len(self.noted)
         kept = own and is_object(native) and _called(native) == list(ids)
+        self.went_back = kept
         blocks = (
             blocks_of(native) if kept and is_object(native) else self._blocks(message, ids, own)
         )
@@ -256,9 +261,10 @@ class Teller(PlainTurns):
         told = own_parts(message.parts, ids, self.alias) if own else None
         if told is None:
             return self._neutral(message, ids)
+        self.cited_nowhere(message)
         for place, part in enumerate(message.parts):
-            if isinstance(part, Text):
-                self.uncited(part, place)
+            if isinstance(part, Reasoning) and not (part.text or part.proof):
+                self.unthought(message, part, place)
         return [block for block in told if block != {"text": ""}]
 
     def _neutral(self, message: Message, ids: Sequence[str]) -> Blocks:
@@ -273,9 +279,10 @@ class Teller(PlainTurns):
                 case ToolCall():
                     blocks.append(self._call(part, next(told_ids), place))
                 case Reasoning():
-                    self.loss("reasoning_dropped", f"of {message.origin or 'nobody'}", place)
+                    self.unthought(message, part, place)
                 case Refusal():
-                    self.repair("refusal_as_text", "the dialect has no field for it", place)
+                    if part.text.strip():
+                        self.repair("refusal_as_text", "the dialect has no field for it", place)
                     blocks += self._text(part.text, place)
                 case ServerTool() | Audio() | Document() | Opaque() | Image() | ToolResult():
                     blocks += self._not_in_answer(part, place)
@@ -308,11 +315,10 @@ class Teller(PlainTurns):
     def _results(self, message: Message) -> None:
         ids: Sequence[str] = self.state.get("calls", ())
         names: Sequence[str] = self.state.get("called", ())
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
         moved: Blocks = []
         blocks = [
             self._result(result, {"id": id_, "name": name} if id_ else {"name": name}, moved)
-            for id_, name, result in zip(ids, names, results, strict=True)
+            for id_, name, result in zip(ids, names, self.results_of(message), strict=True)
         ]
         self._say("user", blocks, "results")
         if moved:

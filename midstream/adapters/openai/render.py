@@ -140,6 +140,7 @@ class Teller(PlainTurns):
     def _user(self, message: Message) -> None:
         native = self.verbatim(message)
         if is_object(native):
+            self.went_back = True
             self.items.append(native)
             return
         parts: list[dict[str, Any]] = []
@@ -152,7 +153,7 @@ class Teller(PlainTurns):
                 case Image() | Document() | Audio():
                     parts.append(self.hinted(self._medium(part, place), part, place))
                 case Opaque(dialect=dialect, data=dict(data)) if dialect == self.speech.dialect:
-                    parts.append(data)
+                    parts.append(self.hinted(data, part, place))
                 case Opaque():
                     self.loss("opaque_dropped", f"a block of {part.dialect}", place)
                 case Reasoning() | ToolCall() | ToolResult() | ServerTool() | Refusal():
@@ -172,6 +173,7 @@ class Teller(PlainTurns):
         if own and is_object(message.native) and _ids(message.native) == ids:
             self._note_dropped(message, own=True)
             self.items.append(message.native)
+            self.went_back = True
             return
         self._note_dropped(message, own=False)
         self.items.append(self._neutral(message, ids, own=own))
@@ -179,21 +181,19 @@ class Teller(PlainTurns):
     def _neutral(self, message: Message, ids: Sequence[str], *, own: bool) -> dict[str, Any]:
         item: dict[str, Any] = {"role": "assistant"}
         audio = _kept_audio(message, self._provider) if own else None
-        texts = self._said(message, heard=audio is None)
+        texts = self._said(message, heard=True, kept=audio)
         refusal = "".join(part.text for part in message.parts if isinstance(part, Refusal))
         if texts:
             item["content"] = _content(texts)
         elif not message.tool_calls and not refusal and audio is None:
             item["content"] = ""
         if audio is not None:
-            item["audio"] = {"id": audio}
+            item["audio"] = {"id": audio.file_id}
         cited = _annotations(message) if own else []
         if cited and len(texts) == 1:
             item["annotations"] = cited
         else:
-            for place, part in enumerate(message.parts):
-                if isinstance(part, Text):
-                    self.uncited(part, place)
+            self.cited_nowhere(message)
         if refusal:
             item["refusal"] = refusal
         told = [
@@ -226,7 +226,7 @@ class Teller(PlainTurns):
         for place, part in enumerate(message.parts):
             match part:
                 case Reasoning() if not own:
-                    self.loss("reasoning_dropped", f"of {message.origin or 'nobody'}", place)
+                    self.unthought(message, part, place)
                 case Opaque() if not (own and _holds(message.native, part.data)):
                     self.loss("opaque_dropped", f"a block of {part.dialect}", place)
                 case Image():
@@ -245,8 +245,7 @@ class Teller(PlainTurns):
     def _results(self, message: Message) -> None:
         moved: list[dict[str, Any]] = []
         ids: Sequence[str] = self.state.get("calls", ())
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
-        for id_, result in zip(ids, results, strict=True):
+        for id_, result in zip(ids, self.results_of(message), strict=True):
             texts = self._result_texts(result, id_, moved)
             if result.is_error and not (texts and says_error(texts[0])):
                 self.repair("error_prefixed", f"the result of call {result.id!r}")
@@ -295,9 +294,10 @@ class Teller(PlainTurns):
         return f"[{kind} {number}: see the next message]"
 
     def _texts(self, message: Message) -> list[str]:
+        self.cited_nowhere(message)
         return self._said(message, heard=False)
 
-    def _said(self, message: Message, *, heard: bool) -> list[str]:
+    def _said(self, message: Message, *, heard: bool, kept: Audio | None = None) -> list[str]:
         """Return what is said as texts, without the empty ones; audio only where it is not told itself."""
         given: list[str] = []
         for place, part in enumerate(message.parts):
@@ -305,17 +305,17 @@ class Teller(PlainTurns):
                 case Text():
                     given.append(part.text)
                 case Audio():
-                    given += [self.audio_as_text(part, place)] if heard else []
+                    given += [self.audio_as_text(part, place)] if heard and part is not kept else []
                 case Document():
                     given.append(self.document_as_text(part, place))
                 case ServerTool():
                     given.append(self.server_tool_as_text(part, place))
                 case Reasoning() | Image() | ToolCall() | ToolResult() | Refusal() | Opaque():
                     pass
-        kept = [text for text in given if text]
-        if len(kept) < len(given):
+        told = [text for text in given if text]
+        if len(told) < len(given):
             self.repair("empty_dropped", f"a text without a character, of the {message.role}")
-        return kept
+        return told
 
     def _medium(self, part: Image | Document | Audio, place: int) -> dict[str, Any]:
         """Return what is shown or heard as a part of a turn of the user, or a text in its place."""
@@ -327,6 +327,7 @@ class Teller(PlainTurns):
             case Document():
                 file = _file(part, vendor(self._provider)) if can.documents else None
                 if file is not None:
+                    self.unnamed(part, file, place)
                     return {"type": "file", "file": file}
                 return {"type": "text", "text": self.document_as_text(part, place)}
             case Audio():
@@ -354,10 +355,10 @@ def _file(document: Document, files: str) -> dict[str, Any] | None:
     return {"filename": document.name or "document.pdf", "file_data": data}
 
 
-def _kept_audio(message: Message, provider: str) -> str | None:
-    """Return the id of the audio in an answer, which is all that the service takes back."""
-    kept = (part for part in message.parts if isinstance(part, Audio))
-    return next((part.file_id for part in kept if part.provider == provider), None)
+def _kept_audio(message: Message, provider: str) -> Audio | None:
+    """Return the audio in an answer of which the service takes the id back, and nothing else."""
+    kept = (part for part in message.parts if isinstance(part, Audio) and part.file_id)
+    return next((part for part in kept if part.provider == provider), None)
 
 
 def _annotations(message: Message) -> list[Any]:

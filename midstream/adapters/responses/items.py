@@ -11,6 +11,7 @@ from typing import Any
 from midstream.adapters.wire import is_object
 from midstream.events.content import (
     Audio,
+    Block,
     Document,
     Image,
     Opaque,
@@ -79,7 +80,7 @@ def own_items(
             case Text() if not _cites(part):
                 return None
             case Text() | Refusal() if part.item_id and message.get("id") == part.item_id:
-                message["content"].append(_block(part))
+                message["content"].append(_more(_block(part), part))
             case Text() | Refusal():
                 message = _message(part)
                 items.append(message)
@@ -91,7 +92,7 @@ def own_items(
                 ServerTool(dialect=dialect, data=dict(data))
                 | Opaque(dialect=dialect, data=dict(data))
             ) if dialect == DIALECT:
-                items.append(data)
+                items.append(_more(data, part))
             case Image() | Document() | Audio() | ToolResult() | ServerTool() | Opaque():
                 return None
     return items
@@ -155,14 +156,19 @@ def _cites(part: Text) -> bool:
     )
 
 
-def _more(item: dict[str, Any], part: Reasoning | ToolCall) -> dict[str, Any]:
+def _more(item: dict[str, Any], part: Block) -> dict[str, Any]:
     return {**item, **part.hints.get(DIALECT, {})} if part.hints else item
 
 
 def _message(part: Text | Refusal) -> dict[str, Any]:
     """Return a message that begins with what is said."""
     item: dict[str, Any] = {"id": part.item_id} if part.item_id else {}
-    item |= {"type": "message", "status": "completed", "content": [_block(part)], "role": ASSISTANT}
+    item |= {
+        "type": "message",
+        "status": "completed",
+        "content": [_more(_block(part), part)],
+        "role": ASSISTANT,
+    }
     return {**item, "phase": part.phase} if isinstance(part, Text) and part.phase else item
 
 

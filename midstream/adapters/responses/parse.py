@@ -80,13 +80,6 @@ def parse(data: Any, *, provider: str, model: str, names: Mapping[str, str]) -> 
     )
 
 
-def sent_back(data: Any) -> list[dict[str, Any]]:
-    """Return the items of an answer as they go back to the service."""
-    data = mapping(without_surrogates(data))
-    output = data.get("output")
-    return wire_of(output if is_array(output) else [], text(data.get("id")))
-
-
 class Assembly:
     """A streamed answer while it comes.
 

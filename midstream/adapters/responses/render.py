@@ -158,6 +158,7 @@ class Teller(PlainTurns):
     def _instruction(self, message: Message) -> None:
         native = self.verbatim(message)
         if is_object(native) and "instructions" not in native:
+            self.went_back = True
             self.items.append(native)
             return
         role = "developer" if "developer" in self._family.traits else "system"
@@ -171,6 +172,7 @@ class Teller(PlainTurns):
     def _user(self, message: Message) -> None:
         native = self.verbatim(message)
         if is_object(native):
+            self.went_back = True
             self.items.append(native)
             return
         blocks = self._shown(message)
@@ -205,11 +207,13 @@ class Teller(PlainTurns):
             case Document():
                 file = _file(part, vendor(self._provider)) if can.documents else None
                 block = _text(self.document_as_text(part, place)) if file is None else file
+                if file is not None:
+                    self.unnamed(part, file, place)
                 return [self.hinted(block, part, place)]
             case Audio():
                 return [_text(self.audio_as_text(part, place))]
             case Opaque(dialect=dialect, data=dict(data)) if dialect == DIALECT:
-                return [data]
+                return [self.hinted(data, part, place)]
             case Opaque():
                 self.loss("opaque_dropped", f"a block of {part.dialect}", place)
                 return []
@@ -220,6 +224,7 @@ class Teller(PlainTurns):
         if items is None:
             items = self._neutral(message, ids)
         else:
+            self.went_back = True
             self.remember(seen=_with(self.state.get("seen", ()), item_ids(items)))
         kinds = tuple(item["type"] for item in items if item.get("type") in CALLS)
         self.remember(kinds=kinds)
@@ -251,16 +256,16 @@ class Teller(PlainTurns):
             match part:
                 case Text():
                     self.uncited(part, place)
-                    items += self._said(part.text, place, part.phase if own else "")
+                    items += self._said(part, place, part.phase if own else "")
                 case ToolCall():
                     items.append(self._call(self._formed(part), next(told), own=own))
                 case Refusal():
                     items += self._refused(part, place)
                 case Reasoning():
-                    self.loss("reasoning_dropped", f"of {message.origin or 'nobody'}", place)
+                    self.unthought(message, part, place)
                 case ServerTool() | Document() | Audio() | Opaque() | Image() | ToolResult():
                     said = self._not_in_answer(part, place)
-                    items += self._said(said, place) if said else []
+                    items += self._said(Text(text=said), place) if said else []
         return items
 
     def _not_in_answer(
@@ -280,16 +285,20 @@ class Teller(PlainTurns):
                 self.loss("image_dropped", "an answer takes no images", place)
         return ""
 
-    def _said(self, text: str, place: int, phase: str = "") -> list[dict[str, Any]]:
-        if not text:
+    def _said(self, text: Text, place: int, phase: str = "") -> list[dict[str, Any]]:
+        if not text.text:
             self.repair("empty_dropped", "a text without a character, of the assistant", place)
             return []
-        item = {"role": ASSISTANT, "content": text}
-        return [{**item, "phase": phase} if phase in ("commentary", "final_answer") else item]
+        item = {"role": ASSISTANT, "content": text.text}
+        if phase not in ("commentary", "final_answer"):
+            return [item]
+        self.phased(text)
+        return [{**item, "phase": phase}]
 
     def _refused(self, part: Refusal, place: int) -> list[dict[str, Any]]:
-        self.repair("refusal_as_text", "it has no id of this provider", place)
-        return self._said(part.text, place)
+        if part.text.strip():
+            self.repair("refusal_as_text", "it has no id of this provider", place)
+        return self._said(Text(text=part.text), place)
 
     def _formed(self, call: ToolCall) -> ToolCall:
         """Return the call in the form that its tool has here."""
@@ -318,8 +327,7 @@ class Teller(PlainTurns):
     def _results(self, message: Message) -> None:
         ids: Sequence[str] = self.state.get("calls", ())
         kinds: Sequence[str] = self.state.get("kinds", ())
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
-        for id_, kind, result in zip(ids, kinds, results, strict=True):
+        for id_, kind, result in zip(ids, kinds, self.results_of(message), strict=True):
             blocks: list[dict[str, Any]] = []
             for place, part in enumerate(result.parts):
                 if not isinstance(part, Text) or part.text:

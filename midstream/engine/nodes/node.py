@@ -155,7 +155,10 @@ class Node:
         take: Of such a node: the nodes or inputs that the graph's inputs come from, where the names differ.
         loop: Where control goes back to, of a node that a plan has added.
         initial: Where a reduction begins, in a tuple, or None.
+        free: The parameters that neither the context nor `args` fills.
+        bound: The parameters that take a value by name.
         simple: All its parameters are bound by name.
+        bare: An activation of it is no more than a call of its function.
     """
 
     name: str
@@ -185,31 +188,39 @@ class Node:
     take: Mapping[str, str] = field(default_factory=dict[str, str])
     loop: Loop | None = None
     initial: tuple[JsonValue] | None = None
-    simple: bool = field(init=False, default=True)
+    free: tuple[Parameter, ...] = field(init=False, default=(), repr=False, compare=False)
+    bound: tuple[Parameter, ...] = field(init=False, default=(), repr=False, compare=False)
+    simple: bool = field(init=False, default=True, repr=False, compare=False)
+    bare: bool = field(init=False, default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        simple = self.inputs is None and self.over is None and not self.args
-        object.__setattr__(self, "simple", simple)
-
-    @property
-    def free(self) -> tuple[Parameter, ...]:
-        """The parameters that neither the context nor `args` fills."""
-        return tuple(p for p in self.parameters if p.source and p.name not in self.args)
-
-    @property
-    def bound(self) -> tuple[Parameter, ...]:
-        """The parameters that take a value by name."""
+        put, args = object.__setattr__, self.args
+        free = tuple(p for p in self.parameters if p.source and p.name not in args)
+        put(self, "free", free)
         if self.over is not None:
-            return self.free[1:]
-        return self.free if self.inputs is None else tuple(p for p in self.free if p.named)
+            put(self, "bound", free[1:])
+        else:
+            put(self, "bound", free if self.inputs is None else tuple(p for p in free if p.named))
+        put(self, "simple", self.inputs is None and self.over is None and not args)
+        put(self, "bare", self._is_bare())
+
+    def _is_bare(self) -> bool:
+        limited = self.timeout is not None or self.total_timeout is not None
+        steers = self.wants_context or self.distributes or self.loop is not None
+        here = self.is_async or self.pure  # not in a thread
+        return here and not (
+            steers or limited or self.idle_timeout is not None or self.graph is not None
+        )
 
     @property
     def waits(self) -> tuple[Parameter, ...]:
         """Everything that may name a node to wait for, under the names of `values`."""
+        if self.over is None:
+            return self.bound
         extra: list[Parameter] = []
-        if self.over is not None and self.over.items is None:
+        if self.over.items is None:
             extra.append(Parameter(ITEMS, self.over.source, Any, inspect.Parameter.empty))
-        elif self.over is not None and self.over.items is not None:
+        else:
             extra += [
                 Parameter(f"{ITEMS}.{p.name}", p.source, p.annotation, p.default, p.named)
                 for p in self.over.items.parameters
