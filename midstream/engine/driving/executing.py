@@ -31,7 +31,7 @@ from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import ask
 from midstream.engine.recording.calls import shown
 from midstream.engine.recording.recorder import Recorder
-from midstream.events.flow_facts import LimitReached
+from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import (
@@ -146,7 +146,7 @@ class Executor:
             case Close(address, reason):
                 self.children.close(address, reason)
             case Limit(limit, message):
-                self._recorder.add(LimitReached(limit=limit, message=message))
+                self._recorder.add(payloads.LimitReached(limit=limit, message=message))
             case Complete(output):
                 self._recorder.add(RunCompleted(output=output))
                 self._end(None)

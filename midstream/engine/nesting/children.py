@@ -8,8 +8,8 @@ from functools import partial
 from midstream.engine.graphs.decide import open_children
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.recording.recorder import Recorder
+from midstream.events import payloads
 from midstream.events.ids import Address
-from midstream.events.subrun_facts import SubrunClosing
 from midstream.projections.run_state import Call, RunState
 
 
@@ -47,7 +47,7 @@ class Children:
 
     def close(self, address: Address, reason: str) -> None:
         """Have one of them end."""
-        self._recorder.add(SubrunClosing(reason=reason), address)
+        self._recorder.add(payloads.SubrunClosing(reason=reason), address)
         if self._subruns is not None:
             call, parent = self._state.calls[address], self._recorder.run_id
             self._subruns.errand(partial(self._subruns.cancel, parent, call, reason))

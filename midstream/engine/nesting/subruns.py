@@ -7,15 +7,18 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from midstream.engine.graphs.graph import Graph
 from midstream.errors import MidstreamError, RunExistsError, RunNotFoundError
+from midstream.events import payloads
 from midstream.events.ids import RunId
 from midstream.events.payloads import Fact, RunCancelRequested
 from midstream.events.store import OPEN, EventStore, RunQuery
-from midstream.events.subrun_facts import SubrunCompleted, SubrunFailed
 from midstream.projections.run_state import Call, RunState
+
+if TYPE_CHECKING:
+    from midstream.events.payloads import SubrunCompleted, SubrunFailed
 
 _LONGEST = 128
 
@@ -124,7 +127,7 @@ class Subruns:
             try:
                 await self.start(graph, request, child, parent, call.address)
             except RunExistsError as error:  # what was asked for cannot be: that is its outcome
-                told = SubrunFailed(kind="refused", message=str(error))
+                told = payloads.SubrunFailed(kind="refused", message=str(error))
                 await self._host.append(parent, told, call.address, actor=f"run:{parent}")
                 return
         await self._look(child)
@@ -146,7 +149,7 @@ class Subruns:
         try:
             await self._host.append(child, wish, actor=f"run:{parent}")
         except RunNotFoundError:  # its parent ended between the intent and the start
-            told = SubrunFailed(kind="cancelled", message=f"{reason}; it was not started")
+            told = payloads.SubrunFailed(kind="cancelled", message=f"{reason}; it was not started")
             await self._host.append(parent, told, call.address, actor=f"run:{parent}")
             return False
         return True
@@ -214,10 +217,10 @@ def outcome_of(state: RunState) -> SubrunCompleted | SubrunFailed:
     ended = state.ended or {}
     match state.status:
         case "completed":
-            return SubrunCompleted(output=state.output)
+            return payloads.SubrunCompleted(output=state.output)
         case "cancelled":
-            return SubrunFailed(kind="cancelled", message=ended.get("reason", ""))
+            return payloads.SubrunFailed(kind="cancelled", message=ended.get("reason", ""))
         case _:
             failures = ended.get("failures", ())
             told = (f"{one['address']}: {one['kind']}: {one['message']}" for one in failures)
-            return SubrunFailed(kind="failed", message="; ".join(told))
+            return payloads.SubrunFailed(kind="failed", message="; ".join(told))
