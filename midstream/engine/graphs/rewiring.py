@@ -23,6 +23,9 @@ from midstream.errors import GraphError, TopologyError
 from midstream.events.values import plain
 from midstream.projections.flow import is_live, to_come
 
+_PLAIN = frozenset(("values", "after", "output", "pure", "args", "function"))
+"""What of a node's data is plain JSON already."""
+
 Told = tuple[str, dict[str, Any]]
 """A fact as it is recorded: its type tag, and its fields that are not at their defaults."""
 
@@ -139,7 +142,9 @@ class Changes:
         node = make_node(owner, name, self._code(function), given, registered)
         if node.graph is not None:
             node = with_inputs(owner, node, node.graph.inputs)
-        data: Any = plain(node_data(owner, node, self._view.find), f"{owner}: node {name!r}")
+        data: dict[str, Any] = node_data(owner, node, self._view.find)
+        if not _PLAIN.issuperset(data):
+            data |= {key: plain(value, f"{owner}: node {name!r}") for key, value in data.items()}
         self._ask(_Added(node, data))
 
     def _code(self, function: str | DataFunction) -> Code:
