@@ -203,15 +203,10 @@ class Node:
         else:
             self.bound = free if self.inputs is None else tuple([p for p in free if p.named])
         self.simple = self.inputs is None and self.over is None and not self.args
-        self.bare = self._is_bare()
-
-    def _is_bare(self) -> bool:
-        limited = self.timeout is not None or self.total_timeout is not None
-        steers = self.wants_context or self.distributes or self.loop is not None
         here = self.is_async or self.pure  # not in a thread
-        return here and not (
-            steers or limited or self.idle_timeout is not None or self.graph is not None
-        )
+        steers = self.wants_context or self.distributes or self.loop is not None
+        limited = self.timeout or self.total_timeout or self.idle_timeout
+        self.bare = here and not (steers or limited or self.graph is not None)
 
     @property
     def waits(self) -> tuple[Parameter, ...]:
@@ -275,10 +270,9 @@ def make_node(
             code, parameters = reducing(where, code, parameters, initial, pure=pure)
     else:
         code, parameters, graph = _runs_graph, (), function
-    args = {
-        key: plain(value, f"{where}: argument {key!r}")
-        for key, value in given.pop("args", {}).items()
-    }
+    args = given.pop("args", {})
+    if args:
+        args = {key: plain(value, f"{where}: argument {key!r}") for key, value in args.items()}
     when = given.pop("when", None)
     distributes = given.pop("distribute", False)
     undo = given.pop("compensate", None) or ""
@@ -287,7 +281,7 @@ def make_node(
         name,
         code,
         parameters,
-        tuple(one if isinstance(one, str) else name_of(one) for one in after),
+        tuple([one if isinstance(one, str) else name_of(one) for one in after]),
         is_async=is_async(code),
         wants_context=any(not parameter.source for parameter in parameters),
         inputs=inputs,
@@ -361,6 +355,8 @@ def _check_parameters(where: str, node: Node) -> None:
 
 
 def _check_value(where: str, parameter: Parameter, value: JsonValue) -> None:
+    if type(value) is parameter.annotation and type(value) in (str, int, bool):
+        return
     adapter = adapter_of(parameter.annotation)
     if adapter is None:
         return
