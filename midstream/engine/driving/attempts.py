@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.engine.clock import Clock
 from midstream.engine.contexts.context import Context
@@ -18,8 +18,6 @@ from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import LeftOutError, bind
 from midstream.engine.nodes.node import Node
-from midstream.engine.planning.reflection import Reflector
-from midstream.engine.planning.replanning import revised
 from midstream.engine.recording.calls import Desk, Restart, Signal, shown
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.parking import Rest
@@ -32,6 +30,9 @@ from midstream.events.values import plain
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
 
 
 class Attempts:
@@ -107,6 +108,8 @@ class Attempts:
             body: What is done, in place of calling the node's function.
             durable: Its beginning is.
         """
+        from midstream.engine.planning.replanning import revised
+
         while True:
             activation = self._recorder.state.activations[address]
             if activation.status == "waiting":

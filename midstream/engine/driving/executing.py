@@ -31,7 +31,7 @@ from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import ask
 from midstream.engine.recording.calls import shown
 from midstream.engine.recording.recorder import Recorder
-from midstream.events.flow_facts import LimitReached
+from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import (
@@ -41,7 +41,6 @@ from midstream.events.payloads import (
     RunCompleted,
     RunFailed,
 )
-from midstream.events.subrun_facts import SubrunClosing
 from midstream.projections.flow import Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import is_under_way
@@ -144,7 +143,7 @@ class Executor:
             case Close(address, reason):
                 self.close(address, reason)
             case Limit(limit, message):
-                self._recorder.add(LimitReached(limit=limit, message=message))
+                self._recorder.add(payloads.LimitReached(limit=limit, message=message))
             case Complete(output):
                 self._recorder.add(RunCompleted(output=output))
                 self._end(None)
@@ -209,7 +208,7 @@ class Executor:
 
     def close(self, address: Address, reason: str) -> None:
         """Have a run that this one has started end."""
-        self._recorder.add(SubrunClosing(reason=reason), address)
+        self._recorder.add(payloads.SubrunClosing(reason=reason), address)
         if self._subruns is not None:
             call = self._state.calls[address]
             self._subruns.errand(self._subruns.cancel(self._recorder.run_id, call, reason))

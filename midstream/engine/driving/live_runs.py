@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import TYPE_CHECKING
 
 from midstream.engine.driving.process import Live, Process
-from midstream.engine.driving.rehearsal_cast import RehearsalCast, rehearsal_cast
 from midstream.engine.driving.runner import Runner
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.graphs.versions import upgrade_of
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.subgraphs import graphs_in
-from midstream.engine.policies.policing import Patrol
 from midstream.engine.recording.parking import Lot, Parked, Place
 from midstream.engine.recording.snapshots import load_run
-from midstream.engine.spending.budget import Guard
 from midstream.errors import (
     GraphError,
     LeaseLostError,
@@ -25,11 +23,16 @@ from midstream.errors import (
 from midstream.events.ids import RunId
 from midstream.projections.run_state import RunState
 
+if TYPE_CHECKING:
+    from midstream.engine.driving.rehearsal_cast import RehearsalCast
+
 
 class LiveRuns(Process):
     """Drives runs in this process; see `Host`."""
 
     def __post_init__(self) -> None:
+        from midstream.engine.policies.policing import Patrol
+
         super().__post_init__()
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
@@ -69,6 +72,8 @@ class LiveRuns(Process):
 
     async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
+        from midstream.engine.driving.rehearsal_cast import rehearsal_cast
+
         if state.rehearsal is None:
             self.drive(run_id, graph, state, epoch)
             return
@@ -94,6 +99,8 @@ class LiveRuns(Process):
             epoch: This driver's.
             cast: Who answers in place of the world, where the run tries a what-if.
         """
+        from midstream.engine.spending.budget import Guard
+
         models = Models(
             self.providers if cast is None else cast.providers,
             policing=self.patrol.of(run_id) if cast is None else None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
@@ -19,14 +19,10 @@ from midstream.engine.graphs.graph import Graph
 from midstream.engine.models.model_calls import Pricing
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.on_change import OnChange
-from midstream.engine.planning.reflection import Reflector
-from midstream.engine.policies.policing import Patrol
-from midstream.engine.policies.policy import Policy
 from midstream.engine.providers import Providers
 from midstream.engine.recording.parking import PARK_AFTER, Lot
 from midstream.engine.requests.advice import Advisor
 from midstream.engine.requests.redacting import RedactedFields
-from midstream.engine.spending.budget import Budget
 from midstream.engine.spending.spending import Ledger
 from midstream.errors import (
     ConcurrencyError,
@@ -41,6 +37,12 @@ from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact
 from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState, apply
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
+    from midstream.engine.policies.policing import Patrol
+    from midstream.engine.policies.policy import Policy
+    from midstream.engine.spending.budget import Budget
 
 Listener = Callable[[str, Delta], None]
 """Is given the address of a model call and a piece of its answer."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from typing import TYPE_CHECKING
 
 from midstream.engine.clock import Clock
 from midstream.engine.driving.attempts import Attempts
@@ -17,17 +18,16 @@ from midstream.engine.driving.resting import moments
 from midstream.engine.driving.workers import Workers
 from midstream.engine.graphs.decide import open_children
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.limits import MAX_REPLANS
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
-from midstream.engine.planning.reflection import MAX_REPLANS, Reflector
 from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Signal
 from midstream.engine.recording.parking import PARK_AFTER, Moments, Parked, Rest
 from midstream.engine.recording.recorder import Recorder
-from midstream.engine.recording.rehearsal import Answers
+from midstream.events import payloads
 from midstream.events.envelope import REPLAY
-from midstream.events.flow_facts import LimitReached
 from midstream.events.ids import Address, RunId, node_of
 from midstream.events.payloads import (
     Fact,
@@ -37,6 +37,10 @@ from midstream.events.payloads import (
 from midstream.events.store import EventStore
 from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import RunState, fold_run
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
+    from midstream.engine.recording.rehearsal import Answers
 
 
 class Runner:
@@ -75,6 +79,8 @@ class Runner:
         recorder: Recorder | None = None,
         answers: Answers | None = None,
     ) -> None:
+        from midstream.engine.planning.reflection import Reflector
+
         self.graph = graph
         self.models = models
         self._store = store
@@ -179,7 +185,7 @@ class Runner:
         await self._clock.sleep_until(self.state.began / 1_000_000 + seconds)
         if not self.state.over and self.state.limited is None and not self._closing:
             reached = f"the run took longer than {seconds:g} s; give it a higher Limits(seconds=…)"
-            self.recorder.add(LimitReached(limit="seconds", message=reached))
+            self.recorder.add(payloads.LimitReached(limit="seconds", message=reached))
             self._changed.notify()
             self._advance()
 

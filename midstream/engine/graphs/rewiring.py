@@ -18,7 +18,6 @@ from midstream.engine.nodes.data_function import DataFunction
 from midstream.engine.nodes.node import ITEMS, Node, make_node, with_inputs
 from midstream.engine.nodes.node_data import node_data
 from midstream.engine.nodes.registry import Code
-from midstream.engine.ready.functions import ready_from
 from midstream.errors import GraphError, TopologyError
 from midstream.events.values import plain
 from midstream.projections.flow import is_live, to_come
@@ -149,6 +148,8 @@ class Changes:
 
     def _code(self, function: str | DataFunction) -> Code:
         """Return what another process finds, too."""
+        from midstream.engine.ready.functions import ready_from
+
         if isinstance(function, str):
             return self.graph.code_named(function)
         agent = getattr(function, "agent", None)

@@ -6,15 +6,18 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from midstream.engine.graphs.graph import Graph
 from midstream.errors import MidstreamError, RunExistsError
+from midstream.events import payloads
 from midstream.events.ids import RunId
 from midstream.events.payloads import Fact, RunCancelRequested
 from midstream.events.store import OPEN, EventStore, RunQuery
-from midstream.events.subrun_facts import SubrunCompleted, SubrunFailed
 from midstream.projections.run_state import Call, RunState
+
+if TYPE_CHECKING:
+    from midstream.events.payloads import SubrunCompleted, SubrunFailed
 
 _LONGEST = 128
 
@@ -106,7 +109,7 @@ class Subruns:
             try:
                 await self.start(graph, request, child, parent, call.address)
             except RunExistsError as error:  # what was asked for cannot be: that is its outcome
-                told = SubrunFailed(kind="refused", message=str(error))
+                told = payloads.SubrunFailed(kind="refused", message=str(error))
                 await self._host.append(parent, told, call.address, actor=f"run:{parent}")
                 return
         await self._look(child)
@@ -181,10 +184,10 @@ def outcome_of(state: RunState) -> SubrunCompleted | SubrunFailed:
     ended = state.ended or {}
     match state.status:
         case "completed":
-            return SubrunCompleted(output=state.output)
+            return payloads.SubrunCompleted(output=state.output)
         case "cancelled":
-            return SubrunFailed(kind="cancelled", message=ended.get("reason", ""))
+            return payloads.SubrunFailed(kind="cancelled", message=ended.get("reason", ""))
         case _:
             failures = ended.get("failures", ())
             told = (f"{one['address']}: {one['kind']}: {one['message']}" for one in failures)
-            return SubrunFailed(kind="failed", message="; ".join(told))
+            return payloads.SubrunFailed(kind="failed", message="; ".join(told))

@@ -13,9 +13,8 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from midstream.engine.recording.rehearsal import Answers
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_plain
@@ -26,7 +25,11 @@ from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
+if TYPE_CHECKING:
+    from midstream.engine.recording.rehearsal import Answers
+
 _LARGEST = 512
+_Hear = Callable[[BaseException | None], None]
 
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
@@ -38,9 +41,7 @@ class _Group:
 
     drafts: list[Draft] = field(default_factory=list[Draft])
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-    afterwards: list[Callable[[BaseException | None], None]] = field(
-        default_factory=list[Callable[[BaseException | None], None]]
-    )
+    afterwards: list[_Hear] = field(default_factory=list[_Hear])
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
     snapshot: bytes | None = None
