@@ -108,8 +108,8 @@ def spots(draw: st.DrawFn, most: int = 6, deep: int = DEEPEST) -> tuple[Spot, ..
         )
         taken = {need for need, _ in needs}
         after = draw(st.lists(earlier, max_size=1).map(tuple)) if place else ()
-        join = 0
-        if needs and draw(_seldom(3)):
+        join, joins, asks = 0, draw(_seldom(3)), draw(_seldom(3))
+        if needs and joins:
             needs = [(need, True) for need, _ in needs]
             join = draw(st.integers(1, len(needs)))
         spot = Spot(
@@ -117,7 +117,7 @@ def spots(draw: st.DrawFn, most: int = 6, deep: int = DEEPEST) -> tuple[Spot, ..
             tuple(one for one in after if one not in taken),
             place > 0 and draw(_seldom(3)),
             join,
-            bool(needs) and draw(_seldom(3)),
+            bool(needs) and asks,
             draw(_seldom(4)),
             draw(st.sampled_from(("fail", "skip", "continue", "handler"))),
             draw(_seldom(3)),
