@@ -48,7 +48,8 @@ def _first_end(status: CallStatus) -> Handler[RunState]:
     end = _outcome(status)
 
     def apply(state: RunState, event: Event) -> None:
-        if state.calls[event.address or ""].status == "open":
+        call = state.calls.get(event.address or "")  # a snapshot has left out what had ended
+        if call is not None and call.status == "open":
             end(state, event)
 
     return apply

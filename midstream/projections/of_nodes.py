@@ -186,6 +186,7 @@ def _node_skipped(state: RunState, event: Event) -> None:
             for name in [name for name in record if name.startswith(f"{address}[")]:
                 state.activations[name].status = "skipped"
                 del record[name]
+                state.losers.pop(name, None)
                 leave(state, state.activations[name])
         here = around(state, found)
         here.live -= was_under_way

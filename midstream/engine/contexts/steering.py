@@ -17,7 +17,8 @@ from midstream.events.values import own, plain
 from midstream.projections.flow import last_output
 
 if TYPE_CHECKING:
-    from midstream.engine.graphs.rewiring import Changes, Told
+    from midstream.engine.graphs.checked_changes import Told
+    from midstream.engine.graphs.rewiring import Changes
     from midstream.engine.planning.planning import Terms
     from midstream.engine.ready.plan import Plan
 

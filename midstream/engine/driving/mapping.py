@@ -144,14 +144,14 @@ class Items:
             if self._state.status == "paused":
                 self._start(begun)
                 await self._go_on()
-            if self._failed or self._fails():
+            key, address = self._named(value, place)
+            if self._stops() and address not in self._state.activations:
                 return
-            address = self._begun(value, place, recorded=recorded)
-            place += 1
-            if address is not None:
+            if self._begun(key, address, value, place, recorded=recorded):
                 begun.append(address)
             elif free is not None:
                 free.release()
+            place += 1
             if len(begun) >= together:
                 self._start(begun)
                 await asyncio.sleep(0)  # others are not kept waiting, nor are these
@@ -175,27 +175,36 @@ class Items:
         else:
             self._workers.put(addresses, durable=True)
 
-    def _begun(self, value: Any, place: int, *, recorded: bool) -> Address | None:
-        """Return the address of an item that is to be performed, scheduled if it was not; None where it has ended."""
-        key, address = self._named(value, place)
-        state = self._recorder.state
-        known = state.activations.get(address)
+    def _stops(self) -> bool:
+        """Say whether no item begins any more; those that were under way when a process ended go on."""
+        return bool(self._failed) or self._fails()
+
+    def _begun(self, key: str, address: Address, value: Any, place: int, *, recorded: bool) -> bool:
+        """Say whether an item is to be performed, which is scheduled if it was not; it is not where it has ended."""
+        known = self._state.activations.get(address)
         if known is None:
-            limit = state.limits.get("activations") if state.limits else None
-            if limit is not None and len(state.activations) >= limit:
-                raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
-            kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
-            data: dict[str, Any] = {"index": place}
-            if kept is not None:
-                data["item"] = kept
-            self._recorder.add_plain("node.scheduled", data, address)
-        elif known.status == "failed" and known.since < state.activations[self._address].since:
-            self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
-        elif known.status not in ("running", "waiting"):
-            if known.status == "failed":
-                self._failed.append(address)
-            return None
-        return address
+            self._schedule(key, address, value, place, recorded=recorded)
+            return True
+        if known.status == "failed":
+            since = self._state.activations[self._address].since
+            if known.since < since and not self._stops():
+                self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
+                return True
+            self._failed.append(address)
+        return known.status in ("running", "waiting")
+
+    def _schedule(
+        self, key: str, address: Address, value: Any, place: int, *, recorded: bool
+    ) -> None:
+        state = self._recorder.state
+        limit = state.limits.get("activations") if state.limits else None
+        if limit is not None and len(state.activations) >= limit:
+            raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
+        kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
+        data: dict[str, Any] = {"index": place}
+        if kept is not None:
+            data["item"] = kept
+        self._recorder.add_plain("node.scheduled", data, address)
 
     def _named(self, value: Any, place: int) -> tuple[str, Address]:
         """Return the key of an item, and the address of its activation."""

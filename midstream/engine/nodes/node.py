@@ -118,9 +118,11 @@ class NodeOptions(TypedDict, total=False):
     llm_client: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen, which makes one five times as dear: a graph may have ten thousand
 class Node:
-    """A node of a graph.
+    """A node of a graph; made once, and not changed.
 
     Attributes:
         name: Its name.
@@ -194,23 +196,17 @@ class Node:
     bare: bool = field(init=False, default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        put, args = object.__setattr__, self.args
-        free = tuple(p for p in self.parameters if p.source and p.name not in args)
-        put(self, "free", free)
+        free = tuple([p for p in self.parameters if p.source and p.name not in self.args])
+        self.free = free
         if self.over is not None:
-            put(self, "bound", free[1:])
+            self.bound = free[1:]
         else:
-            put(self, "bound", free if self.inputs is None else tuple(p for p in free if p.named))
-        put(self, "simple", self.inputs is None and self.over is None and not args)
-        put(self, "bare", self._is_bare())
-
-    def _is_bare(self) -> bool:
-        limited = self.timeout is not None or self.total_timeout is not None
-        steers = self.wants_context or self.distributes or self.loop is not None
+            self.bound = free if self.inputs is None else tuple([p for p in free if p.named])
+        self.simple = self.inputs is None and self.over is None and not self.args
         here = self.is_async or self.pure  # not in a thread
-        return here and not (
-            steers or limited or self.idle_timeout is not None or self.graph is not None
-        )
+        steers = self.wants_context or self.distributes or self.loop is not None
+        limited = self.timeout or self.total_timeout or self.idle_timeout
+        self.bare = here and not (steers or limited or self.graph is not None)
 
     @property
     def waits(self) -> tuple[Parameter, ...]:
@@ -274,10 +270,9 @@ def make_node(
             code, parameters = reducing(where, code, parameters, initial, pure=pure)
     else:
         code, parameters, graph = _runs_graph, (), function
-    args = {
-        key: plain(value, f"{where}: argument {key!r}")
-        for key, value in given.pop("args", {}).items()
-    }
+    args = given.pop("args", {})
+    if args:
+        args = {key: plain(value, f"{where}: argument {key!r}") for key, value in args.items()}
     when = given.pop("when", None)
     distributes = given.pop("distribute", False)
     undo = given.pop("compensate", None) or ""
@@ -286,7 +281,7 @@ def make_node(
         name,
         code,
         parameters,
-        tuple(one if isinstance(one, str) else name_of(one) for one in after),
+        tuple([one if isinstance(one, str) else name_of(one) for one in after]),
         is_async=is_async(code),
         wants_context=any(not parameter.source for parameter in parameters),
         inputs=inputs,
@@ -340,18 +335,18 @@ def _check_parameters(where: str, node: Node) -> None:
             raise GraphError(
                 f"node {node.name!r} has a parameter of its own name: it would wait for itself; rename it"
             )
-    names = {parameter.name for parameter in node.parameters if parameter.source}
+    known = {parameter.name: parameter for parameter in node.parameters if parameter.source}
     for name in node.take:
-        if name not in names:
-            takes = ", ".join(sorted(names)) or "none"
+        if name not in known:
+            takes = ", ".join(sorted(known)) or "none"
             raise GraphError(f"{where} has no parameter {name!r} for take to fill; it has {takes}")
     for name, value in node.args.items():
-        if name not in names:
-            takes = ", ".join(sorted(names)) or "none"
+        if name not in known:
+            takes = ", ".join(sorted(known)) or "none"
             raise GraphError(
                 f"{where} has no parameter {name!r} for args to fill; it takes {takes}"
             )
-        _check_value(where, node, name, value)
+        _check_value(where, known[name], value)
     if node.over is not None and not node.free:
         what = "function" if node.graph is None else f"graph {node.graph.name!r}"
         raise GraphError(f"{where} is a map, but its {what} takes no item")
@@ -359,8 +354,9 @@ def _check_parameters(where: str, node: Node) -> None:
         raise GraphError(f"{where} is a map: its function takes an item, so inputs= has no meaning")
 
 
-def _check_value(where: str, node: Node, name: str, value: JsonValue) -> None:
-    parameter = next(p for p in node.parameters if p.name == name)
+def _check_value(where: str, parameter: Parameter, value: JsonValue) -> None:
+    if type(value) is parameter.annotation and type(value) in (str, int, bool):
+        return
     adapter = adapter_of(parameter.annotation)
     if adapter is None:
         return
@@ -368,6 +364,6 @@ def _check_value(where: str, node: Node, name: str, value: JsonValue) -> None:
         adapter.validate_python(value)
     except ValidationError as error:
         raise GraphError(
-            f"{where}: argument {name!r} wants {parameter.annotation!r}, not {value!r:.100}: "
+            f"{where}: argument {parameter.name!r} wants {parameter.annotation!r}, not {value!r:.100}: "
             f"{error.errors()[0]['msg']}"
         ) from error
