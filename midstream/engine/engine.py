@@ -10,26 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from midstream.adapters.base import Adapter
-from midstream.adapters.convert import read_answer, recorded
 from midstream.adapters.scripted import Script
-from midstream.engine.agents.agent import Agent
 from midstream.engine.clock import Clock
-from midstream.engine.debugging.finding import find_runs, query_of
-from midstream.engine.driving.host import Host, fold_created
-from midstream.engine.experience.advisor import LessonAdvisor
-from midstream.engine.experience.embedding import Embedder, Trigrams
-from midstream.engine.experience.ledger import Ledgers
-from midstream.engine.experience.library import Experience
-from midstream.engine.experience.ranking import AdviceLimits
+from midstream.engine.driving.host import Host
+from midstream.engine.driving.taking_over import fold_created
 from midstream.engine.graphs.graph import Graph
-from midstream.engine.keeping.erasing import Erased, check_sealed, erase
-from midstream.engine.keeping.pruning import Pruned, prune
-from midstream.engine.limits import Limits
+from midstream.engine.limits import MAX_REPLANS, Limits
 from midstream.engine.models.model_calls import Pricing
 from midstream.engine.on_change import OnChange, checked_policy
-from midstream.engine.people.answers import OpenQuestion, open_questions
-from midstream.engine.planning.reflection import MAX_REPLANS, Reflector
-from midstream.engine.policies.policy import Policy
 from midstream.engine.providers import Providers
 from midstream.engine.recording.parking import PARK_AFTER
 from midstream.engine.requests.context_policy import ContextOption, ContextPolicy, context_policy
@@ -38,7 +26,6 @@ from midstream.engine.runs.agent_runs import Casts
 from midstream.engine.runs.conversation_graph import DIALECT, TALK, conversation, facts
 from midstream.engine.runs.conversation_graph import NAME as CONVERSATION
 from midstream.engine.runs.run import Run
-from midstream.engine.spending.budget import Budget
 from midstream.engine.tools.tool import Tool
 from midstream.engine.tools.toolbox import Toolbox
 from midstream.errors import (
@@ -53,16 +40,26 @@ from midstream.events.ids import RUN_ID, RunId, new_run_id
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
-from midstream.events.redaction import Redaction, redaction_of
-from midstream.events.sealing import Encryption
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
 from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
-from midstream.projections.query import Query
 
 if TYPE_CHECKING:
     from midstream.adapters.routing import Router
+    from midstream.engine.agents.agent import Agent
+    from midstream.engine.experience.embedding import Embedder
+    from midstream.engine.experience.ledger import Ledgers
+    from midstream.engine.experience.library import Experience
+    from midstream.engine.experience.ranking import AdviceLimits
+    from midstream.engine.keeping.erasing import Erased
+    from midstream.engine.keeping.pruning import Pruned
+    from midstream.engine.people.answers import OpenQuestion
     from midstream.engine.policies.configured import RouterConfig
+    from midstream.engine.policies.policy import Policy
+    from midstream.engine.spending.budget import Budget
+    from midstream.events.redaction import Redaction
+    from midstream.events.sealing import Encryption
+    from midstream.projections.query import Query
 
 
 class Engine(AgentEngine):
@@ -129,6 +126,11 @@ class Engine(AgentEngine):
         on_change: OnChange = "pin",
         always_replay: bool = False,
     ) -> None:
+        from midstream.engine.experience.embedding import Trigrams
+        from midstream.engine.experience.ranking import AdviceLimits
+        from midstream.engine.planning.reflection import Reflector
+        from midstream.events.redaction import redaction_of
+
         if lease <= 0:
             raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
         self._given = store
@@ -194,6 +196,9 @@ class Engine(AgentEngine):
 
     async def __aenter__(self) -> Self:
         """Open the store and show a first sign of life; with `recover`, take over what nobody drives."""
+        from midstream.engine.experience.advisor import LessonAdvisor
+        from midstream.engine.experience.ledger import Ledgers
+
         if callable(self._given):
             store = self._opened = await self._given()
         else:
@@ -285,6 +290,8 @@ class Engine(AgentEngine):
     @property
     def experience(self) -> Experience:
         """What runs have taught; only while the engine is open."""
+        from midstream.engine.experience.library import Experience
+
         host = self._here()
         assert self._ledgers is not None  # made with the host
         return Experience(host, self._ledgers, self._advice)
@@ -360,6 +367,8 @@ class Engine(AgentEngine):
         extra: Mapping[str, Any] | None = None,
         subject: str = "",
     ) -> Run:
+        from midstream.engine.keeping.erasing import check_sealed
+
         if subject:
             check_sealed(host.store)
         if host.draining:
@@ -435,6 +444,8 @@ class Engine(AgentEngine):
             ConversionError: The request or the answer is not what its wire format says; nothing was recorded.
             RunExistsError: The id is taken.
         """
+        from midstream.adapters.convert import read_answer, recorded
+
         host = self._here()
         found = recorded(request, source=source)
         model = f"{found.come.provider}:{found.read.model or found.come.model}"
@@ -552,6 +563,8 @@ class Engine(AgentEngine):
         Raises:
             QueryError: The query cannot be read.
         """
+        from midstream.engine.debugging.finding import find_runs, query_of
+
         asked = query_of(query, status=status, graph=graph, tags=tags, limit=limit)
         host = self._here()
         found = await find_runs(host.store, asked, now=host.clock.now())
@@ -559,6 +572,8 @@ class Engine(AgentEngine):
 
     async def questions(self) -> tuple[OpenQuestion, ...]:
         """Return every question that waits for an answer, in all runs that have not ended."""
+        from midstream.engine.people.answers import open_questions
+
         host = self._here()
         found: list[OpenQuestion] = []
         for info in await host.store.runs(RunQuery(status=OPEN)):
@@ -591,6 +606,8 @@ class Engine(AgentEngine):
         Raises:
             ConfigError: An option cannot be understood; nothing was removed.
         """
+        from midstream.engine.keeping.pruning import prune
+
         if older_than < 0:
             raise ConfigError(f"older_than must not be less than 0 seconds, not {older_than!r}")
         host = self._here()
@@ -625,6 +642,8 @@ class Engine(AgentEngine):
             RunNotFoundError: There is no such run; nothing was erased.
             StoreError: The run was recorded without encryption; nothing was erased.
         """
+        from midstream.engine.keeping.erasing import erase
+
         host = self._here()
         actor = f"user:{by}" if by else "user"
         more: Any = {"at": host.clock.now(), "actor": actor, "reason": reason}

@@ -1,10 +1,19 @@
-"""What a run may not exceed, so that a loop that never ends does end."""
+"""What a run or a plan may not exceed, so that a loop that never ends does end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from midstream.errors import ConfigError
+
+MAX_NODES = 20
+"""Nodes that a plan may have, unless told otherwise."""
+
+MAX_REPLANS = 3
+"""How often a run is planned anew, unless told otherwise."""
+
+MAX_ROUNDS = 10
+"""How often a loop of a plan may go back, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ def model_named(where: str, options: dict[str, Any]) -> str:
     """
     model = str(options.pop("model", "") or "")
     config = {key: options.pop(key) for key, _ in _WRAPPERS if key in options}
+    if not config:
+        return model
     found = model_of(config)
     if model and found:
         named = next(key for key, value in config.items() if value)

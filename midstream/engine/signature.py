@@ -179,7 +179,20 @@ def annotations_of(function: Callable[..., Any]) -> Mapping[str, Any]:
     return found
 
 
+_ASYNC: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
+
+
 def is_async(function: Callable[..., Any]) -> bool:
     """Say whether calling it makes a coroutine."""
+    try:
+        return _ASYNC[function]
+    except (KeyError, TypeError):
+        found = _is_async(function)
+    with suppress(TypeError):  # what cannot be referred to weakly is looked at each time
+        _ASYNC[function] = found
+    return found
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
     call: Any = getattr(function, "__call__", None)  # noqa: B004  # asked for its kind, not whether it is there
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -13,7 +13,10 @@ from midstream.events import payloads
 from midstream.events.codec import encode
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
+from midstream.events.sqlite_beside import TAKEN_OVER
 from midstream.events.sqlite_keeping import Recorded, append_to, tombstone_of, writing
+from midstream.events.sqlite_keys import DESTROY
+from midstream.events.sqlite_lazy import OF_PARENT, OF_SUBJECT
 from midstream.events.sqlite_rows import Kinds
 from midstream.events.system import KEEPING
 
@@ -61,23 +64,26 @@ def erase(
     """
     connection.execute("PRAGMA secure_delete = ON").fetchall()
     with writing(connection):
+        connection.execute(OF_PARENT)
+        if wanted.subject:
+            connection.execute(OF_SUBJECT)
         rows = _rows(connection, wanted)
         for row in rows:
             _check(row)
         grown: dict[RunId, Recorded] = {}
         for key, uid, _, erased, removed in rows:
-            connection.execute("DELETE FROM keys WHERE name = ?", (f"run:{uid}",))
+            connection.execute(DESTROY, (f"run:{uid}",))
             if erased is None and removed is None:
                 grown[RunId(uid)] = _erase_run(connection, kinds, key, uid, wanted)
         if wanted.subject:
-            connection.execute("DELETE FROM keys WHERE name = ?", (f"subject:{wanted.subject}",))
+            connection.execute(DESTROY, (f"subject:{wanted.subject}",))
             fact = payloads.SubjectErased(
                 subject=wanted.subject, runs=len(rows), reason=wanted.reason
             )
             draft = encode(fact, at=wanted.at, actor=wanted.actor)
             grown[KEEPING] = append_to(connection, kinds, KEEPING, [draft], wanted.at)
         # Writers of other processes have the keys by heart; this makes them look.
-        connection.execute("UPDATE takeovers SET count = count + 1")
+        connection.execute(TAKEN_OVER, (1,))
     return [RunId(row[1]) for row in rows], grown
 
 

@@ -16,6 +16,8 @@ from midstream.errors import RunNotFoundError
 from midstream.events.envelope import Draft, chain, genesis
 from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone, check_removable
+from midstream.events.sqlite_beside import SWEEP, SWEPT, TAKEN_OVER
+from midstream.events.sqlite_lazy import OF_PARENT, OF_RUN
 from midstream.events.sqlite_rows import Kinds, row_of
 from midstream.events.system import KEEPING, opening
 
@@ -79,18 +81,19 @@ def remove(
 ) -> tuple[list[Tombstone], Recorded]:
     """Hide runs, and record where they stood; see `Removing.remove`."""
     with writing(connection):
+        connection.execute(OF_PARENT)
         found = [_tombstone(connection, one, run_ids, at, actor, reason) for one in run_ids]
         for key, tombstone in found:
             connection.execute(
                 "UPDATE runs SET removed = ?, tags = '{}', holder = NULL WHERE run = ?",
                 (_line(tombstone), key),
             )
-            connection.execute("INSERT INTO sweep (run) VALUES (?)", (key,))
+            connection.execute(SWEEP, (key,))
             connection.execute("DELETE FROM snapshots WHERE run = ?", (key,))
         tombstones = [tombstone for _, tombstone in found]
         recorded = append_to(connection, kinds, KEEPING, [one.draft() for one in tombstones], at)
         # Writers of other processes know the runs by heart; this makes them look.
-        connection.execute("UPDATE takeovers SET count = count + 1")
+        connection.execute(TAKEN_OVER, (1,))
     return tombstones, recorded
 
 
@@ -160,6 +163,7 @@ def _swept(connection: sqlite3.Connection, key: int, limit: int) -> int:
     ).rowcount
     if gone == limit:
         return gone
+    connection.execute(OF_RUN)
     blobs, all_of_them = _blobs_of(connection, key, limit - gone)
     connection.executemany("DELETE FROM uses WHERE blob = ? AND run = ?", [(b, key) for b in blobs])
     connection.executemany(
@@ -167,7 +171,7 @@ def _swept(connection: sqlite3.Connection, key: int, limit: int) -> int:
         [(blob,) for blob in blobs],
     )
     if all_of_them:
-        connection.execute("DELETE FROM sweep WHERE run = ?", (key,))
+        connection.execute(SWEPT, (key,))
     return gone + len(blobs) + 1
 
 
@@ -191,7 +195,7 @@ def _given_back(connection: sqlite3.Connection) -> int:
     """Shorten the file by some pages that nobody uses, or in the end its log; return how many pages that were."""
     before = _free(connection)
     if before:
-        connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")  # `execute` gives back one
         if freed := before - _free(connection):
             return freed
     ((waits,),) = connection.execute("PRAGMA busy_timeout").fetchall()

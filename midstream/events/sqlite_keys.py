@@ -20,7 +20,9 @@ from midstream.events.sqlite_rows import filled
 
 _KEYS = "SELECT name, kept, master FROM keys WHERE name IN ({})"
 _RUNS = "SELECT uid, subject FROM runs WHERE uid IN ({})"
-_PUT = "INSERT OR REPLACE INTO keys (name, kept, master) VALUES (?, ?, ?)"
+_PUT = "INSERT OR REPLACE INTO beside (what, name, value, extra) VALUES ('key', ?, ?, ?)"
+DESTROY = "DELETE FROM beside WHERE what = 'key' AND name = ?"
+"""Destroys a key, by its name."""
 
 
 @dataclass(slots=True)

@@ -24,15 +24,18 @@ from midstream.events.sqlite_job import opened
 from midstream.events.sqlite_schema import (
     APPLICATION_ID,
     PAGE_SIZE,
-    TABLES,
     Migration,
     is_current,
     migrate,
+    tables_of,
 )
 
 _MAGIC = b"SQLite format 3\0"
 _CHECKED = 512 * 1024
 """Files up to this many bytes are checked as a whole, which takes some 0.5 ms; of larger ones, the small tables are."""
+
+_FREED = 64
+"""Pages that are given back at most when a file was migrated."""
 
 _FULL = (sqlite3.SQLITE_FULL,)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -156,12 +159,11 @@ def _check_content(
             "open it once for writing, which makes it a newer one; it was left as it is",
         )
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-    if version and (missing := TABLES - {row[0] for row in names}):
+    large, small = tables_of(version)
+    if version and (missing := (large | small) - {row[0] for row in names}):
         raise _damaged(path, f"it has no table {min(missing)!r}")
-    small = _size(path) <= _CHECKED
-    for check_ in (
-        ("quick_check(1)",) if small else ("quick_check('kinds')", "quick_check('drivers')")
-    ):
+    checks = [f"quick_check('{name}')" for name in sorted(small)]
+    for check_ in ("quick_check(1)",) if _size(path) <= _CHECKED else checks:
         found = connection.execute(f"PRAGMA {check_}").fetchone()[0]
         if found != "ok":
             raise _damaged(path, found)
@@ -223,6 +225,8 @@ async def open_writer(
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if not is_current(connection, migrations):
             migrate(connection, migrations)
+            # What earlier versions had and this one has not leaves free pages; in a large file they are used again.
+            connection.executescript(f"PRAGMA incremental_vacuum({_FREED})")
         return _found(connection)
 
     uri = _uri(path, "rwc", immutable=False)

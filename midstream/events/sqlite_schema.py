@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from midstream.events.payloads import VERSIONS
+from midstream.events.sqlite_lazy import drop_empty_indexes, loosen_blobs
 from midstream.events.sqlite_uses import count_uses
 
 APPLICATION_ID = 0x4D535452
@@ -99,23 +100,49 @@ _KEYS: Migration = (
     "CREATE INDEX runs_of_subject ON runs (subject) WHERE subject IS NOT NULL",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS, _KEEPING, _KEYS)
+_BESIDE: Migration = (
+    # A table has a page of 8 KB at least: five of a few lines each are one. They are read by the names that they had.
+    """CREATE TABLE beside (what TEXT NOT NULL, name NOT NULL, value, extra, PRIMARY KEY (what, name)) WITHOUT ROWID""",
+    "INSERT INTO beside SELECT 'driver', holder, until, NULL FROM drivers",
+    "INSERT INTO beside SELECT 'key', name, kept, master FROM keys",
+    "INSERT INTO beside SELECT 'sweep', run, NULL, NULL FROM sweep",
+    "INSERT INTO beside SELECT 'takeovers', '', count, NULL FROM takeovers",
+    "INSERT INTO beside SELECT 'type', kind, type, version FROM kinds",
+    "DROP TABLE drivers",
+    "DROP TABLE keys",
+    "DROP TABLE kinds",
+    "DROP TABLE sweep",
+    "DROP TABLE takeovers",
+    "CREATE VIEW drivers AS SELECT name AS holder, value AS until FROM beside WHERE what = 'driver'",
+    "CREATE VIEW keys AS SELECT name, value AS kept, extra AS master FROM beside WHERE what = 'key'",
+    "CREATE VIEW kinds AS SELECT name AS kind, value AS type, extra AS version FROM beside WHERE what = 'type'",
+    """CREATE TRIGGER kinds_grow INSTEAD OF INSERT ON kinds BEGIN
+        INSERT INTO beside SELECT 'type', coalesce(max(kind), 0) + 1, NEW.type, NEW.version FROM kinds; END""",
+    "CREATE VIEW sweep AS SELECT name AS run FROM beside WHERE what = 'sweep'",
+    "CREATE VIEW takeovers AS SELECT value AS count FROM beside WHERE what = 'takeovers'",
+    """CREATE TRIGGER sweep_last BEFORE INSERT ON beside
+        WHEN NEW.what = 'sweep' AND NOT EXISTS (SELECT 1 FROM runs WHERE run = NEW.name AND removed IS NOT NULL)
+        BEGIN SELECT RAISE(ABORT, 'a run is swept after it was removed'); END""",
+    """CREATE TRIGGER beside_stays BEFORE UPDATE OF what, name ON beside
+        BEGIN SELECT RAISE(ABORT, 'what a line is about is never changed'); END""",
+    # What only removing and erasing look for is indexed by whoever first does: `runs_of_parent`, `runs_of_subject`,
+    # `uses_of_run`. A file in which that has happened keeps its indexes.
+    drop_empty_indexes,
+    loosen_blobs,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _FORKS, _OTHERS, _KEEPING, _KEYS, _BESIDE)
 """The way from an empty file to the tables of this release; only ever add to it."""
 
-TABLES = frozenset(
-    (
-        "runs",
-        "events",
-        "kinds",
-        "blobs",
-        "drivers",
-        "snapshots",
-        "takeovers",
-        "sweep",
-        "uses",
-        "keys",
-    )
-)
+_ALWAYS = frozenset(("runs", "events", "blobs", "snapshots"))
+_BESIDE_VERSION = 6
+
+
+def tables_of(version: int) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the large tables that a file of a version has at least, and the small ones."""
+    if version < _BESIDE_VERSION:
+        return _ALWAYS, frozenset(("kinds", "drivers", "takeovers"))
+    return _ALWAYS | {"uses"}, frozenset(("beside",))
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:

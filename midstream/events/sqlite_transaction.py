@@ -16,9 +16,11 @@ from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
 from midstream.events.sealing import subject_id
 from midstream.events.sqlite_batch import Batch, Run, is_fork
+from midstream.events.sqlite_beside import BEAT, TAKEN_OVER, TAKEOVERS
 from midstream.events.sqlite_job import hand_over, in_one_hop
 from midstream.events.sqlite_keeping import tombstone_of
 from midstream.events.sqlite_keys import Keys
+from midstream.events.sqlite_lazy import index_blobs
 from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
 from midstream.events.sqlite_lineage import ORIGIN
 from midstream.events.sqlite_quick import Quick
@@ -198,20 +200,20 @@ class _Judging:
         return batch, first
 
     def _write(self, batch: Batch) -> int:
-        self._many("UPDATE takeovers SET count = count + ?", [(batch.taken,)] * (batch.taken > 0))
+        self._many(TAKEN_OVER, [(batch.taken,)] * (batch.taken > 0))
         self._insert_runs(batch.new)
         self._many(
             "UPDATE runs SET status = ?, epoch = ?, holder = ? WHERE run = ?",
             [(run.status, run.epoch, run.holder, run.key) for run in batch.changed.values()],
         )
+        if batch.blobs:
+            index_blobs(self._connection)
         self._many(
             "INSERT OR IGNORE INTO blobs (digest, body) VALUES (?, ?)",
             [(bytes.fromhex(digest), squeezed(body)) for digest, body in batch.blobs.items()],
         )
         self._many(USED, [(run.key, bytes.fromhex(digest)) for run, digest in batch.uses])
-        self._many(
-            "INSERT OR REPLACE INTO drivers (holder, until) VALUES (?, ?)", batch.beats.items()
-        )
+        self._many(BEAT, batch.beats.items())
         self._many(
             "INSERT OR REPLACE INTO snapshots (run, name, seq, digest, body) VALUES (?, ?, ?, ?, ?)",
             [(run.key, *rest) for run, *rest in batch.snapshots],
@@ -366,7 +368,7 @@ def _events_at_once(rows: int) -> str:
     values = ", ".join([f"({', '.join('?' * 10)})"] * rows)
     return (
         f"INSERT INTO events {_EVENT} SELECT * FROM (VALUES {values})"
-        " WHERE column1 IS NOT NULL AND (SELECT count FROM takeovers) = ?"
+        f" WHERE column1 IS NOT NULL AND {TAKEOVERS} = ?"
     )
 
 

@@ -420,6 +420,7 @@ def _node_skipped(state: RunState, event: Event) -> None:
             for name in [name for name in record if name.startswith(f"{address}[")]:
                 state.activations[name].status = "skipped"
                 del record[name]
+                state.losers.pop(name, None)
                 leave(state, state.activations[name])
         here = around(state, found)
         here.live -= was_under_way
@@ -491,7 +492,8 @@ def _first_end(status: CallStatus) -> Handler[RunState]:
     end = _outcome(status)
 
     def apply(state: RunState, event: Event) -> None:
-        if state.calls[event.address or ""].status == "open":
+        call = state.calls.get(event.address or "")  # a snapshot has left out what had ended
+        if call is not None and call.status == "open":
             end(state, event)
 
     return apply

@@ -13,9 +13,11 @@ from typing import Any, cast
 _NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen, which makes one three times as dear: a graph may have ten thousand
 class NodeShape:
-    """A node as data.
+    """A node as data; made once, and not changed.
 
     Attributes:
         name: Its name.

@@ -206,9 +206,12 @@ def test_a_parameter_that_cannot_be_bound_by_name_is_refused(function: Any) -> N
         Graph("g").add_node("a", function)
 
 
-def test_a_timeout_of_nothing_is_refused() -> None:
-    with pytest.raises(GraphError, match="more than 0"):
-        Graph("g").add_node("a", value, timeout=0)
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("option", ["timeout", "idle_timeout", "total_timeout"])
+def test_a_timeout_of_nothing_or_for_ever_is_refused(option: str, seconds: float) -> None:
+    options: Any = {option: seconds}
+    with pytest.raises(GraphError, match=f"{option} must be more than 0 seconds and finite"):
+        Graph("g").add_node("a", value, **options)
 
 
 def test_missing_and_unknown_inputs_are_refused_with_what_there_is() -> None:

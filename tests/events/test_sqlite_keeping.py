@@ -17,11 +17,11 @@ from midstream.errors import RunRemovedError, StoreError
 from midstream.events import verify
 from midstream.events.ids import RunId
 from midstream.events.sqlite import SqliteStore
-from midstream.events.sqlite_schema import MIGRATIONS, migrate
+from midstream.events.sqlite_schema import PAGE_SIZE
 from midstream.events.system import KEEPING
 from midstream.testing.contract import created, created_end, events_of, note
 from tests.events import remover_process
-from tests.events.stores import RUN, behind, filled, text
+from tests.events.stores import RUN, behind, text
 
 OTHER = RunId("r2")
 SECRET = "the moon is made of cheese"
@@ -50,7 +50,7 @@ def raw(folder: Path) -> bytes:
         ("DELETE FROM uses WHERE run = 1", "needs its blobs"),
         ("DELETE FROM blobs", "while a run needs"),
         ("UPDATE blobs SET body = 'x'", "never changed"),
-        ("INSERT INTO sweep (run) VALUES (1)", "after it was removed"),
+        ("INSERT INTO beside (what, name) VALUES ('sweep', 1)", "after it was removed"),
         ("UPDATE runs SET removed = NULL WHERE run = 2", "stays removed"),
         ("DELETE FROM runs WHERE run = 2", "lines of runs stay"),
     ],
@@ -183,33 +183,17 @@ async def test_an_append_does_not_wait_long_for_a_large_run_to_go(tmp_path: Path
         assert slowest < 1.0  # a step takes some 10 ms; this machine may be busy
 
 
-async def test_a_file_of_an_older_release_learns_which_run_needs_which_blob(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_pages_of_a_removed_run_are_given_back_many_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     async with await SqliteStore.open(path) as store:
-        await filled(store, events=12)
-        await ended(store, OTHER, text(6000, 2))
-    with behind(path) as connection:
-        wanted = set(connection.execute("SELECT blob, run FROM uses"))
-        assert len(wanted) == 5
-        for name in ("sweep", "uses"):
-            connection.execute(f"DROP TABLE {name}")
-        connection.execute("DROP INDEX runs_of_parent")
-        connection.execute("ALTER TABLE runs DROP COLUMN removed")
-        for table, name in (("events", "events_stay"), ("blobs", "blobs_stay")):
-            connection.execute(
-                f"CREATE TRIGGER {name} BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, 'x'); END"
-            )
-        connection.execute("PRAGMA user_version = 3")
-        migrate(connection, MIGRATIONS[:4])
-        assert set(connection.execute("SELECT blob, run FROM uses")) == wanted
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    async with await SqliteStore.open(path) as store:
-        assert (await verify(store, RUN)).sound
-        await store.remove([OTHER], at=1, actor="user")
-        await swept(store)
-        assert (await verify(store, RUN)).sound
+        await ended(store, RUN, *(text(7000, number) for number in range(40)))
+        await ended(store, OTHER)
+        await store.remove([RUN], at=1, actor="user")
+        steps = 1
+        while await store.sweep():
+            steps += 1
+        assert steps <= 4
+    assert path.stat().st_size <= 16 * PAGE_SIZE
 
 
 async def test_a_store_that_is_only_read_removes_nothing(tmp_path: Path) -> None:

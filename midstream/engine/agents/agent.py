@@ -24,7 +24,7 @@ from midstream.engine.requests.structured import output as output_of
 from midstream.engine.tools.tool import Tool, make_tool
 from midstream.engine.tools.toolbox import Toolbox
 from midstream.errors import ConfigError
-from midstream.events.agent_facts import AgentConcluded, AgentStarted
+from midstream.events import payloads
 from midstream.events.content import Message, assistant, user
 from midstream.events.ids import Address
 from midstream.events.values import plain
@@ -191,7 +191,7 @@ async def work(
 
 def _began(desk: Desk, agent: Agent, base: Address, task: str, memory: Memory | None) -> None:
     if desk.call(base) is None:
-        began = AgentStarted(
+        began = payloads.AgentStarted(
             agent_type=agent.name,
             task=task,
             tools=agent.toolbox.names,
@@ -205,7 +205,9 @@ def _concluded(desk: Desk, base: Address, reply: Reply) -> None:
     step = Address(f"{base}/conclusion#1")
     if desk.call(step) is None:
         calls = len(reply.tool_calls)
-        concluded = AgentConcluded(step=reply.step, text=reply.text, turns=reply.turns, calls=calls)
+        concluded = payloads.AgentConcluded(
+            step=reply.step, text=reply.text, turns=reply.turns, calls=calls
+        )
         desk.recorder.add(concluded, step)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from midstream.engine.recording.calls import Desk
-from midstream.events.agent_facts import MemoryRead, MemoryWritten
+from midstream.events import payloads
 from midstream.events.content import Message
 from midstream.events.envelope import REPLAY
 from midstream.events.ids import Address
@@ -142,7 +142,7 @@ async def _ask(desk: Desk, memory: Memory, step: Address, task: str, agent_type:
     """Ask a memory, and record what it gave."""
     given = await desk.effect(memory.read(_about(desk, step, task, agent_type)))
     items = {name: plain(item, f"item {name!r}") for name, item in given.items.items()}
-    fact = MemoryRead(memory=memory.name, query=task, messages=given.messages, items=items)
+    fact = payloads.MemoryRead(memory=memory.name, query=task, messages=given.messages, items=items)
     desk.recorder.add(fact, step)
 
 
@@ -159,11 +159,11 @@ async def write(
     if desk.call(step) is not None:
         return
     if desk.recorder.answers is not None:  # nothing is kept of what is only tried
-        desk.recorder.add(MemoryWritten(memory=memory.name), step, actor=REPLAY)
+        desk.recorder.add(payloads.MemoryWritten(memory=memory.name), step, actor=REPLAY)
         return
     await desk.intent()
     kept, items = await desk.effect(memory.write(_about(desk, step, task, agent_type), said))
     named = {name: plain(item, f"item {name!r}") for name, item in items.items()}
-    fact = MemoryWritten(memory=memory.name, messages=tuple(kept), items=named)
+    fact = payloads.MemoryWritten(memory=memory.name, messages=tuple(kept), items=named)
     desk.recorder.add(fact, step)
     await desk.recorded()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
 from midstream.engine.graphs.graph import Graph
-from midstream.engine.graphs.rewiring import Changes, Told
 from midstream.engine.nodes.binding import Values
 from midstream.engine.nodes.node import Node
-from midstream.engine.planning.planning import Terms, drawn
-from midstream.engine.ready.plan import Plan
 from midstream.engine.recording.calls import Desk
 from midstream.engine.signature import name_of
 from midstream.errors import TopologyError
 from midstream.events.values import own, plain
 from midstream.projections.flow import last_output
+
+if TYPE_CHECKING:
+    from midstream.engine.graphs.checked_changes import Told
+    from midstream.engine.graphs.rewiring import Changes
+    from midstream.engine.planning.planning import Terms
+    from midstream.engine.ready.plan import Plan
 
 
 class Steering:
@@ -69,6 +72,8 @@ class Steering:
     @property
     def changes(self) -> Changes:
         """The changes of the graph."""
+        from midstream.engine.graphs.rewiring import Changes
+
         self._refuse_in_item("change the graph")
         if self._changes is None:
             self._changes = Changes(self._graph, self._values, self._find)
@@ -80,10 +85,14 @@ class Steering:
         Raises:
             PlanError: It cannot be followed.
         """
+        from midstream.engine.planning.planning import drawn
+
         self._changes = drawn(plan, self.changes, terms)
 
     def check(self, plan: Plan, terms: Terms) -> None:
         """Refuse a plan that cannot be followed; see `plan`."""
+        from midstream.engine.planning.planning import drawn
+
         drawn(plan, self.changes, terms)
 
     @property

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from midstream.engine.contexts.steering import Steering
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.data_function import DataFunction
 from midstream.engine.nodes.node import NodeOptions
-from midstream.engine.planning.planning import Terms
-from midstream.engine.ready.plan import MAX_NODES, MAX_ROUNDS, Plan
 from midstream.events.ids import Address
+
+if TYPE_CHECKING:
+    from midstream.engine.ready.plan import Plan
 
 
 class SteeringContext:
@@ -118,6 +120,8 @@ class SteeringContext:
         Raises:
             PlanError: It cannot be followed; the reasons say why, and nothing was changed.
         """
+        from midstream.engine.planning.planning import Terms
+
         known = None if functions is None else frozenset(functions)
         node = self.step.rpartition("#")[0]
         terms = Terms(node, known, max_nodes, max_rounds, into, on_failure=on_failure)

@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from midstream.engine.debugging.forking import make_fork, ready
-from midstream.engine.debugging.parting import diff_stored
-from midstream.engine.debugging.replay import PATIENCE, ReplayReport, replay_run
-from midstream.engine.debugging.tries import Estimate, WhatIf
-from midstream.engine.debugging.what_if import Changed, Wanted, estimate_what_if, what_if
-from midstream.engine.driving.fork import Changes
 from midstream.engine.driving.host import Host
 from midstream.engine.driving.moments import Moment, cut_at, moment_seq
 from midstream.engine.graphs.graph import Graph
-from midstream.engine.spending.costing import Caching, CostReport, cost_report, with_list
 from midstream.errors import GraphError
 from midstream.events.ids import RunId
 from midstream.events.paging import pages
-from midstream.projections.answered import ANSWERED
-from midstream.projections.diff import RunDiff
 from midstream.projections.fold import fold_pages, needs
 from midstream.projections.run_state import RunState
-from midstream.projections.trace import UNREAD, Trace, trace_of
 from midstream.projections.usage import USAGE, UsageState
+
+if TYPE_CHECKING:
+    from midstream.engine.debugging.replay import ReplayReport
+    from midstream.engine.debugging.tries import Estimate, WhatIf
+    from midstream.engine.debugging.what_if import Changed
+    from midstream.engine.spending.costing import Caching, CostReport
+    from midstream.projections.diff import RunDiff
+    from midstream.projections.trace import Trace
 
 
 class Debugging:
@@ -57,6 +55,8 @@ class Debugging:
 
     async def trace(self, *, at: Moment | None = None) -> Trace:
         """Return the steps of the run, up to a moment or so far; see `state`."""
+        from midstream.projections.trace import UNREAD, trace_of
+
         to = await moment_seq(self._host.store, self.id, at)
         return await trace_of(pages(self._host.store, self.id, to=to, bare=UNREAD))
 
@@ -102,6 +102,9 @@ class Debugging:
             GraphError: The code is not known here, or has no place for what is running; nothing was recorded.
             RunExistsError: There is a run of that id; nothing was recorded.
         """
+        from midstream.engine.debugging.forking import make_fork, ready
+        from midstream.engine.driving.fork import Changes
+
         changes = Changes(
             set=set or {},
             model=model,
@@ -144,6 +147,9 @@ class Debugging:
             ConfigError: There is no such moment, or `models` names what is not in the run.
             RunNotFoundError: There is no such run.
         """
+        from midstream.engine.spending.costing import cost_report, with_list
+        from midstream.projections.answered import ANSWERED
+
         to = await moment_seq(self._host.store, self.id, at)
         found = await fold_pages(
             ANSWERED, pages(self._host.store, self.id, to=to, needed=needs(ANSWERED))
@@ -165,6 +171,8 @@ class Debugging:
             ConfigError: There is no such step.
             RunNotFoundError: There is no such run.
         """
+        from midstream.engine.debugging.what_if import Wanted, estimate_what_if
+
         wanted = Wanted(tuple(live), models or {}, times, changed)
         return await estimate_what_if(self._host, self.id, wanted)
 
@@ -199,7 +207,7 @@ class Debugging:
         graph: Graph | None = None,
         strict: bool = True,
         at: Moment | None = None,
-        patience: float = PATIENCE,
+        patience: float = 10.0,
         live: Sequence[str] = (),
         models: Mapping[str, str] | None = None,
         times: int = 1,
@@ -242,6 +250,9 @@ class Debugging:
             GraphError: The code is not known here.
             RunNotFoundError: There is no such run.
         """
+        from midstream.engine.debugging.replay import replay_run
+        from midstream.engine.debugging.what_if import Wanted, what_if
+
         host = self._host
         if live:
             money = None if limit is None else Decimal(str(limit))
@@ -294,5 +305,7 @@ class Debugging:
             ConfigError: A run has no such moment.
             RunNotFoundError: One of them does not exist.
         """
+        from midstream.engine.debugging.parting import diff_stored
+
         right = RunId(other) if isinstance(other, str) else other.id
         return await diff_stored(self._host.store, self.id, right, left_at=at, right_at=other_at)

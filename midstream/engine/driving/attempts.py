@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.engine.clock import Clock
 from midstream.engine.contexts.context import Context
@@ -17,8 +18,6 @@ from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import LeftOutError, bind
 from midstream.engine.nodes.node import Node
-from midstream.engine.planning.reflection import Reflector
-from midstream.engine.planning.replanning import revised
 from midstream.engine.recording.calls import Desk, Restart, Signal, shown
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.parking import Rest
@@ -28,9 +27,12 @@ from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address
 from midstream.events.payloads import NodeStarted
 from midstream.events.values import plain
-from midstream.projections.flow import LEFT_OUT
+from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around
+
+if TYPE_CHECKING:
+    from midstream.engine.planning.reflection import Reflector
 
 
 class Attempts:
@@ -106,21 +108,21 @@ class Attempts:
             body: What is done, in place of calling the node's function.
             durable: Its beginning is.
         """
+        from midstream.engine.planning.replanning import revised
+
         while True:
-            activation = self._state.activations[address]
-            if activation.status not in ("running", "waiting"):
-                return  # nobody waits for it any more
+            activation = self._recorder.state.activations[address]
             if activation.status == "waiting":
-                self._rest.begun()
-                await self._clock.sleep_until(activation.retry_at or 0.0)
-                await self._changed.wait_for(lambda: self._state.status != "paused")
-                await self._turn(address)
-                self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
+                await self._until_due(activation)
+            elif activation.status != "running":
+                return  # nobody waits for it any more
             if not node.pure and not durable:
                 await self._recorder.durable()
             durable = False
             try:
-                planned = revised(node, self._state.plans_for(address))
+                planned = node
+                if self._recorder.state.revisions:
+                    planned = revised(node, self._state.plans_for(address))
                 await self._attempt(planned, address, body)
             except Restart:
                 continue
@@ -128,8 +130,17 @@ class Attempts:
                 if group.subgroup(Restart) is None:
                     raise
                 continue
-            if self._state.activations[address].status != "waiting":
+            if self._recorder.state.activations[address].status != "waiting":
                 return
+
+    async def _until_due(self, activation: Activation) -> None:
+        """Wait until an activation's next attempt is due, and begin it."""
+        address = Address(activation.address)
+        self._rest.begun()
+        await self._clock.sleep_until(activation.retry_at or 0.0)
+        await self._changed.wait_for(lambda: self._state.status != "paused")
+        await self._turn(address)
+        self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
 
     async def present(self, address: Address) -> None:
         """See that what an activation takes is here."""
@@ -147,13 +158,15 @@ class Attempts:
     async def _attempt(
         self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
     ) -> None:
-        attempt = self._state.activations[address].attempt
+        attempt = self._recorder.state.activations[address].attempt
         try:
-            output, steering = await self._outcome(node, address, attempt, body)
-            await self._turn(address)
-            if self._state.activations[address].status != "skipped":
-                self._complete(node, address, output, steering)
-                self._looked_at(address)
+            if node.bare and body is None:
+                output, steering = await self._bare(node, address), None
+            else:
+                output, steering = await self._outcome(node, address, attempt, body)
+            if self._recorder.paced:
+                await self._recorder.turn(address)
+            self._completed(node, address, output, steering)
         except (StoreError, Restart):
             raise
         except asyncio.CancelledError as error:
@@ -190,8 +203,17 @@ class Attempts:
         if self._recorder.paced:
             await self._recorder.turn(address, closing=closing)
 
-    def _looked_at(self, address: Address) -> None:
-        """Let policies look at the run after an activation has ended."""
+    def _completed(
+        self, node: Node, address: Address, output: Any, steering: Steering | None
+    ) -> None:
+        """Record an activation's end, unless nobody waits for it, and let policies look at the run."""
+        if self._recorder.state.activations[address].status == "skipped":
+            return
+        if node.bare:
+            data = {} if output is None else {"output": output}
+            self._recorder.add_plain("node.completed", data, address)
+        else:
+            self._complete(node, address, output, steering)
         if self._models.policing is not None:
             self._models.policing.after_node(self._recorder, address)
 
@@ -241,6 +263,18 @@ class Attempts:
                 kind="bad_value",
             )
 
+    async def _bare(self, node: Node, address: Address) -> Any:
+        """Return what a node returns that takes values and nothing else."""
+        activation = self._recorder.state.activations[address]
+        try:
+            rest, named = bind(node, self._code.values(activation.scope), activation, None)
+        except LeftOutError:
+            rest, named = await self._bound_again(node, address, None)
+        output = node.function(*rest, **named) if rest else node.function(**named)
+        if node.is_async or inspect.isawaitable(output):
+            output = await output
+        return plain(output, f"output of node {node.name!r}")
+
     async def _call(
         self, node: Node, address: Address, attempt: int
     ) -> tuple[Any, Steering | None]:
@@ -283,6 +317,7 @@ class Attempts:
             raise
         finally:
             del self.desks[address]
+            desk.context = None  # they know one another: what nobody holds is freed at once
             strays = await desk.claims.end()
         if desk.torn:
             raise Restart

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from midstream.engine.clock import Clock
-from midstream.engine.graphs.rewiring import Changes
 from midstream.engine.nesting.nesting import Code
 from midstream.engine.nodes.node import Continue, Node
-from midstream.engine.planning.reflection import Reflector
-from midstream.engine.planning.replanning import DELAY, Failing, granted
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.raised import traceback_of
 from midstream.engine.recording.recorder import Recorder
-from midstream.events.flow_facts import Call as NodeCall
-from midstream.events.flow_facts import EdgeDecided
+from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.payloads import NodeCompleted, NodeFailed, NodeSkipped
-from midstream.events.reflection_facts import PlanRevised
 from midstream.projections.flow import Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around, is_failing
+
+if TYPE_CHECKING:
+    from midstream.engine.graphs.rewiring import Changes
+    from midstream.engine.planning.reflection import Reflector
+    from midstream.events.payloads import EdgeDecided, PlanRevised
 
 End = Callable[[Address, str, float | None], None]
 """Is given an activation that runs a graph, why what is under way inside it ends, and when it is tried again."""
@@ -115,6 +116,8 @@ class Failures:
 
     async def _reflect(self, node: Node, address: Address, failed: NodeFailed) -> None:
         """Ask why an activation failed, and record that with its failure and what is done about it, in one append."""
+        from midstream.engine.planning.replanning import DELAY, Failing
+
         number, plans = self._state.reflections + 1, list(self._state.revisions)
         scope = self._state.activations[address].scope
         graph, find = self._code.graph_in(scope), self._code.finder(scope)
@@ -154,6 +157,8 @@ class Failures:
         self, node: Node, activation: Activation, kind: str, attempt: int
     ) -> float | None:
         """Return when the next attempt is due, or None where there is none, or none in time."""
+        from midstream.engine.planning.replanning import DELAY, granted
+
         seed = f"{self._recorder.run_id}/{activation.address}"
         retry_at = node.retry.due(kind, attempt, now=self._clock.now(), seed=seed)
         if retry_at is None and attempt < granted(
@@ -165,6 +170,8 @@ class Failures:
         return retry_at if retry_at < activation.began / 1_000_000 + node.total_timeout else None
 
     def _handler(self, name: str, failed: NodeFailed, address: Address) -> EdgeDecided:
+        from midstream.events.flow_facts import Call as NodeCall
+
         handler = self._code.find(name, self._state.activations[address].scope)
         takes = handler is not None and any(p.name == "error" for p in handler.free)
         story: dict[str, JsonValue] = {
@@ -173,7 +180,9 @@ class Failures:
             "message": failed.message,
             "attempt": failed.attempt,
         }
-        return EdgeDecided(goto=(NodeCall(node=name, args={"error": story} if takes else {}),))
+        return payloads.EdgeDecided(
+            goto=(NodeCall(node=name, args={"error": story} if takes else {}),)
+        )
 
 
 def _handled(policy: str | Continue) -> str:

@@ -11,13 +11,15 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
+    Sequence,
 )
+from functools import partial
 from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
+from midstream.engine.driving.workers import Workers
 from midstream.engine.nesting.nesting import Code
 from midstream.engine.nodes.binding import items_of
-from midstream.engine.recording.claims import on_own_branch
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address, item
@@ -40,6 +42,7 @@ class Items:
         code: Of the run.
         address: Its activation.
         go_on: Returns once the run is not paused.
+        end: Ends the driving, with an error that is no item's.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Items:
         code: Code,
         address: Address,
         go_on: Callable[[], Awaitable[None]],
+        end: Callable[[BaseException], None],
     ) -> None:
         self._attempts = attempts
         self._recorder = recorder
@@ -56,6 +60,9 @@ class Items:
         self._node = code.node(address)
         self._address = address
         self._go_on = go_on
+        self._end = end
+        self._workers = Workers(self._one, end)
+        self._free: asyncio.Semaphore | None = None
         self._failed: list[Address] = []
         self._seen: set[Address] = set()
 
@@ -88,7 +95,8 @@ class Items:
 
     def _fails(self) -> bool:
         state = self._state
-        return is_failing(state, around(state, state.activations[self._address]))
+        made = state.activations[self._address]
+        return is_failing(state, around(state, made)) if made.scope else state.failing
 
     def _items(self) -> AsyncIterator[Any]:
         made = self._state.activations[self._address]
@@ -104,83 +112,119 @@ class Items:
     async def _run(self, items: AsyncIterator[Any], *, recorded: bool) -> Exception | None:
         """Perform the items, and return what ended that early; those under way have settled."""
         over = self._node.over
-        free = asyncio.Semaphore(over.concurrency) if over and over.concurrency else None
+        if over is not None and over.concurrency:
+            self._free = asyncio.Semaphore(over.concurrency)
         # What is given one by one may be long in coming: what is there already begins.
-        most = _TOGETHER if over and over.items is None else 1
+        together = _TOGETHER if over and over.items is None else 1
         begun: list[Address] = []
-        async with asyncio.TaskGroup() as group:
+        error = None
+        try:
             try:
-                place = 0
-                async for value in items:
-                    if free is not None:
-                        if free.locked():
-                            await self._start(group, begun, free)
-                        await free.acquire()
-                    await self._go_on()
-                    if self._failed or self._fails():
-                        break
-                    address = self._begun(value, place, recorded=recorded)
-                    place += 1
-                    if address is not None:
-                        begun.append(address)
-                    elif free is not None:
-                        free.release()
-                    if len(begun) >= most:
-                        await self._start(group, begun, free)
-                await self._start(group, begun, free)
+                await self._give(items, begun, together, recorded=recorded)
             except StoreError:
                 raise
-            except Exception as error:  # noqa: BLE001  # what gives the items and names them is user code
-                await self._start(group, begun, free)
-                return error
-        return None
+            except Exception as raised:  # noqa: BLE001  # what gives the items and names them is user code
+                error = raised
+            self._start(begun)
+            await self._workers.done()
+        finally:
+            await self._workers.stop()
+        return error
 
-    async def _start(
-        self, group: asyncio.TaskGroup, begun: list[Address], free: asyncio.Semaphore | None
+    async def _give(
+        self, items: AsyncIterator[Any], begun: list[Address], together: int, *, recorded: bool
     ) -> None:
-        """Perform the items that were scheduled, together: they wait for their log once."""
+        """Schedule the items, so many at a time, and have them performed."""
+        free, place = self._free, 0
+        async for value in items:
+            if free is not None:
+                if free.locked():
+                    self._start(begun)
+                await free.acquire()
+            if self._state.status == "paused":
+                self._start(begun)
+                await self._go_on()
+            key, address = self._named(value, place)
+            if self._stops() and address not in self._state.activations:
+                return
+            if self._begun(key, address, value, place, recorded=recorded):
+                begun.append(address)
+            elif free is not None:
+                free.release()
+            place += 1
+            if len(begun) >= together:
+                self._start(begun)
+                await asyncio.sleep(0)  # others are not kept waiting, nor are these
+
+    def _start(self, begun: list[Address]) -> None:
+        """Have the items performed that were scheduled, once that is durable: they wait for their log once."""
         if not begun:
             return
         addresses, begun[:] = tuple(begun), []
-        if not self._node.pure:
-            await self._recorder.durable()
-        for address in addresses:
-            task = group.create_task(self._one(address), name=f"midstream:{address}")
-            if free is not None:
-                task.add_done_callback(lambda _: free.release())
+        if self._node.pure:
+            self._workers.put(addresses)
+            return
+        self._workers.awaited += 1
+        self._recorder.when_durable(partial(self._start_durable, addresses))
+        self._recorder.flush()
 
-    def _begun(self, value: Any, place: int, *, recorded: bool) -> Address | None:
-        """Return the address of an item that is to be performed, scheduled if it was not; None where it has ended."""
+    def _start_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
+        self._workers.awaited -= 1
+        if error is not None:
+            self._end(error)
+        else:
+            self._workers.put(addresses, durable=True)
+
+    def _stops(self) -> bool:
+        """Say whether no item begins any more; those that were under way when a process ended go on."""
+        return bool(self._failed) or self._fails()
+
+    def _begun(self, key: str, address: Address, value: Any, place: int, *, recorded: bool) -> bool:
+        """Say whether an item is to be performed, which is scheduled if it was not; it is not where it has ended."""
+        known = self._state.activations.get(address)
+        if known is None:
+            self._schedule(key, address, value, place, recorded=recorded)
+            return True
+        if known.status == "failed":
+            since = self._state.activations[self._address].since
+            if known.since < since and not self._stops():
+                self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
+                return True
+            self._failed.append(address)
+        return known.status in ("running", "waiting")
+
+    def _schedule(
+        self, key: str, address: Address, value: Any, place: int, *, recorded: bool
+    ) -> None:
+        state = self._recorder.state
+        limit = state.limits.get("activations") if state.limits else None
+        if limit is not None and len(state.activations) >= limit:
+            raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
+        kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
+        data: dict[str, Any] = {"index": place}
+        if kept is not None:
+            data["item"] = kept
+        self._recorder.add_plain("node.scheduled", data, address)
+
+    def _named(self, value: Any, place: int) -> tuple[str, Address]:
+        """Return the key of an item, and the address of its activation."""
         over = self._node.over
         assert over is not None
-        key = str(place if over.key is None else over.key(own(value)))
+        if over.key is None:
+            return str(place), Address(f"{self._address}[{place}]")
+        key = str(over.key(own(value)))
         address = item(self._address, key)
         if address in self._seen:
             raise self._error(f"has two items with the key {key!r}: give each its own", "bad_value")
         self._seen.add(address)
-        known = self._state.activations.get(address)
-        if known is None:
-            limit = self._state.limits.get("activations")
-            if limit is not None and len(self._state.activations) >= limit:
-                raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
-            kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
-            data: dict[str, Any] = {"index": place}
-            if kept is not None:
-                data["item"] = kept
-            self._recorder.add_plain("node.scheduled", data, address)
-        elif (
-            known.status == "failed" and known.since < self._state.activations[self._address].since
-        ):
-            self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
-        elif known.status not in ("running", "waiting"):
-            if known.status == "failed":
-                self._failed.append(address)
-            return None
-        return address
+        return key, address
 
-    async def _one(self, address: Address) -> None:
-        on_own_branch()
-        await self._attempts.perform(self._node, address, durable=True)
+    async def _one(self, address: Address, durable: bool) -> None:  # called by `Workers`
+        try:
+            await self._attempts.perform(self._node, address, durable=durable)
+        finally:
+            if self._free is not None:
+                self._free.release()
         if self._state.activations[address].status == "failed":
             self._failed.append(address)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from midstream.events.ids import Address, nested
 from midstream.events.payloads import Failure
@@ -21,8 +21,7 @@ DEPTH = 64
 """How deep graphs may be inside graphs, and runs inside runs, where nobody says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """Start the first attempt of a new activation.
 
     Attributes:
@@ -102,7 +101,7 @@ Command = Schedule | Skip | Drop | Close | Limit | Complete | Fail | Cancel
 
 def decide(state: RunState) -> tuple[Command, ...]:
     """Return what is to be done now; empty where something is to be waited for."""
-    if state.over:
+    if state.over or _only_waits(state):
         return ()
     if state.cancelling is not None:
         return (Cancel(state.cancelling.seq, state.cancelling.data.get("reason", "")),)
@@ -121,6 +120,13 @@ def decide(state: RunState) -> tuple[Command, ...]:
     if state.pending:
         return (Fail((_deadlock(state),)),)
     return _closing(state, Complete(_output(state, state)))
+
+
+def _only_waits(state: RunState) -> bool:
+    """Say whether something runs and nothing is to be done beside it, as is so after most events."""
+    if state.ready or state.doomed or state.called or state.active or state.losers:
+        return False
+    return bool(state.running) and state.cancelling is None
 
 
 def open_children(state: RunState) -> list[Call]:
@@ -205,11 +211,10 @@ def _begin_in(state: RunState, here: Flow) -> Iterator[Command]:
 
 
 def _schedule(here: Flow, node: str) -> Schedule:
-    shape = here.topology.nodes[node]
+    shape, latest = here.topology.nodes[node], here.latest
     address = next_address(here, node)
     if here.irregular:
         return Schedule(node, address, _inputs(here, node), here.scope, "", shape.asks)
-    latest = here.latest
     inputs = {parameter: latest[source].address for parameter, source in shape.values.items()}
     return Schedule(node, address, inputs, here.scope, "", shape.asks)
 

@@ -11,7 +11,6 @@ from midstream.engine.nodes.asked import asked
 from midstream.engine.nodes.loop import loop_from
 from midstream.engine.nodes.node import ITEMS, Node, make_node, with_inputs
 from midstream.engine.nodes.node_data import failure_policy
-from midstream.engine.ready.functions import ready_from
 from midstream.engine.retry import NEVER, Retry
 
 
@@ -21,6 +20,8 @@ def node_from(graph: Graph, name: str, data: Mapping[str, Any]) -> Node:
     Raises:
         GraphError: The graph does not register its function.
     """
+    from midstream.engine.ready.functions import ready_from
+
     retry = data.get("retry")
     when = data.get("when")
     options: dict[str, Any] = {

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.on_change import OnChange
 from midstream.errors import CodeChangedError
+from midstream.events import payloads
 from midstream.events.envelope import Event
-from midstream.events.flow_facts import GraphUpgraded
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
-from midstream.projections.difference import differences
 from midstream.projections.run_state import RunState
 from midstream.projections.topology import shape_of
+
+if TYPE_CHECKING:
+    from midstream.events.payloads import GraphUpgraded
 
 _SHOWN = 8
 _DEFINING = frozenset(("run.created", "run.forked", "graph.upgraded"))
@@ -58,6 +60,8 @@ def node_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[N
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], graph: str) -> list[NodeChange]:
+    from midstream.projections.difference import differences
+
     found: list[NodeChange] = []
     for name in dict.fromkeys((*before, *after)):
         if name not in after:
@@ -144,7 +148,7 @@ async def upgrade_of(
             f"a fork from before: midstream fork {run_id} --at STEP",
             tuple(refused),
         )
-    return GraphUpgraded(
+    return payloads.GraphUpgraded(
         definition=dict(code.definition) if changes else {},
         graph_digest=code.digest,
         code=code.version,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from midstream.adapters.base import Delta
 from midstream.engine.models.sending import Flight
 from midstream.engine.models.tool_calls import CANNOT, TOLD, call_tool, request_all
 from midstream.engine.models.turn import Turn
 from midstream.engine.models.turns import Turns
-from midstream.engine.policies.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Desk
 from midstream.engine.requests.advice import Advisor
@@ -26,13 +26,16 @@ from midstream.engine.requests.asking import (
     typed,
 )
 from midstream.engine.requests.structured import Unfit, mending, refused
-from midstream.engine.spending.budget import Guard
 from midstream.engine.spending.spending import Amounts
 from midstream.errors import LimitError, OutputError, ToolError
 from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import Address
 from midstream.projections.conversation import tool_address
 from midstream.projections.run_state import Call
+
+if TYPE_CHECKING:
+    from midstream.engine.policies.policing import Policing
+    from midstream.engine.spending.budget import Guard
 
 __all__ = ["DEADLINE", "Models", "Pricing", "Question", "Reply", "TypedReply"]
 

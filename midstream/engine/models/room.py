@@ -16,9 +16,9 @@ from midstream.engine.recording.claims import digest_of
 from midstream.engine.requests.asking import Question
 from midstream.engine.requests.context_policy import INSTRUCTION, ContextPolicy, context_policy
 from midstream.errors import ContextWindowError
+from midstream.events import payloads
 from midstream.events.content import Message, ToolResult, user
 from midstream.events.ids import Address
-from midstream.events.payloads import ContextSummarised, ContextTrimmed
 from midstream.projections.conversation import answered, asked, main_line, parents_of, results
 from midstream.projections.run_state import Call
 from midstream.projections.told import between, first_told, key, notice, told, told_before
@@ -141,7 +141,7 @@ class Room:
                 place, policy, f"without all {len(results)} older outputs of tools it has {left}"
             )
         desk.recorder.add(
-            ContextTrimmed(
+            payloads.ContextTrimmed(
                 model=place.model,
                 lasting=policy.lasting,
                 results=tuple(results),
@@ -174,7 +174,7 @@ class Room:
         by = await self._summary(desk, plain, policy, place, text)
         said = len(Message.model_validate((by.outcome or {})["message"]).text)
         desk.recorder.add(
-            ContextSummarised(
+            payloads.ContextSummarised(
                 model=place.model,
                 lasting=policy.lasting,
                 by=by.address,

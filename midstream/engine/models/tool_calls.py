@@ -22,7 +22,6 @@ from midstream.events.payloads import (
     ToolRetried,
     ToolUnknown,
 )
-from midstream.events.redaction import REDACTED, restored
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
 
@@ -205,6 +204,8 @@ async def _attempt(
     attempt: int,
 ) -> None:
     """Make one attempt, with the arguments as recorded and as they are given now, and record what came of it."""
+    from midstream.events.redaction import restored
+
     recorder = desk.recorder
     if recorder.paced and await recorder.outcome(address):
         return
@@ -270,6 +271,8 @@ def _failed(
 
 
 def _outcome(tool: Tool, call: Call) -> JsonValue:
+    from midstream.events.redaction import REDACTED
+
     outcome = call.outcome or {}
     if call.status == "completed":
         return own(outcome.get("parts") or outcome.get("result"))

@@ -29,7 +29,6 @@ from midstream.engine.models.turn import (
     record_intent,
 )
 from midstream.engine.models.views import Views
-from midstream.engine.policies.policing import Policing
 from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Desk, shown
 from midstream.engine.requests.asking import Pricing, Question, pinned
@@ -50,7 +49,8 @@ from midstream.projections.run_state import Call
 
 if TYPE_CHECKING:
     from midstream.engine.models.hedging import Hedging
-from midstream.engine.models.routed import Chosen, Routing
+    from midstream.engine.models.routed import Chosen, Routing
+    from midstream.engine.policies.policing import Policing
 
 
 class Turns:

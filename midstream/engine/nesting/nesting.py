@@ -37,12 +37,18 @@ class Code:
         self._state = state
         self._made: dict[str, Node] = {}  # nodes that were added to the run
         self._inputs: dict[str, Mapping[str, Any]] = {}
+        self._root: Values | None = None
 
     def find(self, name: str, scope: str = "") -> Node | None:
         """Return a node by its name in a scope, if the run has it."""
-        here = self._state().scopes.get(scope) if scope else self._state()
+        state = self._state()
+        here = state.scopes.get(scope) if scope else state
         if here is None or name not in here.topology.nodes:
             return None
+        if not scope:
+            known = self.graph.nodes.get(name)
+            if known is not None:
+                return known
         full = nested(scope, name)
         known = self.graph_in(scope).nodes.get(name) or self._made.get(full)
         if known is None:
@@ -82,7 +88,10 @@ class Code:
         """
         state = self._state()
         if not scope:
-            return Values(state, state, state.inputs)
+            root = self._root
+            if root is None or root.state is not state or root.inputs is not state.inputs:
+                root = self._root = Values(state, state, state.inputs)
+            return root
         inputs = self._inputs.get(scope)
         if inputs is None:
             made = state.activations[scope]

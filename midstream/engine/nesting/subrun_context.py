@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
 from pydantic import JsonValue
@@ -16,10 +16,13 @@ from midstream.engine.nesting.subruns import child_id
 from midstream.engine.recording.calls import Desk
 from midstream.engine.recording.claims import digest_of
 from midstream.errors import ConfigError, LimitError, RunCancelledError, RunFailedError
+from midstream.events import payloads
 from midstream.events.ids import Address, RunId, node_of
-from midstream.events.subrun_facts import Close, SubrunRequested
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
+
+if TYPE_CHECKING:
+    from midstream.events.subrun_facts import Close
 
 
 class Subrun:
@@ -146,7 +149,7 @@ class SubrunContext:
         call = desk.call(address)
         if call is None or self._is_anew(call):
             attempt = 1 if call is None else call.attempt + 1
-            wanted = SubrunRequested(
+            wanted = payloads.SubrunRequested(
                 run=child_id(desk.recorder.run_id, address, attempt),
                 graph=graph.name,
                 inputs=recorded,

@@ -118,9 +118,11 @@ class NodeOptions(TypedDict, total=False):
     llm_client: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen, which makes one five times as dear: a graph may have ten thousand
 class Node:
-    """A node of a graph.
+    """A node of a graph; made once, and not changed.
 
     Attributes:
         name: Its name.
@@ -155,7 +157,10 @@ class Node:
         take: Of such a node: the nodes or inputs that the graph's inputs come from, where the names differ.
         loop: Where control goes back to, of a node that a plan has added.
         initial: Where a reduction begins, in a tuple, or None.
+        free: The parameters that neither the context nor `args` fills.
+        bound: The parameters that take a value by name.
         simple: All its parameters are bound by name.
+        bare: An activation of it is no more than a call of its function.
     """
 
     name: str
@@ -185,31 +190,33 @@ class Node:
     take: Mapping[str, str] = field(default_factory=dict[str, str])
     loop: Loop | None = None
     initial: tuple[JsonValue] | None = None
-    simple: bool = field(init=False, default=True)
+    free: tuple[Parameter, ...] = field(init=False, default=(), repr=False, compare=False)
+    bound: tuple[Parameter, ...] = field(init=False, default=(), repr=False, compare=False)
+    simple: bool = field(init=False, default=True, repr=False, compare=False)
+    bare: bool = field(init=False, default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        simple = self.inputs is None and self.over is None and not self.args
-        object.__setattr__(self, "simple", simple)
-
-    @property
-    def free(self) -> tuple[Parameter, ...]:
-        """The parameters that neither the context nor `args` fills."""
-        return tuple(p for p in self.parameters if p.source and p.name not in self.args)
-
-    @property
-    def bound(self) -> tuple[Parameter, ...]:
-        """The parameters that take a value by name."""
+        free = tuple([p for p in self.parameters if p.source and p.name not in self.args])
+        self.free = free
         if self.over is not None:
-            return self.free[1:]
-        return self.free if self.inputs is None else tuple(p for p in self.free if p.named)
+            self.bound = free[1:]
+        else:
+            self.bound = free if self.inputs is None else tuple([p for p in free if p.named])
+        self.simple = self.inputs is None and self.over is None and not self.args
+        here = self.is_async or self.pure  # not in a thread
+        steers = self.wants_context or self.distributes or self.loop is not None
+        limited = self.timeout or self.total_timeout or self.idle_timeout
+        self.bare = here and not (steers or limited or self.graph is not None)
 
     @property
     def waits(self) -> tuple[Parameter, ...]:
         """Everything that may name a node to wait for, under the names of `values`."""
+        if self.over is None:
+            return self.bound
         extra: list[Parameter] = []
-        if self.over is not None and self.over.items is None:
+        if self.over.items is None:
             extra.append(Parameter(ITEMS, self.over.source, Any, inspect.Parameter.empty))
-        elif self.over is not None and self.over.items is not None:
+        else:
             extra += [
                 Parameter(f"{ITEMS}.{p.name}", p.source, p.annotation, p.default, p.named)
                 for p in self.over.items.parameters
@@ -263,10 +270,9 @@ def make_node(
             code, parameters = reducing(where, code, parameters, initial, pure=pure)
     else:
         code, parameters, graph = _runs_graph, (), function
-    args = {
-        key: plain(value, f"{where}: argument {key!r}")
-        for key, value in given.pop("args", {}).items()
-    }
+    args = given.pop("args", {})
+    if args:
+        args = {key: plain(value, f"{where}: argument {key!r}") for key, value in args.items()}
     when = given.pop("when", None)
     distributes = given.pop("distribute", False)
     undo = given.pop("compensate", None) or ""
@@ -275,7 +281,7 @@ def make_node(
         name,
         code,
         parameters,
-        tuple(one if isinstance(one, str) else name_of(one) for one in after),
+        tuple([one if isinstance(one, str) else name_of(one) for one in after]),
         is_async=is_async(code),
         wants_context=any(not parameter.source for parameter in parameters),
         inputs=inputs,
@@ -329,18 +335,18 @@ def _check_parameters(where: str, node: Node) -> None:
             raise GraphError(
                 f"node {node.name!r} has a parameter of its own name: it would wait for itself; rename it"
             )
-    names = {parameter.name for parameter in node.parameters if parameter.source}
+    known = {parameter.name: parameter for parameter in node.parameters if parameter.source}
     for name in node.take:
-        if name not in names:
-            takes = ", ".join(sorted(names)) or "none"
+        if name not in known:
+            takes = ", ".join(sorted(known)) or "none"
             raise GraphError(f"{where} has no parameter {name!r} for take to fill; it has {takes}")
     for name, value in node.args.items():
-        if name not in names:
-            takes = ", ".join(sorted(names)) or "none"
+        if name not in known:
+            takes = ", ".join(sorted(known)) or "none"
             raise GraphError(
                 f"{where} has no parameter {name!r} for args to fill; it takes {takes}"
             )
-        _check_value(where, node, name, value)
+        _check_value(where, known[name], value)
     if node.over is not None and not node.free:
         what = "function" if node.graph is None else f"graph {node.graph.name!r}"
         raise GraphError(f"{where} is a map, but its {what} takes no item")
@@ -348,8 +354,9 @@ def _check_parameters(where: str, node: Node) -> None:
         raise GraphError(f"{where} is a map: its function takes an item, so inputs= has no meaning")
 
 
-def _check_value(where: str, node: Node, name: str, value: JsonValue) -> None:
-    parameter = next(p for p in node.parameters if p.name == name)
+def _check_value(where: str, parameter: Parameter, value: JsonValue) -> None:
+    if type(value) is parameter.annotation and type(value) in (str, int, bool):
+        return
     adapter = adapter_of(parameter.annotation)
     if adapter is None:
         return
@@ -357,6 +364,6 @@ def _check_value(where: str, node: Node, name: str, value: JsonValue) -> None:
         adapter.validate_python(value)
     except ValidationError as error:
         raise GraphError(
-            f"{where}: argument {name!r} wants {parameter.annotation!r}, not {value!r:.100}: "
+            f"{where}: argument {parameter.name!r} wants {parameter.annotation!r}, not {value!r:.100}: "
             f"{error.errors()[0]['msg']}"
         ) from error

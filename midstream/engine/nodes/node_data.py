@@ -25,21 +25,25 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         GraphError: It names nodes that do not exist, or takes what cannot fit.
     """
     where = f"{owner}: node {node.name!r}"
-    values = {p.name: p.source for p in node.waits if known(p.source) is not None}
+    waits = node.waits
+    values = {p.name: p.source for p in waits if known(p.source) is not None}
     asks = () if node.when is None else node.when.parameters
     after = dict.fromkeys(node.after)
     after |= {p.source: None for p in asks if known(p.source) and p.source not in values.values()}
-    _check_join(where, node, {*values.values(), *after})
-    needed = {p.source for p in node.waits if p.required or p.name == ITEMS}
-    optional = sorted({s for s in values.values() if s not in needed and s not in after})
+    optional: list[str] = []
+    if node.join != "all":
+        _check_join(where, node, {*values.values(), *after})
     if node.join == "reduce":  # what has no output adds nothing
         optional = sorted({*values.values(), *after})
+    elif values:
+        needed = {p.source for p in waits if p.required or p.name == ITEMS}
+        optional = sorted({s for s in values.values() if s not in needed and s not in after})
     options: dict[str, Any] = {
         "values": values,
         "after": [*after],
         "output": node.output,
         "pure": node.pure,
-        "retry": node.retry.data() if node.retry != NEVER else None,
+        "retry": None if node.retry is NEVER or node.retry == NEVER else node.retry.data(),
         "timeout": node.timeout,
         "model": node.model,
         "idle_timeout": node.idle_timeout,
@@ -70,8 +74,6 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
 
 
 def _check_join(where: str, node: Node, needs: set[str]) -> None:
-    if node.join == "all":
-        return
     if node.join == "reduce" and needs:
         return
     if isinstance(node.join, int) and node.join > len(needs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from midstream.engine.signature import Parameter
@@ -24,9 +25,10 @@ def check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
         )
     for option in ("timeout", "idle_timeout", "total_timeout"):
         seconds = options.get(option)
-        if seconds is not None and seconds <= 0:
+        if seconds is not None and not (seconds > 0 and isfinite(seconds)):
             raise GraphError(
-                f"node {name!r}: {option} must be more than 0 seconds, not {seconds!r}"
+                f"node {name!r}: {option} must be more than 0 seconds and finite, not {seconds!r}; "
+                "leave it out for no limit"
             )
     join = options.get("join", "all")
     if join not in ("all", "any", "reduce") and (type(join) is not int or join < 1):
@@ -52,6 +54,8 @@ def taking(
     Raises:
         GraphError: There is no such parameter.
     """
+    if not take:
+        return parameters
     known = [parameter.name for parameter in parameters if parameter.source]
     for name in take:
         if name not in known:

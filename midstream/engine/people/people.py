@@ -13,8 +13,8 @@ from pydantic import JsonValue, PydanticUserError, TypeAdapter, ValidationError
 from midstream.engine.recording.calls import Desk
 from midstream.engine.recording.claims import digest_of
 from midstream.errors import ConfigError, QuestionExpiredError, WrongAnswerError
+from midstream.events import payloads
 from midstream.events.ids import Address
-from midstream.events.people_facts import QuestionAsked, QuestionExpired
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
 
@@ -148,7 +148,7 @@ def record(desk: Desk, asked: Wish, address: Address, lane: str) -> None:
     """Record that a question is asked."""
     has_default = asked.default is not MISSING
     desk.recorder.add(
-        QuestionAsked(
+        payloads.QuestionAsked(
             id=question_id(desk.recorder.run_id, address),
             kind=asked.kind,
             text=asked.text,
@@ -179,7 +179,7 @@ async def ended(desk: Desk, asked: Wish, address: Address, lane: str) -> Call:
             await answers.halt(f"{address} would ask a person {asked.text!r:.60}")
         until = call.request.get("deadline")
         if until is not None and desk.clock.now() >= until:
-            desk.recorder.add(QuestionExpired(), address)
+            desk.recorder.add(payloads.QuestionExpired(), address)
             # A person may have been quicker: the log says which of the two came first.
             await desk.intent()
         else:

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.engine.graphs.rewiring import Changes
+from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.checking import cycle
 from midstream.engine.nodes.loop import Loop
 from midstream.engine.nodes.tool_node import as_function
 from midstream.engine.nodes.validating import VALIDATE
-from midstream.engine.ready.plan import (
-    MAX_NODES,
-    MAX_ROUNDS,
-    Plan,
-    PlannedEdge,
-    PlannedNode,
-    Revision,
-)
 from midstream.engine.signature import Parameter, is_async, parameters_of
 from midstream.errors import GraphError, PlanError
 from midstream.projections.flow import last_output, to_come
+
+if TYPE_CHECKING:
+    from midstream.engine.ready.plan import Plan, PlannedEdge, PlannedNode
 
 _SHOWN = 8
 
@@ -61,6 +57,8 @@ def drawn(plan: Plan, changes: Changes, terms: Terms) -> Changes:
 
 class _Draft:
     def __init__(self, plan: Plan, changes: Changes, terms: Terms) -> None:
+        from midstream.engine.ready.plan import Revision
+
         self._plan = plan
         self._changes = changes
         self._terms = terms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -15,12 +15,15 @@ from midstream.engine.nodes.binding import Values
 from midstream.engine.nodes.node import Continue, Node
 from midstream.engine.nodes.validating import VALIDATE
 from midstream.engine.planning.planning import Terms, drawn
-from midstream.engine.ready.plan import PlannedEdge, PlannedNode, Revision
 from midstream.engine.requests.json_reading import json_in
 from midstream.errors import PlanError
+from midstream.events import payloads
 from midstream.events.ids import Address
-from midstream.events.reflection_facts import FailureType, PlanRevised
 from midstream.projections.flow import to_come
+
+if TYPE_CHECKING:
+    from midstream.events.payloads import PlanRevised
+    from midstream.events.reflection_facts import FailureType
 
 LONGEST = 3600.0
 """Seconds that no revised timeout exceeds."""
@@ -55,7 +58,7 @@ def plan_by_rule(
         node: Which failed.
         validation: The plan that puts a validation of what goes into the node before it, or nothing.
     """
-    plan = PlanRevised(node=node.name, reason=fix)
+    plan = payloads.PlanRevised(node=node.name, reason=fix)
     match failure:
         case "timeout" if node.timeout is not None:
             longer = min(node.timeout * 2, LONGEST)
@@ -73,6 +76,8 @@ def plan_by_rule(
 
 def read_plan(answer: str, node: str, model: str) -> PlanRevised | str:
     """Return the plan in a model's answer, or why it is refused."""
+    from midstream.engine.ready.plan import Revision
+
     found = json_in(answer)
     if found is None:
         return "the answer holds no JSON object"
@@ -93,7 +98,7 @@ def read_plan(answer: str, node: str, model: str) -> PlanRevised | str:
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return PlanRevised(
+    return payloads.PlanRevised(
         node=node,
         timeout=None if timeout is None else float(timeout),
         attempts=attempts,
@@ -175,6 +180,8 @@ class Failing:
         Raises:
             PlanError: It cannot be followed.
         """
+        from midstream.engine.ready.plan import Revision
+
         rewires = self.is_done_again(plan)
         again = self.node.name if rewires else ""
         changes = Changes(self._graph, self._values, self._find, again=again)
@@ -186,6 +193,8 @@ class Failing:
 
     def is_done_again(self, plan: PlanRevised) -> bool:
         """Say whether a plan puts something before the node, so that a new activation of it comes after that."""
+        from midstream.engine.ready.plan import Revision
+
         edges = Revision.model_validate(plan.plan).edges
         return any(edge.target == self.node.name and not edge.rounds for edge in edges)
 
@@ -205,6 +214,8 @@ class Failing:
 
     def validation(self) -> Mapping[str, Any]:
         """Return the plan that puts a validation of what goes into the node before it, or nothing where none can be."""
+        from midstream.engine.ready.plan import PlannedEdge, PlannedNode, Revision
+
         node, here = self.node, self._values().here
         shape = here.topology.nodes[node.name]
         check = f"{node.name}.check"

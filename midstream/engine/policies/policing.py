@@ -27,7 +27,7 @@ from midstream.engine.recording.recorder import Recorder
 from midstream.engine.requests.asking import Pricing, Question
 from midstream.engine.spending.spending import Ledger
 from midstream.errors import ConfigError
-from midstream.events.budget_facts import BudgetExceeded
+from midstream.events import payloads
 from midstream.events.content import Message
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import Change, ModelSwitched, Usage
@@ -172,7 +172,7 @@ class Policing:
     ) -> None:
         proposal, actor = decision.proposal, f"policy:{decision.terms.name}"
         if proposal.budget:
-            exceeded = BudgetExceeded(
+            exceeded = payloads.BudgetExceeded(
                 id=uuid.uuid4().hex,
                 budget=actor,
                 what="money",

@@ -6,12 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-MAX_NODES = 20
-"""Nodes that a plan may have, unless told otherwise."""
-
-MAX_ROUNDS = 10
-"""How often a loop of a plan may go back, unless told otherwise."""
-
 _FORM = ConfigDict(frozen=True, extra="forbid")
 
 

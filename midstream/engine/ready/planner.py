@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack, cast
 from pydantic import AfterValidator, JsonValue
 from pydantic_core import PydanticCustomError
 
+from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.node import Node, NodeOptions
 from midstream.engine.nodes.registry import Registry
 from midstream.engine.nodes.templates import Template, is_template
-from midstream.engine.ready.plan import MAX_NODES, MAX_ROUNDS, Plan
 from midstream.engine.retry import NEVER, Retry
 from midstream.engine.signature import annotations_of, is_async, parameters_of
 from midstream.engine.tools.tool import Tool
 from midstream.errors import GraphError, OutputError, PlanError
+
+if TYPE_CHECKING:
+    from midstream.engine.ready.plan import Plan
 
 INSTRUCTION = """You plan work as a graph. Answer with nodes and edges: each node calls one of the functions that are listed, \
 an edge says that its target waits for its source, and `to` names the parameter of the target that takes the output of the \
@@ -164,6 +167,7 @@ async def _drawn(
     ctx: Any, name: str, prompt: str, terms: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Ask for a plan, once more where it is refused, and follow it."""
+    from midstream.engine.ready.plan import Plan
 
     def checked(plan: Plan) -> Plan:
         try:

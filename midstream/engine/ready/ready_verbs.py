@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from pydantic import JsonValue
 
@@ -11,11 +11,12 @@ from midstream.engine.agents.agent import Agent
 from midstream.engine.nodes.node import Node, NodeOptions, Runs
 from midstream.engine.nodes.registry import Registry
 from midstream.engine.people.people import MISSING
-from midstream.engine.ready import functions as ready
-from midstream.engine.ready.ready_node import Ready
 from midstream.engine.requests.context_policy import ContextOption
 from midstream.engine.tools.tool import Tool, make_tool
 from midstream.errors import GraphError
+
+if TYPE_CHECKING:
+    from midstream.engine.ready.ready_node import Ready
 
 AnyTool = Tool | Callable[..., Any]
 """A tool, or a function that becomes one."""
@@ -91,6 +92,8 @@ class ReadyVerbs(Registry):
         Raises:
             GraphError: As `add_node`, or a template cannot be read.
         """
+        from midstream.engine.ready import functions as ready
+
         own, rest = _parted(options)
         mark, form = _form(output, schema)
         made = ready.llm(
@@ -127,6 +130,8 @@ class ReadyVerbs(Registry):
         Raises:
             GraphError: As `add_node`, or an argument is missing or unknown.
         """
+        from midstream.engine.ready import functions as ready
+
         own, rest = _parted(options)
         given, made = {**rest, **(arguments or {})}, make_tool(tool)
         known: Any = made.schema.get("properties", {})
@@ -173,6 +178,8 @@ class ReadyVerbs(Registry):
         Raises:
             GraphError: As `add_node`, or a template cannot be read.
         """
+        from midstream.engine.ready import functions as ready
+
         own, rest = _parted(options)
         mark, form = _form(output, schema)
         made = ready.agent(
@@ -218,6 +225,8 @@ class ReadyVerbs(Registry):
         Raises:
             GraphError: As `add_node`, or a template cannot be read.
         """
+        from midstream.engine.ready import functions as ready
+
         made = ready.question(
             text,
             kind=kind,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from midstream.engine.recording.recorder import Recorder
+from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.payloads import ModelAborted, TimerCancelled, ToolFailed, ToolUnknown
-from midstream.events.people_facts import QuestionWithdrawn
 from midstream.projections.run_state import Call
 
 
@@ -59,7 +59,9 @@ class Leaving:
                     ToolFailed(kind=kind, message=message), call.address, cause=cause
                 )
             case "question":
-                self._recorder.add(QuestionWithdrawn(reason=kind), call.address, cause=cause)
+                self._recorder.add(
+                    payloads.QuestionWithdrawn(reason=kind), call.address, cause=cause
+                )
             case _:
                 self._recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from midstream.engine.recording.rehearsal import Answers
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_plain
@@ -26,7 +25,11 @@ from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
 from midstream.projections.run_state import RunState, apply
 
+if TYPE_CHECKING:
+    from midstream.engine.recording.rehearsal import Answers
+
 _LARGEST = 512
+_Hear = Callable[[BaseException | None], None]
 
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
@@ -38,9 +41,7 @@ class _Group:
 
     drafts: list[Draft] = field(default_factory=list[Draft])
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-    afterwards: list[Callable[[BaseException | None], None]] = field(
-        default_factory=list[Callable[[BaseException | None], None]]
-    )
+    afterwards: list[_Hear] = field(default_factory=list[_Hear])
     expected: int = 0
     sent: asyncio.Future[Head] | None = None
     snapshot: bytes | None = None
@@ -205,10 +206,7 @@ class Recorder:
         return asyncio.timeout(seconds)
 
     def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
-        """Call `act` once everything added so far is durable, or with the error because of which it is not.
-
-        What `durable` does for a task, without a task that waits.
-        """
+        """Call `act` once everything added so far is durable, or with the error because of which it is not; no task waits."""
         group = self._open or (self._flying[-1] if self._flying else None)
         if group is not None:
             group.afterwards.append(act)
@@ -229,11 +227,14 @@ class Recorder:
         """Wait until nothing is on its way any more, whatever came of it."""
         self.flush()
         while self._flying or self._mending is not None:
-            if self._mending is not None:
-                await asyncio.wait([self._mending])
-            else:
+            if self._mending is None:
                 with suppress(MidstreamError):
                     await self.durable()
+            elif not self._mending.cancelled():
+                await asyncio.wait([self._mending])
+            else:  # before it began, by whoever cancels all tasks of the loop
+                self._mending = None
+                self._give_up(asyncio.CancelledError())
         if self._keeping:
             await asyncio.wait(self._keeping)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from midstream.events.agent_facts import MemoryRead
 from midstream.events.content import Message, Text, user
 from midstream.projections.run_state import RunState
+
+if TYPE_CHECKING:
+    from midstream.events.payloads import MemoryRead
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
 from midstream.engine.agents.agent import Agent, handed_back, question_of
-from midstream.engine.agents.events import AgentEvent
 from midstream.engine.agents.memory import THREAD, Memory, ThreadMemory
 from midstream.engine.contexts.context import Context
 from midstream.engine.graphs.graph import Graph
@@ -27,6 +26,9 @@ from midstream.errors import GraphError, OutputError, RunFailedError
 from midstream.events.content import Message
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState
+
+if TYPE_CHECKING:
+    from midstream.engine.agents.events import AgentEvent
 
 AGENT = "midstream.agent"
 """The graph of a run of `Engine.agent`."""

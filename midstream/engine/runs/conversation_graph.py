@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import ModelResponse
-from midstream.adapters.convert import Recorded
 from midstream.adapters.native import NATIVE, native
 from midstream.engine.contexts.context import Context
 from midstream.engine.graphs.graph import Graph
@@ -23,6 +22,9 @@ from midstream.events.payloads import (
 )
 from midstream.projections.conversation import tool_address
 from midstream.projections.records import GRAPH_OF_IMPORTED
+
+if TYPE_CHECKING:
+    from midstream.adapters.convert import Recorded
 
 NAME = GRAPH_OF_IMPORTED
 """Of the graph; a run that was imported finds its code by it."""

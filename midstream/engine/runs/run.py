@@ -8,20 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midstream.adapters.base import Delta
-from midstream.engine.agents.events import AgentEvent
 from midstream.engine.debugging.looking_back import Debugging
 from midstream.engine.driving.moments import Moment
-from midstream.engine.experience.feedback import add_feedback
 from midstream.engine.models.continuing import parked
-from midstream.engine.people.answers import Given, OpenQuestion, check, open_questions
 from midstream.engine.people.people import MISSING
-from midstream.engine.people.settling import Settled, settled
-from midstream.engine.policies.migrate import Handoff, MigrationPlan, When, plan_migration
-from midstream.engine.runs.agent_stream import follow
-from midstream.engine.runs.run_view import RunView, conversation_head, model_meant, run_view
 from midstream.errors import (
     ConfigError,
     LeaseHeldError,
@@ -31,14 +24,13 @@ from midstream.errors import (
     RunFailedError,
     StoreError,
 )
+from midstream.events import payloads
 from midstream.events.catalog import ENDINGS
 from midstream.events.content import Message, user
 from midstream.events.envelope import Event
-from midstream.events.experience_facts import FeedbackKind, FeedbackSource
 from midstream.events.ids import node_of
 from midstream.events.payloads import (
     Fact,
-    MessageAdded,
     ModelSwitched,
     NoteAdded,
     RunCancelRequested,
@@ -50,7 +42,14 @@ from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
 from midstream.projections.conversation import messages
 from midstream.projections.run_state import RunState, apply
-from midstream.projections.timeline import Line, line
+
+if TYPE_CHECKING:
+    from midstream.engine.agents.events import AgentEvent
+    from midstream.engine.people.answers import OpenQuestion
+    from midstream.engine.policies.migrate import Handoff, MigrationPlan, When
+    from midstream.engine.runs.run_view import RunView
+    from midstream.events.experience_facts import FeedbackKind, FeedbackSource
+    from midstream.projections.timeline import Line
 
 _BUFFER = 1024
 
@@ -193,6 +192,8 @@ class Run(Debugging):
             after: What was told from events up to this one is not told again; an answer that is being written is, from
                 its `ModelStarted` on.
         """
+        from midstream.engine.runs.agent_stream import follow
+
         events = follow(self._host, self.id, self.events(), after=after)
         async with aclosing(events) as told:
             async for event in told:
@@ -200,6 +201,8 @@ class Run(Debugging):
 
     async def timeline(self, *, after: int = 0) -> tuple[Line, ...]:
         """Return what happened, one line an event."""
+        from midstream.projections.timeline import line
+
         return tuple([line(event) async for event in self._host.store.read(self.id, after=after)])
 
     async def messages(
@@ -221,6 +224,8 @@ class Run(Debugging):
         Raises:
             ConfigError: No model was asked there.
         """
+        from midstream.engine.runs.run_view import conversation_head
+
         state = await self.state(at=at)
         head = conversation_head(state, step, thread, node)
         return messages(state, head) if head else ()
@@ -246,6 +251,8 @@ class Run(Debugging):
         Raises:
             ConfigError: No model was asked there, or nobody answers for the model.
         """
+        from midstream.engine.runs.run_view import conversation_head, model_meant, run_view
+
         state = await self.state(at=at)
         head = conversation_head(state, step, thread, node)
         providers = self._host.providers
@@ -291,6 +298,8 @@ class Run(Debugging):
             MigrationError: The conversation does not fit the target, or the run has ended; nothing was recorded.
             ConfigError: Nobody answers for the target, or the scope names nothing of this run; nothing was recorded.
         """
+        from midstream.engine.policies.migrate import plan_migration
+
         if when not in ("next", "now"):
             raise ConfigError(f"when must be 'next' or 'now', not {when!r}")
         if handoff not in ("none", "brief"):
@@ -404,7 +413,7 @@ class Run(Debugging):
                 f"run {self.id!r} has ended ({state.status}); nobody hears it any more"
             )
         said = user(message) if isinstance(message, str) else message
-        payload = MessageAdded(id=uuid.uuid4().hex, message=said)
+        payload = payloads.MessageAdded(id=uuid.uuid4().hex, message=said)
         await self._host.append(self.id, payload, actor=_actor(by))
 
     async def parked(self) -> RunState:
@@ -460,6 +469,8 @@ class Run(Debugging):
             StepNotFoundError: There is no such step; the message names the nearest ones.
             ConfigError: It says nothing that can be understood, or its id is taken by other feedback.
         """
+        from midstream.engine.experience.feedback import add_feedback
+
         return await add_feedback(
             self._host,
             self.id,
@@ -478,6 +489,8 @@ class Run(Debugging):
         Raises:
             RunNotFoundError: There is no such run.
         """
+        from midstream.engine.people.answers import open_questions
+
         return open_questions(self.id, await self.state())
 
     async def answer(
@@ -503,6 +516,8 @@ class Run(Debugging):
                 is over, or it is not what was asked for.
             RunNotFoundError: There is no such run.
         """
+        from midstream.engine.people.answers import Given, check
+
         given = Given(approved, value, arguments, by)
 
         def make(state: RunState) -> tuple[str, Fact]:
@@ -532,6 +547,8 @@ class Run(Debugging):
             ConfigError: Not exactly one of the three is given.
             ToolError: There is no such call, or its outcome is known, also where somebody was quicker; nothing was recorded.
         """
+        from midstream.engine.people.settling import Settled, settled
+
         if (result is not MISSING) + bool(error) + retry != 1:
             raise ConfigError("settle takes exactly one of result=, error= and retry=True")
         given = Settled(None if result is MISSING else plain(result, "result"), error, retry)

@@ -11,7 +11,7 @@ from typing import Literal
 from midstream.engine.recording.calls import Desk
 from midstream.engine.spending.spending import Amounts, Ledger
 from midstream.errors import BudgetError, ConfigError
-from midstream.events.budget_facts import BudgetExceeded
+from midstream.events import payloads
 from midstream.events.payloads import ModelSwitched, RunPaused
 
 OnExceed = Literal["fail", "pause", "downgrade"]
@@ -140,7 +140,7 @@ class Guard:
         self, desk: Desk, budget: Budget, found: tuple[str, Decimal, Decimal, Decimal]
     ) -> None:
         what, limit, spent, more = found
-        exceeded = BudgetExceeded(
+        exceeded = payloads.BudgetExceeded(
             id=uuid.uuid4().hex,
             budget=budget.name,
             what=what,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from pydantic import JsonValue
 
-from midstream.engine.graphs.documents import text
-from midstream.engine.graphs.documents.drawing import mermaid
-from midstream.engine.graphs.documents.names import Known, Names
-from midstream.engine.graphs.documents.pipeline import PipelineSpec, Stages, graph_of
-from midstream.engine.graphs.documents.reading import build, validated
-from midstream.engine.graphs.documents.spec import GraphSpec, InnerSpec, json_schema
-from midstream.engine.graphs.documents.text import Document, Source
-from midstream.engine.graphs.documents.writing import document_of
 from midstream.engine.limits import Limits
 from midstream.engine.nodes.node import Node, NodeOptions
 from midstream.engine.on_change import OnChange
 from midstream.engine.ready.ready_verbs import ReadyVerbs
 from midstream.engine.requests.context_policy import ContextOption, context_policy
+
+if TYPE_CHECKING:
+    from midstream.engine.graphs.documents.names import Known, Names
+    from midstream.engine.graphs.documents.spec import InnerSpec
+    from midstream.engine.graphs.documents.text import Document, Source
 
 
 class Documented(ReadyVerbs):
@@ -67,20 +64,33 @@ class Documented(ReadyVerbs):
         Raises:
             GraphError: It is no such document, or a name in it stands for nothing; the message says on which line.
         """
+        from midstream.engine.graphs.documents import text
+        from midstream.engine.graphs.documents.names import Names
+
         return cls._from(text.read_yaml(source), Names(**known))
 
     @classmethod
     def from_json(cls, source: Source, **known: Unpack[Known]) -> Self:
         """Read a graph from JSON; see `from_yaml`."""
+        from midstream.engine.graphs.documents import text
+        from midstream.engine.graphs.documents.names import Names
+
         return cls._from(text.read_json(source), Names(**known))
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], **known: Unpack[Known]) -> Self:
         """Read a graph from plain data; see `from_yaml`."""
+        from midstream.engine.graphs.documents.names import Names
+        from midstream.engine.graphs.documents.text import Document
+
         return cls._from(Document(data, "the document"), Names(**known))
 
     @classmethod
     def _from(cls, document: Document, names: Names) -> Self:
+        from midstream.engine.graphs.documents.pipeline import PipelineSpec, Stages, graph_of
+        from midstream.engine.graphs.documents.reading import build, validated
+        from midstream.engine.graphs.documents.spec import GraphSpec
+
         if "stages" in document.data:
             pipeline = validated(document, PipelineSpec)
             spec = graph_of(pipeline, document, names)
@@ -119,22 +129,32 @@ class Documented(ReadyVerbs):
         Raises:
             GraphError: A function in it has no name that could be written.
         """
+        from midstream.engine.graphs.documents.writing import document_of
+
         graph: Any = self  # all that is read of it is there; see `Graph`
         return document_of(graph)
 
     def to_json(self) -> str:
         """Return the graph as JSON; see `to_data`."""
+        from midstream.engine.graphs.documents import text
+
         return text.to_json(self.to_data())
 
     def to_yaml(self) -> str:
         """Return the graph as YAML; see `to_data`."""
+        from midstream.engine.graphs.documents import text
+
         return text.to_yaml(self.to_data())
 
     def to_mermaid(self) -> str:
         """Return the graph as a Mermaid flowchart."""
+        from midstream.engine.graphs.documents.drawing import mermaid
+
         return mermaid(self.nodes)
 
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema of the documents that `from_yaml` reads."""
+        from midstream.engine.graphs.documents.spec import json_schema
+
         return json_schema()

@@ -1,0 +1,212 @@
+"""Carrying out what was decided: commands become events, and activations that begin.
+
+Whatever the state asks for is done at once, until it asks for nothing more; what that begins goes to the workers. What is
+not pure begins only when the log says so durably: all that one decision begins waits for that together.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from midstream.engine.driving.attempts import Attempts
+from midstream.engine.driving.workers import Workers
+from midstream.engine.graphs.decide import (
+    Cancel,
+    Close,
+    Command,
+    Complete,
+    Drop,
+    Fail,
+    Limit,
+    Schedule,
+    Skip,
+    decide,
+)
+from midstream.engine.nesting.children import Children
+from midstream.engine.nesting.nesting import Code, Nests
+from midstream.engine.nesting.subruns import Subruns
+from midstream.engine.nodes.binding import ask
+from midstream.engine.recording.calls import shown
+from midstream.engine.recording.recorder import Recorder
+from midstream.events import payloads
+from midstream.events.ids import Address
+from midstream.events.pause import no_collecting
+from midstream.events.payloads import (
+    NodeFailed,
+    NodeScheduled,
+    NodeSkipped,
+    RunCompleted,
+    RunFailed,
+)
+from midstream.projections.flow import Activation
+from midstream.projections.run_state import RunState
+from midstream.projections.scopes import is_under_way
+
+_MANY = 256
+"""Commands of one decision that make it worth it to let the garbage collector rest."""
+
+
+class Executor:
+    """Carries out what is decided of one run.
+
+    Args:
+        recorder: Writes the run.
+        code: Of the run.
+        nests: Performs its activations that run graphs.
+        attempts: Performs activations.
+        workers: Have them performed.
+        subruns: Starts runs for it, or None.
+        end: Called with what ended the driving: an error, or None where the run has ended.
+        cancel: Called to end the run: the event that asks for it, and why.
+        closing: Says whether the driving is about to end.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        code: Code,
+        nests: Nests,
+        attempts: Attempts,
+        workers: Workers,
+        *,
+        subruns: Subruns | None,
+        end: Callable[[BaseException | None], None],
+        cancel: Callable[[int, str], None],
+        closing: Callable[[], bool],
+    ) -> None:
+        self._recorder = recorder
+        self._code = code
+        self._nests = nests
+        self._attempts = attempts
+        self._workers = workers
+        self.children = Children(recorder, subruns)
+        self._end = end
+        self._cancel = cancel
+        self._closing = closing
+
+    @property
+    def _state(self) -> RunState:
+        return self._recorder.state
+
+    def advance(self) -> None:
+        """Do what the state asks for; called whenever it has changed."""
+        try:
+            while not self._closing() and (commands := decide(self._recorder.state)):
+                if len(commands) < _MANY or not gc.isenabled():
+                    self._carry_out(commands)
+                else:
+                    with no_collecting():
+                        self._carry_out(commands)
+            state = self._recorder.state
+            if state.idle:
+                self._nests.look()
+            if state.open_calls and not (state.running or state.waiting or self._closing()):
+                self.children.begin()
+        except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
+            self._end(error)
+
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        made = [made for command in commands if (made := self._one(command)) is not None]
+        if made:
+            self.begin(made)
+
+    def begin(self, activations: Sequence[Activation]) -> None:
+        """Have activations performed that were scheduled."""
+        now: list[Address] = []
+        once_durable: list[Address] = []
+        for made in activations:
+            node = self._code.find(made.node, made.scope)
+            assert node is not None
+            waits = not node.pure and node.graph is None and made.status != "waiting"
+            (once_durable if waits else now).append(Address(made.address))
+        if now:
+            self._workers.put(now)
+        if once_durable:
+            # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+            self._recorder.when_durable(partial(self._begin_durable, once_durable))
+
+    def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
+        if error is not None:
+            self._end(error)
+        elif not self._closing():
+            self._workers.put(addresses, durable=True)
+
+    def _one(self, command: Command) -> Activation | None:
+        """Carry a command out, and return the activation that it scheduled and that is to be begun."""
+        match command:
+            case Schedule():
+                return self._schedule(command)
+            case Skip(_, address, reason):
+                self._recorder.add(NodeSkipped(reason=reason), address)
+            case Drop(address, reason):
+                self._drop(address, reason)
+            case Close(address, reason):
+                self.children.close(address, reason)
+            case Limit(limit, message):
+                self._recorder.add(payloads.LimitReached(limit=limit, message=message))
+            case Complete(output):
+                self._recorder.add(RunCompleted(output=output))
+                self._end(None)
+            case Fail(failures):
+                self._recorder.add(RunFailed(failures=failures))
+                self._end(None)
+            case Cancel(cause, reason):
+                self._cancel(cause, reason)
+        return None
+
+    def _schedule(self, command: Schedule) -> Activation | None:
+        state, address = self._recorder.state, command.address
+        here = state.scopes[command.scope] if command.scope else state
+        if not command.called and command.node not in here.ready:
+            return None  # what was scheduled before it has made it superfluous
+        if command.asks and not self._wanted(command):
+            return None
+        data: dict[str, Any] = {"inputs": command.inputs} if command.inputs else {}
+        if command.called:
+            data["called"] = command.called
+        self._recorder.add_plain("node.scheduled", data, address)
+        return self._recorder.state.activations[address]
+
+    def _wanted(self, command: Schedule) -> bool:
+        """Ask a node's `when`, and record what comes of a no."""
+        node, address = self._code.find(command.node, command.scope), command.address
+        assert node is not None
+        assert node.when is not None
+        try:
+            values = self._code.values(command.scope)
+            if ask(node.when, values, command.inputs, node.name):
+                return True
+        except Exception as error:  # noqa: BLE001  # a predicate is user code: its failure is the node's
+            self._recorder.add(NodeScheduled(inputs=command.inputs), address)
+            failed = f"when= of node {node.name!r}: {shown(error)}"
+            self._recorder.add(NodeFailed(kind=type(error).__name__, message=failed), address)
+            return False
+        self._recorder.add(NodeSkipped(reason="its when= said no"), address)
+        return False
+
+    def _drop(self, address: Address, reason: str) -> None:
+        """End an activation that nobody waits for any more; its task ends by itself, and late results are refused."""
+        made = self._state.activations[address]
+        if not is_under_way(made):
+            return  # it has ended with what it was in
+        self.end_inside(address, reason)
+        self._attempts.drop(address)
+        self._recorder.add(NodeSkipped(reason=reason), address)
+        self._workers.stop_at(address)
+
+    def end_inside(self, address: Address, reason: str, retry_at: float | None = None) -> None:
+        """End what is under way in the graph that an activation runs; where that is tried again, it is, too."""
+        for inner in self._nests.inside(address) if self._state.scopes else ():
+            if not is_under_way(self._state.activations[inner]):
+                continue  # an item has ended with its map
+            self._attempts.drop(inner, retry_at)
+            if retry_at is None:
+                self._recorder.add(NodeSkipped(reason=reason), inner)
+            else:
+                attempt = self._state.activations[inner].attempt
+                failed = NodeFailed(kind="cancelled", message=reason, attempt=attempt)
+                self._recorder.add(failed, inner)
+            self._workers.stop_at(inner)

@@ -1,0 +1,154 @@
+"""Tasks that perform activations: one goes on with the next, until an activation waits for something.
+
+A task costs as much as a small node. So there is a line of activations that may begin, and a task takes one after the
+other. None waits for another one: as soon as an activation waits (for a model, a timer, a commit), its task is its own,
+and others take what is behind it in the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import copy_context
+
+from midstream.engine.recording.claims import on_own_branch
+from midstream.events.ids import Address
+
+BREATH = 64
+"""Activations that a task performs before it lets others have the loop."""
+
+_AT_ONCE = 8
+"""Tasks that are begun in one turn of the loop before it is known whether the first one waits."""
+
+
+class Workers:
+    """Performs activations in tasks of its own.
+
+    Args:
+        work: Performs one; of an activation, and whether its beginning is durable.
+        failed: Is given what `work` raises: nobody else awaits it.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Address, bool], Awaitable[None]],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._work = work
+        self._failed = failed
+        self._line: deque[tuple[Address, bool]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._at: dict[str, asyncio.Task[None]] = {}
+        self._coming = 0  # tasks that were begun and have not come to the line yet
+        self._more = _AT_ONCE
+        self._looking = False
+        self._stopped = False
+        self.awaited = 0
+        """How often something will be put yet, for which `done` waits, too."""
+        self._idle: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._context.run(on_own_branch)
+
+    def put(self, addresses: Iterable[Address], *, durable: bool = False) -> None:
+        """Have activations performed, in this order.
+
+        Args:
+            addresses: The activations.
+            durable: Their beginning is.
+        """
+        if self._stopped:
+            return
+        self._line.extend((address, durable) for address in addresses)
+        if asyncio.current_task() in self._tasks:
+            self._look_soon()  # that task takes the next one itself, most often
+        elif self._line:
+            self._begin()
+
+    def stop_at(self, address: str) -> None:
+        """Cancel an activation's task, if it has one."""
+        task = self._at.get(address)
+        if task is not None:
+            task.cancel()
+
+    async def done(self) -> None:
+        """Wait until nothing is left to do."""
+        while self._tasks or self._line or self.awaited:
+            self._idle = self._loop.create_future()
+            await self._idle
+
+    async def stop(self) -> None:
+        """Take on nothing any more, and cancel every task but the current one; when this returns, none is left."""
+        self._stopped = True
+        self._line.clear()
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._tasks.difference_update(tasks)  # one that never began has not said so
+
+    def _begin(self) -> None:
+        """Begin tasks for what is in the line, and look again once they have taken what they can."""
+        wanted = min(len(self._line) - self._coming, self._more)
+        for _ in range(wanted):
+            address, _durable = self._line[0]
+            made = self._loop.create_task(
+                self._tread(), name=f"midstream:{address}", context=self._context.copy()
+            )
+            self._tasks.add(made)
+        self._coming += max(wanted, 0)
+        if len(self._line) > self._coming:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Begin tasks for what nobody has taken: those who could have, wait. The more of them do, the more it takes."""
+        self._looking = False
+        if self._line:
+            self._begin()
+            self._more *= 2
+        else:
+            self._more = _AT_ONCE
+
+    async def _tread(self) -> None:
+        self._coming -= 1
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await self._take(task)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._failed(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            self._tasks.discard(task)
+            if self._line:
+                self._look_soon()
+            elif not self._tasks and self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
+
+    async def _take(self, task: asyncio.Task[None]) -> None:
+        """Perform what is in the line, one after the other."""
+        line, at, left = self._line, self._at, BREATH
+        while line:
+            address, durable = line.popleft()
+            at[address] = task
+            try:
+                await self._work(address, durable)
+            finally:
+                del at[address]
+            left -= 1
+            if not left:
+                self._more = 1  # they do not wait: one task is enough
+                return
+            if task.cancelling() or copy_context() != self._context:
+                return  # what one has left behind is not for the next one to find
