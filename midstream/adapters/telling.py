@@ -199,7 +199,7 @@ class Telling(Noting):
 
     def wrapped(self, call: ToolCall) -> ToolCall:
         """Return a call of free text as one with arguments, for a provider that knows no free text; says so."""
-        if call.form == "json" or self.speech.free_text:
+        if call.form == "json" or self.speech.free_text or self.state.get("home"):
             return call
         self.repair("custom_tool_wrapped", f"the text of call {call.id!r} is told as an argument")
         arguments = arguments_text({INPUT: call.arguments})

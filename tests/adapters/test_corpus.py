@@ -26,13 +26,13 @@ from tests.adapters.corpus import answer_of, exchanges
 from tests.adapters.rules import violations
 from tests.adapters.said import missing
 
-_RULES: dict[str, Any] = {
+RULES: dict[str, Any] = {
     "openai-chat": "openai",
     "openai-responses": "openai-responses",
     "anthropic": "anthropic",
     "gemini": "gemini",
 }
-DIALECTS = list(_RULES)
+DIALECTS = list(RULES)
 ADAPTERS: dict[str, Any] = {
     "openai-chat": OpenAIAdapter,
     "openai-responses": ResponsesAdapter,
@@ -89,7 +89,7 @@ def test_a_recorded_request_is_valid_elsewhere_and_comes_back_whole(
             if target == name:
                 continue
             there = convert(body, source=name, target=target)
-            refused.update(violations(_RULES[target], there.request))
+            refused.update(violations(RULES[target], there.request))
             back = convert(there.request, source=target, target=name)
             assert missing(dialect(name).read(body), dialect(name).read(back.request)) == []
     assert not refused

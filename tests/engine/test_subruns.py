@@ -18,6 +18,8 @@ from midstream.errors import (
 )
 from midstream.events.envelope import Event
 from midstream.events.memory import MemoryStore
+from midstream.projections.run_snapshot import dump, restore
+from midstream.projections.run_state import fold_run
 from tests.engine.stage import Door, JumpingClock, call, calling, history, until
 
 
@@ -445,3 +447,22 @@ async def test_a_graph_as_a_tool_of_an_agent_takes_optional_inputs() -> None:
 def test_a_graph_that_could_not_run_is_no_tool() -> None:
     with pytest.raises(GraphError, match="has no node"):
         Graph("empty").as_tool()
+
+
+async def test_the_end_of_a_run_that_is_told_twice_is_the_first_one_after_a_snapshot_too() -> None:
+    graph, inner = Graph("g"), double()
+
+    @graph.node
+    async def work(ctx: Context) -> Any:
+        return await ctx.subrun(inner, n=4)
+
+    async with Engine.memory() as engine:
+        events = await history(await engine.start(graph, run_id="r"))
+    (told,) = of_type(events, "subrun.completed")
+    body = dump(fold_run(events))
+    assert body is not None
+    kept = restore(body)  # the call is not in it: its activation has ended
+    assert kept is not None
+    assert kept.calls == {}
+    for state in (fold_run(events), kept):
+        assert fold_run((told,), state).output == 8

@@ -76,7 +76,7 @@ def _output(
         body["tool_choice"] = chosen
     else:
         wishes.note("output_as_text", f"{wanted.name!r} is told in words")
-        telling.tell(told(wanted))
+        telling.tell_before(told(wanted))
 
 
 def _limit(wishes: Wishes, family: Family) -> int:

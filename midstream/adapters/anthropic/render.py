@@ -124,6 +124,13 @@ class Teller(PlainTurns):
             self.remember()
             self.fill()
 
+    def tell_before(self, message: Message) -> None:
+        """Tell a turn of the user before the instruction that stands right before the answer, if one does."""
+        waited = self.items[-1:] if self.items and self.items[-1]["role"] == "system" else []
+        self.items = self.items[: len(self.items) - len(waited)]
+        self.tell(message)
+        self.items += waited
+
     def release(self, *, goes_on: bool) -> None:
         """Tell an answer that waits to be gone on with: whole where it is, and else without the calls that were not answered.
 

@@ -58,6 +58,9 @@ def _output(
     how = family.capabilities.structured
     if wanted.schema is None and family.capabilities.tools:
         body["response_format"] = {"type": "json_object"}
+        if not telling.speaks_of(b"json"):  # the service refuses to be asked without the word
+            wishes.note("output_as_text", f"{wanted.name!r} is told in words, too")
+            telling.tell(told(wanted))
     elif how == "native":
         form = {"type": "json_schema", "json_schema": json_schema(wanted, wishes)}
         body["response_format"] = form

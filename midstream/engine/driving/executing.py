@@ -24,8 +24,8 @@ from midstream.engine.graphs.decide import (
     Schedule,
     Skip,
     decide,
-    open_children,
 )
+from midstream.engine.nesting.children import Children
 from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import ask
@@ -82,7 +82,7 @@ class Executor:
         self._nests = nests
         self._attempts = attempts
         self._workers = workers
-        self._subruns = subruns
+        self.children = Children(recorder, subruns)
         self._end = end
         self._cancel = cancel
         self._closing = closing
@@ -100,8 +100,11 @@ class Executor:
                 else:
                     with no_collecting():
                         self._carry_out(commands)
-            if self._recorder.state.idle:
+            state = self._recorder.state
+            if state.idle:
                 self._nests.look()
+            if state.open_calls and not (state.running or state.waiting or self._closing()):
+                self.children.begin()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
 
@@ -141,7 +144,7 @@ class Executor:
             case Drop(address, reason):
                 self._drop(address, reason)
             case Close(address, reason):
-                self.close(address, reason)
+                self.children.close(address, reason)
             case Limit(limit, message):
                 self._recorder.add(payloads.LimitReached(limit=limit, message=message))
             case Complete(output):
@@ -187,7 +190,7 @@ class Executor:
     def _drop(self, address: Address, reason: str) -> None:
         """End an activation that nobody waits for any more; its task ends by itself, and late results are refused."""
         made = self._state.activations[address]
-        if made.scope and not is_under_way(made):
+        if not is_under_way(made):
             return  # it has ended with what it was in
         self.end_inside(address, reason)
         self._attempts.drop(address)
@@ -197,6 +200,8 @@ class Executor:
     def end_inside(self, address: Address, reason: str, retry_at: float | None = None) -> None:
         """End what is under way in the graph that an activation runs; where that is tried again, it is, too."""
         for inner in self._nests.inside(address) if self._state.scopes else ():
+            if not is_under_way(self._state.activations[inner]):
+                continue  # an item has ended with its map
             self._attempts.drop(inner, retry_at)
             if retry_at is None:
                 self._recorder.add(NodeSkipped(reason=reason), inner)
@@ -205,17 +210,3 @@ class Executor:
                 failed = NodeFailed(kind="cancelled", message=reason, attempt=attempt)
                 self._recorder.add(failed, inner)
             self._workers.stop_at(inner)
-
-    def close(self, address: Address, reason: str) -> None:
-        """Have a run that this one has started end."""
-        self._recorder.add(payloads.SubrunClosing(reason=reason), address)
-        if self._subruns is not None:
-            call = self._state.calls[address]
-            self._subruns.errand(self._subruns.cancel(self._recorder.run_id, call, reason))
-
-    def rejoin(self) -> None:
-        """See that the ends of runs that this one has started before will be told."""
-        if self._subruns is None:
-            return
-        for call in open_children(self._state):
-            self._subruns.errand(self._subruns.rejoin(self._recorder.run_id, call))

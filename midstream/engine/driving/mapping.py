@@ -18,12 +18,13 @@ from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
 from midstream.engine.driving.workers import Workers
-from midstream.engine.nesting.nesting import Code
+from midstream.engine.graphs.decide import BROKEN_OFF
+from midstream.engine.nesting.nesting import Code, break_off
 from midstream.engine.nodes.binding import items_of
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address, item
-from midstream.events.payloads import NodeSkipped, NodeStarted
+from midstream.events.payloads import NodeStarted
 from midstream.events.values import own, plain
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around, is_failing
@@ -64,6 +65,7 @@ class Items:
         self._workers = Workers(self._one, end)
         self._free: asyncio.Semaphore | None = None
         self._failed: list[Address] = []
+        self._broken_off = False
         self._seen: set[Address] = set()
 
     @property
@@ -88,10 +90,11 @@ class Items:
                 await items.aclose()
         if error is not None:
             raise error
-        if self._failed:
-            raise self._failures()
-        if self._fails():
-            self._recorder.add(NodeSkipped(reason="the run fails"), self._address)
+        failed = [one for one in self._failed if self._kind(one) != BROKEN_OFF]
+        if failed:
+            raise self._failures(failed)
+        if self._failed or self._broken_off:
+            break_off(self._recorder, self._address)
 
     def _fails(self) -> bool:
         state = self._state
@@ -144,14 +147,15 @@ class Items:
             if self._state.status == "paused":
                 self._start(begun)
                 await self._go_on()
-            if self._failed or self._fails():
+            key, address = self._named(value, place)
+            if self._stops() and address not in self._state.activations:
+                self._broken_off = True
                 return
-            address = self._begun(value, place, recorded=recorded)
-            place += 1
-            if address is not None:
+            if self._begun(key, address, value, place, recorded=recorded):
                 begun.append(address)
             elif free is not None:
                 free.release()
+            place += 1
             if len(begun) >= together:
                 self._start(begun)
                 await asyncio.sleep(0)  # others are not kept waiting, nor are these
@@ -175,27 +179,36 @@ class Items:
         else:
             self._workers.put(addresses, durable=True)
 
-    def _begun(self, value: Any, place: int, *, recorded: bool) -> Address | None:
-        """Return the address of an item that is to be performed, scheduled if it was not; None where it has ended."""
-        key, address = self._named(value, place)
-        state = self._recorder.state
-        known = state.activations.get(address)
+    def _stops(self) -> bool:
+        """Say whether no item begins any more; those that were under way when a process ended go on."""
+        return bool(self._failed) or self._fails()
+
+    def _begun(self, key: str, address: Address, value: Any, place: int, *, recorded: bool) -> bool:
+        """Say whether an item is to be performed, which is scheduled if it was not; it is not where it has ended."""
+        known = self._state.activations.get(address)
         if known is None:
-            limit = state.limits.get("activations") if state.limits else None
-            if limit is not None and len(state.activations) >= limit:
-                raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
-            kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
-            data: dict[str, Any] = {"index": place}
-            if kept is not None:
-                data["item"] = kept
-            self._recorder.add_plain("node.scheduled", data, address)
-        elif known.status == "failed" and known.since < state.activations[self._address].since:
-            self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
-        elif known.status not in ("running", "waiting"):
-            if known.status == "failed":
-                self._failed.append(address)
-            return None
-        return address
+            self._schedule(key, address, value, place, recorded=recorded)
+            return True
+        if known.status == "failed":
+            since = self._state.activations[self._address].since
+            if known.since < since and not self._stops():
+                self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
+                return True
+            self._failed.append(address)
+        return known.status in ("running", "waiting")
+
+    def _schedule(
+        self, key: str, address: Address, value: Any, place: int, *, recorded: bool
+    ) -> None:
+        state = self._recorder.state
+        limit = state.limits.get("activations") if state.limits else None
+        if limit is not None and len(state.activations) >= limit:
+            raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
+        kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
+        data: dict[str, Any] = {"index": place}
+        if kept is not None:
+            data["item"] = kept
+        self._recorder.add_plain("node.scheduled", data, address)
 
     def _named(self, value: Any, place: int) -> tuple[str, Address]:
         """Return the key of an item, and the address of its activation."""
@@ -219,17 +232,21 @@ class Items:
         if self._state.activations[address].status == "failed":
             self._failed.append(address)
 
-    def _failures(self) -> NodeError:
-        kinds = Counter(self._state.failed_data[address]["kind"] for address in self._failed)
+    def _kind(self, address: Address) -> str:
+        kind: str = self._state.failed_data[address]["kind"]
+        return kind
+
+    def _failures(self, failed: Sequence[Address]) -> NodeError:
+        kinds = Counter(map(self._kind, failed))
         shown = "; ".join(
-            f"{address}: {self._state.failed_data[address]['kind']}: "
+            f"{address}: {self._kind(address)}: "
             f"{self._state.failed_data[address].get('message', '')}"
-            for address in self._failed[:_SHOWN]
+            for address in failed[:_SHOWN]
         )
-        more = len(self._failed) - _SHOWN
+        more = len(failed) - _SHOWN
         kind = next(iter(kinds)) if len(kinds) == 1 else "items"
         return self._error(
-            f"failed for {len(self._failed)} of its items: {shown}{f'; and {more} more' if more > 0 else ''}",
+            f"failed for {len(failed)} of its items: {shown}{f'; and {more} more' if more > 0 else ''}",
             kind,
         )
 

@@ -16,7 +16,6 @@ from midstream.engine.driving.executing import Executor
 from midstream.engine.driving.mapping import Items
 from midstream.engine.driving.resting import moments
 from midstream.engine.driving.workers import Workers
-from midstream.engine.graphs.decide import open_children
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.limits import MAX_REPLANS
 from midstream.engine.models.model_calls import Models
@@ -37,6 +36,7 @@ from midstream.events.payloads import (
 from midstream.events.store import EventStore
 from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_state import RunState, fold_run
+from midstream.projections.scopes import is_under_way
 
 if TYPE_CHECKING:
     from midstream.engine.planning.reflection import Reflector
@@ -152,7 +152,7 @@ class Runner:
         watch = self._watch_time()
         try:
             begun = (*self.state.running, *self.state.waiting)
-            self._executor.rejoin()
+            self._executor.children.rejoin()
             self._advance()
             for address in begun if not self._closing else ():
                 self._begin_at(address)  # an item's activation is part of its map's
@@ -247,12 +247,9 @@ class Runner:
         """End every task, close what is open, and say so, in one append."""
         try:
             await self._workers.stop()
-            for child in open_children(self.state):
-                if "closing" not in child.request:
-                    told = f"the run that started it was cancelled{f': {reason}' if reason else ''}"
-                    self._executor.close(Address(child.address), told)
+            self._executor.children.cancel_all(reason)
             await self.recorder.durable()
-            await self._changed.wait_for(lambda: not open_children(self.state))
+            await self._changed.wait_for(self._executor.children.ended)
             for address in tuple(self.state.open_calls):
                 self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
@@ -263,6 +260,8 @@ class Runner:
 
     async def _perform(self, address: Address, durable: bool) -> None:  # called by `Workers`
         """Perform an activation, and do what its end asks for."""
+        if not is_under_way(self.state.activations[address]):
+            return  # given up before it was begun, and the graph that it is in may be gone
         node = self._code.node(address)
         if node.over is None:
             await self._attempts.perform(node, address, durable=durable)

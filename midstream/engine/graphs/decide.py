@@ -96,6 +96,9 @@ class Cancel:
     reason: str
 
 
+BROKEN_OFF = "broken_off"
+"""The kind of failure of what ended early because the graph around it fails; it is no reason of that."""
+
 Command = Schedule | Skip | Drop | Close | Limit | Complete | Fail | Cancel
 
 
@@ -278,7 +281,7 @@ def _failures(state: RunState) -> tuple[Failure, ...]:
 
 
 def failures_of(state: RunState, here: Flow) -> tuple[Failure, ...]:
-    """Return what failed for good in a flow, in order."""
+    """Return what failed for good in a flow, in order, without what was broken off for that."""
     return tuple(
         Failure(
             address=address,
@@ -286,6 +289,7 @@ def failures_of(state: RunState, here: Flow) -> tuple[Failure, ...]:
             message=state.failed_data[address].get("message", ""),
         )
         for address in here.failures
+        if state.failed_data[address]["kind"] != BROKEN_OFF
     )
 
 
@@ -323,9 +327,10 @@ def settled(state: RunState, scope: str) -> Complete | Fail | Drop | None:
     if not is_over(state, scope):
         return None
     here = state.scopes[scope]
-    if here.failures:
-        return Fail(failures_of(state, here))
-    if is_failing(state, here) and (here.ready or here.called or here.doomed or here.pending):
+    if found := failures_of(state, here):
+        return Fail(found)
+    left = here.failures or here.ready or here.called or here.doomed or here.pending
+    if left and is_failing(state, here):
         return Drop(Address(scope), "what it is a part of fails")
     if here.pending:
         return Fail((_deadlock(here),))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midstream.engine.graphs.graph import Graph
-from midstream.errors import MidstreamError, RunExistsError
+from midstream.errors import MidstreamError, RunExistsError, RunNotFoundError
 from midstream.events import payloads
 from midstream.events.ids import RunId
 from midstream.events.payloads import Fact, RunCancelRequested
@@ -79,6 +80,7 @@ class Subruns:
         self.start: Starts | None = None
         """Starts runs; the engine's."""
         self._awaited: dict[RunId, tuple[RunId, str]] = {}
+        self._beginning: dict[RunId, asyncio.Task[None]] = {}
         self._codeless: dict[str, list[tuple[RunId, Call]]] = {}
         self._looking: set[RunId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,17 +93,33 @@ class Subruns:
         """
         self._host.register(graph)
         for parent, call in self._codeless.pop(graph.name, ()):
-            self.errand(self.attach(parent, call))
+            self.errand(partial(self.attach, parent, call))
 
-    async def attach(self, parent: RunId, call: Call) -> None:
+    def attach(self, parent: RunId, call: Call) -> Awaitable[None]:
         """Start the run that a call has asked for, unless it is there, and see that its end will be told.
+
+        Whoever waits for it may be cancelled: what was begun is done, so that the run is there or was never asked for.
 
         Raises:
             GraphError: The code of another graph is known under the name of its graph.
         """
-        request = call.request
-        child = RunId(request["run"])
+        child = RunId(call.request["run"])
         self._awaited[child] = (parent, call.address)
+        task = self._beginning.get(child)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._attach(parent, call, child))
+            self._beginning[child] = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: self._beginning.pop(child, None))
+        return asyncio.shield(task)
+
+    def hears_of(self, call: Call) -> bool:
+        """Say whether the run of a call was begun here, or found, so that its end will be told."""
+        return RunId(call.request["run"]) in self._awaited
+
+    async def _attach(self, parent: RunId, call: Call, child: RunId) -> None:
+        request = call.request
         graph = self._host.graphs.get(request["graph"])
         if graph is None:
             self._codeless.setdefault(request["graph"], []).append((parent, call))
@@ -116,14 +134,25 @@ class Subruns:
 
     async def rejoin(self, parent: RunId, call: Call) -> None:
         """Do that again for a run that an earlier driver has started, and cancel it again where it was to be."""
-        await self.attach(parent, call)
-        if "closing" in call.request:
-            await self.cancel(parent, call, call.request["closing"])
+        if "closing" not in call.request or await self.cancel(
+            parent, call, call.request["closing"]
+        ):
+            await self.attach(parent, call)
 
-    async def cancel(self, parent: RunId, call: Call, reason: str) -> None:
-        """Have a run that was started end, because the one that started it does."""
+    async def cancel(self, parent: RunId, call: Call, reason: str) -> bool:
+        """Have a run that was to be started end, because the one that started it does, and say whether it is there."""
+        child = RunId(call.request["run"])
+        beginning = self._beginning.get(child)
+        if beginning is not None:
+            await asyncio.wait([beginning])
         wish = RunCancelRequested(id=uuid.uuid4().hex, reason=reason)
-        await self._host.append(RunId(call.request["run"]), wish, actor=f"run:{parent}")
+        try:
+            await self._host.append(child, wish, actor=f"run:{parent}")
+        except RunNotFoundError:  # its parent ended between the intent and the start
+            told = payloads.SubrunFailed(kind="cancelled", message=f"{reason}; it was not started")
+            await self._host.append(parent, told, call.address, actor=f"run:{parent}")
+            return False
+        return True
 
     def forget(self, parent: RunId) -> None:
         """Tell a run no more: it has ended."""
@@ -133,15 +162,15 @@ class Subruns:
     def ended(self, child: RunId, state: RunState) -> None:
         """Hear that a run which was driven here has ended."""
         if child in self._awaited:
-            self._later(self._tell(child, state))
+            self._later(partial(self._tell, child, state))
 
     def noticed(self, child: RunId) -> None:
         """Hear that a run which is not driven here has changed."""
         if child in self._awaited and child not in self._looking:
             self._looking.add(child)
-            self._later(self._look(child))
+            self._later(partial(self._look, child))
 
-    def errand(self, job: Coroutine[Any, Any, None]) -> None:
+    def errand(self, job: Callable[[], Awaitable[object]]) -> None:
         """Do something that nobody waits for, and warn of what goes wrong."""
         self._later(job)
 
@@ -152,14 +181,14 @@ class Subruns:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _later(self, job: Coroutine[Any, Any, None]) -> None:
+    def _later(self, job: Callable[[], Awaitable[object]]) -> None:
         task = asyncio.get_running_loop().create_task(self._warned(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _warned(self, job: Coroutine[Any, Any, None]) -> None:
+    async def _warned(self, job: Callable[[], Awaitable[object]]) -> None:
         try:
-            await job
+            await job()
         except MidstreamError as error:
             self._warn(str(error))
 
@@ -175,8 +204,12 @@ class Subruns:
         parent, address = self._awaited.get(child, (None, ""))
         if parent is None or not self._host.has(parent):
             return  # whoever drives it next looks for itself
-        await self._host.append(parent, outcome_of(state), address, actor=f"run:{child}")
-        self._awaited.pop(child, None)
+        del self._awaited[child]  # before anything is waited for: it is told once
+        try:
+            await self._host.append(parent, outcome_of(state), address, actor=f"run:{child}")
+        except BaseException:
+            self._awaited[child] = (parent, address)
+            raise
 
 
 def outcome_of(state: RunState) -> SubrunCompleted | SubrunFailed:

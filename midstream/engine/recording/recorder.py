@@ -206,10 +206,7 @@ class Recorder:
         return asyncio.timeout(seconds)
 
     def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
-        """Call `act` once everything added so far is durable, or with the error because of which it is not.
-
-        What `durable` does for a task, without a task that waits.
-        """
+        """Call `act` once everything added so far is durable, or with the error because of which it is not; no task waits."""
         group = self._open or (self._flying[-1] if self._flying else None)
         if group is not None:
             group.afterwards.append(act)
@@ -230,11 +227,14 @@ class Recorder:
         """Wait until nothing is on its way any more, whatever came of it."""
         self.flush()
         while self._flying or self._mending is not None:
-            if self._mending is not None:
-                await asyncio.wait([self._mending])
-            else:
+            if self._mending is None:
                 with suppress(MidstreamError):
                     await self.durable()
+            elif not self._mending.cancelled():
+                await asyncio.wait([self._mending])
+            else:  # before it began, by whoever cancels all tasks of the loop
+                self._mending = None
+                self._give_up(asyncio.CancelledError())
         if self._keeping:
             await asyncio.wait(self._keeping)
 
