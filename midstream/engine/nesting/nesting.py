@@ -46,7 +46,7 @@ class Code:
         if here is None or name not in here.topology.nodes:
             return None
         if not scope:
-            known = self.graph.nodes.get(name)
+            known = self.graph.nodes.get(name) or self._made.get(name)
             if known is not None:
                 return known
         full = nested(scope, name)
