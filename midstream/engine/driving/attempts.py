@@ -207,7 +207,7 @@ class Attempts:
         self, node: Node, address: Address, output: Any, steering: Steering | None
     ) -> None:
         """Record an activation's end, unless nobody waits for it, and let policies look at the run."""
-        if self._recorder.state.activations[address].status == "skipped":
+        if self._recorder.state.activations[address].status in ("skipped", "failed"):
             return
         if node.bare:
             data = {} if output is None else {"output": output}
