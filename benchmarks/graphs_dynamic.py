@@ -114,6 +114,13 @@ def mapped(concurrency: int | None = None, seconds: float = 0.0) -> Graph:
     return graph
 
 
+async def alone() -> float:
+    """Have as many tasks wait as long, and nothing else: what the event loop takes; return seconds."""
+    began = time.perf_counter()
+    await asyncio.gather(*(asyncio.create_task(asyncio.sleep(WAIT)) for _ in range(ITEMS)))
+    return time.perf_counter() - began
+
+
 def large(nodes: int, turns: int) -> Graph:
     """Return a loop beside so many nodes that wait for its end."""
     graph = loop(turns)
@@ -173,6 +180,7 @@ async def figures() -> list[Figure]:
                 "waits": lambda: once(
                     place / "f.db", mapped(ITEMS, WAIT), ITEMS, numbers=numbers[:ITEMS]
                 ),
+                "alone": alone,
             },
         )
     median = {name: series.median for name, series in taken.items()}
@@ -244,6 +252,15 @@ async def figures() -> list[Figure]:
             "ratio",
             floor_name="one item",
             spread=(spread["waits"][0] * 1000, spread["waits"][1] * 1000),
+        ),
+        Figure(
+            f"… of that, {ITEMS:,} tasks of asyncio that wait as long",
+            median["alone"] * 1000,
+            "ms",
+            None,
+            WAIT * 1000,
+            floor_name="one item",
+            spread=(spread["alone"][0] * 1000, spread["alone"][1] * 1000),
         ),
     ]
 

@@ -40,7 +40,6 @@ HEAVY = (
 LONGEST = 400
 LONGER = {
     "errors.py": (860, "one table: the tree of errors"),
-    "projections/run_state.py": (740, "one fold: the state, and a handler for each fact"),
     "engine/engine.py": (690, "one handle: the verbs of an engine, most of their lines docstrings"),
     "engine/runs/run.py": (580, "one handle: the verbs of a run, most of their lines docstrings"),
 }

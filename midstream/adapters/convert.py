@@ -157,6 +157,7 @@ def read_answer(response: Any, come: Dialect, model: str) -> ModelResponse:
 
 
 def _parsed(text: str) -> Any:
+    text = text.removeprefix("\ufeff")
     if _PACKED.fullmatch(text) and len(text) > _LEAST:
         text = b64decode(text).decode()
     if not text.lstrip().startswith(("{", "[")):

@@ -48,7 +48,7 @@ class OutputSchema:
     @property
     def object_schema(self) -> dict[str, Any]:
         """The schema as the arguments of a tool."""
-        return rooted(self.schema or {"type": "object"})
+        return {"type": "object", **rooted(self.schema or {})}
 
     @property
     def words(self) -> str:

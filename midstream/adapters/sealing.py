@@ -80,6 +80,11 @@ class Sealing:
                 self.head = without_surrogates(dict(self.head))
             self._seal(encode)
 
+    def speaks_of(self, word: bytes) -> bool:
+        """Tell whether a word, in small letters, stands anywhere in what is told."""
+        pieces = (*self.view.spoken.pieces(), encode(self.items))
+        return any(word in piece.lower() for piece in pieces)
+
     def whole_view(self) -> View:
         """Return the view with everything that was sealed."""
         view = self.view

@@ -14,6 +14,8 @@ from midstream.errors import ConversionError
 from midstream.events.json_text import read_json
 
 _END = "[DONE]"
+_MARK = "\ufeff"
+"""May stand before a text, and says nothing."""
 _LINE_END = re.compile(r"\r\n|\n|\r")  # and no other: JSON may hold a U+2028 as it is
 
 
@@ -24,7 +26,7 @@ def events(text: str) -> Iterator[Any]:
         ConversionError: The data of an event is not JSON.
     """
     data: list[str] = []
-    for line in (*_LINE_END.split(text), ""):
+    for line in (*_LINE_END.split(text.removeprefix(_MARK)), ""):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.cli.open_calls import BARE, OpenCalls
 from midstream.events.envelope import Event
-from midstream.events.ids import node_of
+from midstream.events.ids import activation_of, node_of
 from midstream.events.paging import pages
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import PAYLOADS
-from midstream.events.store import EventStore, RunInfo
+from midstream.events.store import Counting, EventStore, RunInfo, Selective
 from midstream.projections.fold import fold
+from midstream.projections.outline import OF_CALLS
 from midstream.projections.run_state import Call, RunState, fold_run
 from midstream.projections.scopes import nodes_of
 from midstream.projections.usage import USAGE, UsageState
@@ -123,19 +125,19 @@ async def summarise(
         now: In seconds since 1970.
         whole: The state has every call and output; else only what is shown, and calls that are open.
     """
-    made, calls = Summary(info), OpenCalls()
+    made = Summary(info)
     with no_collecting():
-        async for page in pages(store, info.run_id, to=to, bare=frozenset() if whole else BARE):
-            fold_run(page if whole else calls.taken_out_of(page), made.state)
-            fold(USAGE, (event for event in page if event.type != "model.requested"), made.usage)
-            for event in page:
-                if event.type in _TOLD:
-                    _take(made, event)
-            if page:
-                made.first_at = made.first_at or page[0].at
-                made.last_at, made.state.seq = page[-1].at, page[-1].seq
-    if not whole and not made.state.over:
-        await calls.put_into(made.state, store, info.run_id)
+        if whole:
+            async for page in pages(store, info.run_id, to=to):
+                _take_in(made, page, page)
+        elif isinstance(store, Selective) and isinstance(store, Counting):
+            await _selected(made, store, store, store, to)
+        else:
+            calls = OpenCalls()
+            async for page in pages(store, info.run_id, to=to, bare=BARE):
+                _take_in(made, page, calls.taken_out_of(page))
+            if not made.state.over:
+                await calls.put_into(made.state, store, info.run_id)
     for name, tally in made.usage.by_node.items():
         line = made.nodes.setdefault(name, NodeLine(name))
         line.models, line.cost = tally.calls, format(tally.cost, "f")
@@ -147,6 +149,61 @@ async def summarise(
     made.waits_for = _waits_for(made, made.last_at / 1e6 if made.past else now)
     return made
 
+
+async def _selected(
+    made: Summary, store: EventStore, selective: Selective, counting: Counting, to: int | None
+) -> None:
+    """Fold what is shown, and leave to the store what is only counted: most events of a long run are not read."""
+    run_id = made.info.run_id
+    doubtful: list[str] = []
+    async for page in selective.select(run_id, to=to, without=BARE - {"node.completed"}, bare=BARE):
+        doubtful += [activation_of(event.address or "") for event in page if event.type == _UNKNOWN]
+        _take_in(made, page, [event for event in page if event.type not in OF_CALLS])
+    await _to_the_end(made, store, to)
+    for step, count in (await counting.counted(run_id, _TOOL_COMPLETED, to=to)).items():
+        made.usage.tools += count
+        if (line := made.nodes.get(node_of(step))) is not None:
+            line.tools += count
+    going = list(dict.fromkeys((*made.state.running, *made.state.waiting, *doubtful)))
+    if made.state.over or not going:
+        return
+    calls = OpenCalls()
+    within = going if len(going) <= _MANY else None
+    without = OF_CALLS if within else frozenset(PAYLOADS) - OF_CALLS
+    async for page in selective.select(run_id, to=to, without=without, within=within, bare=BARE):
+        calls.taken_out_of(page)
+    await calls.put_into(made.state, store, run_id)
+
+
+async def _to_the_end(made: Summary, store: EventStore, to: int | None) -> None:
+    """Take in that the run goes as far as it does, where its newest event was not read."""
+    head = await store.head(made.info.run_id)
+    newest = 0 if head is None else head.seq
+    last = newest if to is None else min(to, newest)
+    if made.state.seq < last:
+        async for event in store.read(made.info.run_id, after=last - 1, to=last):
+            made.last_at, made.state.seq = event.at, event.seq
+
+
+def _take_in(made: Summary, page: Sequence[Event], folded: Sequence[Event]) -> None:
+    """Take a page in, of which only these events say where the run stands."""
+    fold_run(folded, made.state)
+    fold(USAGE, (event for event in page if event.type != "model.requested"), made.usage)
+    for event in page:
+        if event.type in _TOLD:
+            _take(made, event)
+    if page:
+        made.first_at = made.first_at or page[0].at
+        made.last_at, made.state.seq = page[-1].at, page[-1].seq
+
+
+_MANY = 100
+"""Activations whose calls are looked for, beyond which all calls are read as quickly."""
+
+_UNKNOWN = "tool.unknown"
+"""What may leave a call open whose activation has ended."""
+
+_TOOL_COMPLETED = frozenset(("tool.completed",))
 
 _TOLD = frozenset(
     type_ for type_ in PAYLOADS if type_.startswith("node.") or type_.endswith(".failed")

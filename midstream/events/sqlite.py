@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -188,6 +188,12 @@ class SqliteStore:
     ) -> AsyncIterator[Sequence[Event]]:
         """See `Selective.select`."""
         return self._reader.select(run_id, to, without, within, bare)
+
+    async def counted(
+        self, run_id: RunId, types: frozenset[str], *, to: int | None = None
+    ) -> Mapping[str, int]:
+        """See `Counting.counted`."""
+        return await self._reader.counted(run_id, types, to)
 
     def scan(
         self, *, after: int = 0, types: frozenset[str] | None = None

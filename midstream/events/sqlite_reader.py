@@ -51,6 +51,12 @@ _HERE = "AND NOT EXISTS (SELECT 1 FROM sweep WHERE sweep.run = ?)"
 """A run that is being swept has no events any more; looked up once for a page."""
 
 
+_COUNTED = f"""SELECT CASE instr(address, '/') WHEN 0 THEN address ELSE substr(address, 1, instr(address, '/') - 1) END,
+    count(*) FROM events WHERE run = ? AND seq > ? AND seq <= ? AND kind IN ({{}}) AND address IS NOT NULL {_HERE}
+    GROUP BY 1"""
+"""How many events of some kinds each activation of a run has."""
+
+
 class Reader:
     """Queries over one connection.
 
@@ -152,6 +158,17 @@ class Reader:
         ) as pages:
             async for page in pages:
                 yield page
+
+    async def counted(self, run_id: RunId, types: frozenset[str], to: int | None) -> dict[str, int]:
+        """See `Counting.counted`."""
+        key, last = await self.key(run_id), _MAX if to is None else to
+        sql = _COUNTED.format(", ".join(map(str, self._kinds.numbers(types))))
+        found: dict[str, int] = {}
+        for part in (*await self._parts_between(key, 0, last), Part(key, run_id, 0, last)):
+            end = min(part.to or last, last)
+            for step, count in await self._rows(sql, (part.key, part.after, end, part.key)):
+                found[step] = found.get(step, 0) + count
+        return found
 
     async def _pages(
         self,

@@ -347,3 +347,23 @@ class Selective(Protocol):
             CorruptLogError: An event cannot be decoded.
         """
         ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What a store may do beyond its port: count events without handing them out."""
+
+    async def counted(
+        self, run_id: RunId, types: frozenset[str], *, to: int | None = None
+    ) -> Mapping[str, int]:
+        """Return how many events of these stored types each activation of a run has, by its address.
+
+        Args:
+            run_id: The run.
+            types: Which events.
+            to: Only events up to this seq.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        ...

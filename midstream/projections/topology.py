@@ -203,24 +203,23 @@ def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeS
 
 def data_of(shape: NodeShape) -> dict[str, Any]:
     """Return what `shape_of` reads: all of the node that the state depends on."""
-    data = {
-        "values": shape.values,
-        "after": [name for name in shape.waits_for if name not in shape.values.values()],
-        "output": shape.output,
-        "on_call": not shape.start,
-        "optional": sorted(shape.optional),
-        "join": shape.join,
-        "order": shape.order,
-        "undo": shape.undo,
-        "graph": shape.graph,
-    }
-    flags = {
-        "when": shape.asks,
-        "distribute": shape.distributes,
-        "over": shape.over,
-        "inputs": shape.spread,
-    }
-    return {name: value for name, value in (data | flags).items() if value}
+    taken = shape.values.values()
+    data = (
+        ("values", shape.values),
+        ("after", [name for name in shape.waits_for if name not in taken]),
+        ("output", shape.output),
+        ("on_call", not shape.start),
+        ("optional", sorted(shape.optional) if shape.optional else None),
+        ("join", shape.join),
+        ("order", shape.order),
+        ("undo", shape.undo),
+        ("graph", shape.graph),
+        ("when", shape.asks),
+        ("distribute", shape.distributes),
+        ("over", shape.over),
+        ("inputs", shape.spread),
+    )
+    return {name: value for name, value in data if value}
 
 
 def topology(definition: Mapping[str, Any]) -> Topology:

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from midstream.events.envelope import ERASED, Event
-from midstream.events.ids import activation_of, map_of, node_of, scope_of
+from midstream.events.facts import VERSIONS
+from midstream.events.ids import map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
 
@@ -90,6 +91,20 @@ _SHAPING = ("node.", "run.", "graph.", "edge.", "limit.", "plan.", "reflection."
 """The kinds of facts that say which activations there are, and what they waited for."""
 
 
+_OWN = frozenset(("reflection", "plan", "feedback"))
+"""The kinds of facts that are about a step and are one of their own."""
+
+_Meaning = tuple[str, bool, StepStatus | None]
+
+
+def _meaning(type_: str) -> _Meaning:
+    """Return the kind of a type, whether it says which activations there are, and how far its step has come with it."""
+    return type_.partition(".")[0], type_.startswith(_SHAPING), _STATUS.get(type_)
+
+
+_MEANINGS: Mapping[str, _Meaning] = {type_: _meaning(type_) for type_ in VERSIONS}
+
+
 @dataclass(slots=True)
 class Step:
     """One addressable thing that happened in a run.
@@ -154,28 +169,32 @@ class Trace:
 
     def add(self, event: Event) -> None:
         """Take in the next event; what an erased run has beside them tells of no step."""
+        type_ = event.type
         self.run_id, self.seq = event.run_id, event.seq
-        self._erased = self._erased or event.type == ERASED
-        if self._erased:
+        if self._erased or type_ == ERASED:
+            self._erased = True
             return
-        if event.type.startswith(_SHAPING):
+        kind, shapes, status = _MEANINGS.get(type_) or _meaning(type_)
+        if shapes:
             apply(self._state, event)  # calls lead to no activation by themselves
-        status, place = _STATUS.get(event.type), self._place(event)
-        if not place or status is None:
+        if status is None:
+            return
+        place = self._place(event, kind) if kind in _OWN else event.address
+        if not place:
             return
         step = self.steps.get(place)
         if step is None:
-            step = self.steps[place] = self._begun(event, status)
+            step = self.steps[place] = self._begun(event, kind, status)
             step.id = place
         elif status == "running":
             step.attempts = event.data.get("attempt", step.attempts)
         _tell(step, event, status)
-        if event.type == "model.responded":
+        if type_ == "model.responded":
             self._used(step, event)
 
-    def _place(self, event: Event) -> str:
+    def _place(self, event: Event, kind: str) -> str:
         """Return the step that a fact is about; what is said of a step is one of its own."""
-        address, kind = event.address or "", event.type.partition(".")[0]
+        address = event.address or ""
         match kind:
             case "reflection":
                 return f"{address}/reflection#{event.data['reflection_number']}"
@@ -187,13 +206,12 @@ class Trace:
             case _:
                 return address
 
-    def _begun(self, event: Event, status: StepStatus) -> Step:
+    def _begun(self, event: Event, kind: str, status: StepStatus) -> Step:
         address = event.address or ""
-        kind = event.type.partition(".")[0]
-        activation = str(activation_of(address))
+        activation = address.partition("/")[0]
         within = _around(activation) if address == activation else activation
         data = event.data
-        if kind in ("reflection", "plan", "feedback"):
+        if kind in _OWN:
             within = address
         if kind == "tool" and data.get("call_id"):
             within = address.rpartition("/call:")[0] or within
@@ -246,17 +264,16 @@ class Trace:
 
 
 def _tell(step: Step, event: Event, status: StepStatus) -> None:
-    data = event.data
-    again = status == "failed" and data.get("retry_at") is not None
-    step.status = "waiting" if again else status
-    if status in ("running", "waiting") and not again:
-        return
+    if status == "failed":
+        data = event.data
+        step.status = "failed" if data.get("retry_at") is None else "waiting"
+        step.error = f"{data['kind']}: {data.get('message', '')}" if "kind" in data else ""
+    else:
+        step.status = status
+        if status in ("running", "waiting"):
+            return
+        step.error = ""
     step.ended, step.ended_at = event.seq, event.at
-    step.error = (
-        f"{data['kind']}: {data.get('message', '')}"
-        if status == "failed" and "kind" in data
-        else ""
-    )
 
 
 def _around(activation: str) -> str:

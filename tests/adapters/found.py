@@ -66,7 +66,7 @@ def _leaves(value: Any, kind: str) -> Iterator[Leaf]:
     elif is_object(value):
         kind = _kind(value, kind)
         for key, item in value.items():
-            if key in ("inlineData", "fileData"):
+            if key in ("inlineData", "fileData") and is_object(item):
                 media = str(item.get("mimeType", "")).partition("/")[0]
                 yield from _leaves(item, _BY_MEDIA.get(media, "document"))
             else:

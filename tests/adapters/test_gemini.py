@@ -17,7 +17,8 @@ from midstream.adapters.dialect import dialect
 from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.gemini.declared import json_schema
 from midstream.adapters.gemini.parse import Assembly, parse
-from midstream.adapters.gemini.render import FILLER, INSTRUCTION, UNSIGNED
+from midstream.adapters.gemini.render import FILLER, UNSIGNED
+from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.imported import Imported
 from midstream.errors import ConversionError, MalformedAnswerError
 from midstream.events.content import (
@@ -445,7 +446,7 @@ def test_h083_a_tool_of_the_service_is_text_elsewhere_and_itself_at_home() -> No
 
     assert isinstance(message.parts[0], ServerTool)
     assert told(user("x"), message)[0][1]["parts"] == parts
-    other = midstream.adapters.dialect.dialect("openai-chat")
+    other = dialect("openai-chat")
     view = other.render(View("gpt-4o"), Segment(1, (user("x"), message)))
     assert "print(1)" in str(view.tape.list())
     assert {change.kind for change in view.changes} == {"server_tool_degraded"}

@@ -135,15 +135,15 @@ class Reference:
         return [self.past.outputs[one] for one in ordered if one in items.begun and done(one)]
 
     def _node_failed(self, event: Event, address: str) -> None:
-        inside = self.levels.get(address)
-        if inside is not None and (inside.live or not inside.failed):
-            raise WrongError(
-                f"the graph of {address} failed of {inside.failed}, {inside.live} are live"
-            )
+        inside, broken_off = self.levels.get(address), event.data["kind"] == "broken_off"
+        if inside is not None and (inside.live or not (inside.failed or broken_off)):
+            raise WrongError(f"{address} failed of {inside.failed}, and {inside.live} are live")
+        if broken_off and (self.levels[""].failing or not self._at(address)[0].failing):
+            raise WrongError(f"{address} was broken off, but no graph around it fails")
         if "handled" in event.data or event.data.get("retry_at") is not None:
             self.handled.add(address)
             return
-        of_items = event.data["kind"] != "limit"
+        of_items = event.data["kind"] not in ("limit", "broken_off")
         if address in self.maps and of_items and not self.maps[address].failed:
             raise WrongError(f"map {address} failed of nothing")
         self._ended(address, "failed")
@@ -163,7 +163,7 @@ class Reference:
             address in self.handled
             or given_up
             or self.past.limited
-            or (level.failing and not runs_none)
+            or (self.levels[""].failing and not runs_none)
         ):
             raise WrongError(f"{address} was dropped for nothing")
         if address in self.maps:

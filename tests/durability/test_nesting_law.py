@@ -181,6 +181,12 @@ FLAKY_INSIDE_TWO = (
 )
 
 
+BROKEN_OFF = (
+    Group((Leaf(flaky=True), Group((Leaf(turns=1), Leaf(takes=(0,)))), Leaf(takes=(1,)))),
+)
+"""A graph is under way where one beside it fails, and goes on when the graph around both is tried again."""
+
+
 @pytest.mark.parametrize("forgetful", [False, True])
 @settings(
     max_examples=40,
@@ -189,6 +195,7 @@ FLAKY_INSIDE_TWO = (
 )
 @given(items(), st.lists(st.integers(0, 30), max_size=3))
 @example(FLAKY_INSIDE_TWO, [9, 5, 3])
+@example(BROKEN_OFF, [])
 def test_a_graph_with_graphs_inside_is_the_same_graph_written_flat(
     forgetful: bool,  # a case
     plan: tuple[Item, ...],

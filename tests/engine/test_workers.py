@@ -111,6 +111,27 @@ async def test_what_one_leaves_in_its_context_is_not_for_the_next_one_to_find() 
     assert stage.ended == ["mark", "plain"]
 
 
+async def test_what_refuses_to_be_compared_may_be_left_in_a_context() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("neither true nor false")
+
+        __hash__ = object.__hash__
+
+    stage = Stage()
+    variable: ContextVar[object] = ContextVar("odd")
+    variable.set(Odd())
+
+    async def perform(address: Address, durable: bool) -> None:  # as `Workers` calls it
+        variable.set(Odd())
+        stage.ended.append(address)
+
+    workers = Workers(perform, stage.errors.append)
+    workers.put(addresses("one", "two"))
+    await workers.done()
+    assert (stage.ended, stage.errors) == (["one", "two"], [])
+
+
 async def test_everyone_finds_the_context_in_which_the_workers_were_made() -> None:
     MARK.set("outside")
     stage = Stage()

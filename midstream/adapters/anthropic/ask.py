@@ -42,6 +42,8 @@ def asked(
         if budget:
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     thinks = body.get("thinking", {}).get("type") == "enabled"
+    if "thinking" in body:
+        wishes.tight(body["max_tokens"])
     choice = _choice(wishes, telling, forced=not (thinks or "unforced" in family.traits))
     if choice:
         body["tool_choice"] = choice
@@ -76,7 +78,7 @@ def _output(
         body["tool_choice"] = chosen
     else:
         wishes.note("output_as_text", f"{wanted.name!r} is told in words")
-        telling.tell(told(wanted))
+        telling.tell_before(told(wanted))
 
 
 def _limit(wishes: Wishes, family: Family) -> int:

@@ -90,7 +90,7 @@ def _instruction(content: Any) -> Message:
     return Message(
         role="system",
         parts=tuple(parts),
-        native=None if as_told else {"role": "system", "content": content},
+        native=None if as_told else {"system": content},
         dialect=DIALECT,
         unsaid=tuple(unsaid),
     )

@@ -31,14 +31,11 @@ class Homeward(Frame):
     def give_back(self, message: Message) -> None:
         """See `Returning.give_back`."""
         native = message.native
-        told: list[dict[str, Any]] = native if is_array(native) else [self._as_read(message)]
-        if message.role == "system" and self.empty:
-            content = told[0]["content"]
-            before = self.head.get("system")
-            self.set_head(
-                "system", content if before is None else [*_list(before), *_list(content)]
-            )
+        if message.role == "system" and not (is_object(native) and "role" in native):
+            kept = native["system"] if is_object(native) else self.as_own(message)
+            self.set_head("system", kept)
             return
+        told: list[dict[str, Any]] = native if is_array(native) else [self._as_read(message)]
         self.items += told
         for item in told:
             self.count_marks(item.get("content"))

@@ -27,6 +27,9 @@ from midstream.adapters.wire import arguments_text, is_array, is_object
 from midstream.events.content import Message, Part, Text, ToolCall, ToolResult
 
 _CONTENT = frozenset(("role", "parts"))
+_PARTS = frozenset(("parts",))
+_ROLES = frozenset(("", "user", "function", "tool"))
+"""Of turns that no model said."""
 _PART = frozenset(("text", "inlineData", "fileData", "functionCall", "thought", "thoughtSignature"))
 _MEDIUM = frozenset(("data", "mimeType", "fileUri", "displayName"))
 _RESULT = frozenset(("id", "name", "response", "parts"))
@@ -101,7 +104,9 @@ class _Reading:
             parts=tuple(parts),
             native=None if as_told else item,
             dialect=DIALECT,
-            unsaid=(*_unsaid(item, known=_CONTENT),),
+            unsaid=(
+                *_unsaid(item, known=_CONTENT if text(item.get("role")) in _ROLES else _PARTS),
+            ),
         )
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:

@@ -43,6 +43,8 @@ def asked(
     if limit is not None:
         completion = "completion_limit" in family.traits
         body["max_completion_tokens" if completion else "max_tokens"] = limit
+        if completion and effort != "none" and not ("default_none" in family.traits and not effort):
+            wishes.tight(limit)
     _sampling(wishes, body, stops)
     _choices(wishes, telling, tools, body)
     wanted = wishes.output()
@@ -58,6 +60,9 @@ def _output(
     how = family.capabilities.structured
     if wanted.schema is None and family.capabilities.tools:
         body["response_format"] = {"type": "json_object"}
+        if not telling.speaks_of(b"json"):  # the service refuses to be asked without the word
+            wishes.note("output_as_text", f"{wanted.name!r} is told in words, too")
+            telling.tell(told(wanted))
     elif how == "native":
         form = {"type": "json_schema", "json_schema": json_schema(wanted, wishes)}
         body["response_format"] = form

@@ -156,6 +156,7 @@ class _Reading:
             parts[0] = Text(text=first.text.removeprefix(ERROR))
         plain = item.keys() == {"role", "tool_call_id", "content"}
         as_told = isinstance(content, str) and not failed and plain and bool(id_)
+        as_told = as_told and item["role"] == "tool"
         return Message(
             role="tool",
             parts=(
@@ -273,6 +274,7 @@ def _tool(item: Mapping[str, Any]) -> ToolSpec:
     parameters, strict = about.get("parameters"), about.get("strict")
     same = (
         set(item) == {"type", "function"}
+        and item["type"] == "function"
         and _TOOL <= set(about) <= _TOOL | {"strict"}
         and is_object(parameters)
         and isinstance(strict, bool) == ("strict" in about)

@@ -40,6 +40,7 @@ def asked(
     limit = wishes.integer("max_tokens", LEAST_OUTPUT, family.capabilities.max_output)
     if limit is not None:
         body["max_output_tokens"] = limit
+        _warned(wishes, limit, effort, family)
     for name, high in (("temperature", 2), ("top_p", 1)):
         value = wishes.number(name, 0, high)
         if value is not None:
@@ -51,6 +52,12 @@ def asked(
     return body, tuple(wishes.changes)
 
 
+def _warned(wishes: Wishes, limit: int, effort: str | None, family: Family) -> None:
+    silent = effort == "none" or (effort is None and "default_none" in family.traits)
+    if family.capabilities.reasoning and not silent:
+        wishes.tight(limit)
+
+
 def _output(
     wanted: OutputSchema, wishes: Wishes, telling: Teller, family: Family, body: dict[str, Any]
 ) -> None:
@@ -58,6 +65,9 @@ def _output(
     how = family.capabilities.structured
     if wanted.schema is None and family.capabilities.tools:
         body["text"] = {"format": {"type": "json_object"}}
+        if not telling.speaks_of(b"json"):  # the service refuses to be asked without the word
+            wishes.note("output_as_text", f"{wanted.name!r} is told in words, too")
+            telling.tell(told(wanted))
     elif how == "native":
         body["text"] = {"format": {"type": "json_schema", **json_schema(wanted, wishes)}}
     elif how == "tool" and family.capabilities.tools:

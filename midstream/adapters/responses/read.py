@@ -71,7 +71,7 @@ def read(body: Mapping[str, Any], *, provider: str = "openai-responses") -> Impo
         messages.append(
             (1, Message(role="user", parts=(Text(text=given),), native=given, dialect=DIALECT))
         )
-    left_out = {"model", "input"}
+    left_out = {"model", "input"} if given is not None else {"model"}
     instructions, declared = body.get("instructions"), body.get("tools")
     if instructions and isinstance(instructions, str):
         left_out.add("instructions")

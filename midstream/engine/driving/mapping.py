@@ -18,12 +18,13 @@ from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
 from midstream.engine.driving.workers import Workers
-from midstream.engine.nesting.nesting import Code
+from midstream.engine.graphs.decide import BROKEN_OFF
+from midstream.engine.nesting.nesting import Code, break_off
 from midstream.engine.nodes.binding import items_of
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address, item
-from midstream.events.payloads import NodeSkipped, NodeStarted
+from midstream.events.payloads import NodeStarted
 from midstream.events.values import own, plain
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around, is_failing
@@ -64,6 +65,7 @@ class Items:
         self._workers = Workers(self._one, end)
         self._free: asyncio.Semaphore | None = None
         self._failed: list[Address] = []
+        self._broken_off = False
         self._seen: set[Address] = set()
 
     @property
@@ -88,10 +90,11 @@ class Items:
                 await items.aclose()
         if error is not None:
             raise error
-        if self._failed:
-            raise self._failures()
-        if self._fails():
-            self._recorder.add(NodeSkipped(reason="the run fails"), self._address)
+        failed = [one for one in self._failed if self._kind(one) != BROKEN_OFF]
+        if failed:
+            raise self._failures(failed)
+        if self._failed or self._broken_off:
+            break_off(self._recorder, self._address)
 
     def _fails(self) -> bool:
         state = self._state
@@ -146,6 +149,7 @@ class Items:
                 await self._go_on()
             key, address = self._named(value, place)
             if self._stops() and address not in self._state.activations:
+                self._broken_off = True
                 return
             if self._begun(key, address, value, place, recorded=recorded):
                 begun.append(address)
@@ -228,17 +232,21 @@ class Items:
         if self._state.activations[address].status == "failed":
             self._failed.append(address)
 
-    def _failures(self) -> NodeError:
-        kinds = Counter(self._state.failed_data[address]["kind"] for address in self._failed)
+    def _kind(self, address: Address) -> str:
+        kind: str = self._state.failed_data[address]["kind"]
+        return kind
+
+    def _failures(self, failed: Sequence[Address]) -> NodeError:
+        kinds = Counter(map(self._kind, failed))
         shown = "; ".join(
-            f"{address}: {self._state.failed_data[address]['kind']}: "
+            f"{address}: {self._kind(address)}: "
             f"{self._state.failed_data[address].get('message', '')}"
-            for address in self._failed[:_SHOWN]
+            for address in failed[:_SHOWN]
         )
-        more = len(self._failed) - _SHOWN
+        more = len(failed) - _SHOWN
         kind = next(iter(kinds)) if len(kinds) == 1 else "items"
         return self._error(
-            f"failed for {len(self._failed)} of its items: {shown}{f'; and {more} more' if more > 0 else ''}",
+            f"failed for {len(failed)} of its items: {shown}{f'; and {more} more' if more > 0 else ''}",
             kind,
         )
 

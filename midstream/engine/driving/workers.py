@@ -60,7 +60,9 @@ class Workers:
         """
         if self._stopped:
             return
-        self._line.extend((address, durable) for address in addresses)
+        self._line.extend([(address, durable) for address in addresses])
+        if self._looking:
+            return
         if asyncio.current_task() in self._tasks:
             self._look_soon()  # that task takes the next one itself, most often
         elif self._line:
@@ -150,5 +152,12 @@ class Workers:
             if not left:
                 self._more = 1  # they do not wait: one task is enough
                 return
-            if task.cancelling() or copy_context() != self._context:
+            if task.cancelling() or not self._as_found():
                 return  # what one has left behind is not for the next one to find
+
+    def _as_found(self) -> bool:
+        """Say whether the context is as the activations of this task found it."""
+        try:
+            return copy_context() == self._context
+        except Exception:  # noqa: BLE001  # what user code has put there may refuse to be compared
+            return False

@@ -5,7 +5,7 @@ The state knows which nodes became ready; nothing here looks at the rest of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -96,6 +96,9 @@ class Cancel:
     reason: str
 
 
+BROKEN_OFF = "broken_off"
+"""The kind of failure of what ended early because the graph around it fails; it is no reason of that."""
+
 Command = Schedule | Skip | Drop | Close | Limit | Complete | Fail | Cancel
 
 
@@ -112,7 +115,7 @@ def decide(state: RunState) -> tuple[Command, ...]:
     if state.status == "paused":
         return ()
     if state.ready or state.doomed or state.called or state.active:
-        commands = tuple(_begin(state))
+        commands = _begin(state)
         if commands:
             return commands
     if state.running or state.waiting:
@@ -154,14 +157,15 @@ def _closing(state: RunState, end: Command) -> tuple[Command, ...]:
     )
 
 
-def _begin(state: RunState) -> Iterator[Command]:
+def _begin(state: RunState) -> tuple[Command, ...]:
     flows = _stirred(state)
     exceeded = _exceeded(state, flows)
     if exceeded is not None:
-        yield exceeded
-        return
+        return (exceeded,)
+    found: list[Command] = []
     for here in flows:
-        yield from _begin_in(state, here)
+        found += _begin_in(state, here)
+    return tuple(found)
 
 
 def _stirred(state: RunState) -> list[Flow]:
@@ -197,22 +201,27 @@ def _exceeded(state: RunState, flows: Iterable[Flow]) -> Limit | None:
     return None
 
 
-def _begin_in(state: RunState, here: Flow) -> Iterator[Command]:
-    for node, reason in here.doomed.items():
-        yield Skip(node, next_address(here, node), reason)
+def _begin_in(state: RunState, here: Flow) -> list[Command]:
+    found: list[Command] = [
+        Skip(node, next_address(here, node), reason) for node, reason in here.doomed.items()
+    ]
+    joins = here.topology.joins
     for node in here.ready:
-        yield _schedule(here, node)
-        if node in here.topology.joins:
-            return  # it gives up what it no longer waits for, which may be what would come next here
+        found.append(_schedule(here, node))
+        if node in joins:
+            return found  # it gives up what it no longer waits for, which may be what would come next here
     for node, calls in here.called.items():
         inputs = _any_inputs(state, here, node)
         for number, call in enumerate(calls):
-            yield Schedule(node, next_address(here, node, number), inputs, here.scope, call.by)
+            address = next_address(here, node, number)
+            found.append(Schedule(node, address, inputs, here.scope, call.by))
+    return found
 
 
 def _schedule(here: Flow, node: str) -> Schedule:
     shape, latest = here.topology.nodes[node], here.latest
-    address = next_address(here, node)
+    first = node not in latest and not here.scope
+    address = Address(f"{node}#1") if first else next_address(here, node)
     if here.irregular:
         return Schedule(node, address, _inputs(here, node), here.scope, "", shape.asks)
     inputs = {parameter: latest[source].address for parameter, source in shape.values.items()}
@@ -272,7 +281,7 @@ def _failures(state: RunState) -> tuple[Failure, ...]:
 
 
 def failures_of(state: RunState, here: Flow) -> tuple[Failure, ...]:
-    """Return what failed for good in a flow, in order."""
+    """Return what failed for good in a flow, in order, without what was broken off for that."""
     return tuple(
         Failure(
             address=address,
@@ -280,6 +289,7 @@ def failures_of(state: RunState, here: Flow) -> tuple[Failure, ...]:
             message=state.failed_data[address].get("message", ""),
         )
         for address in here.failures
+        if state.failed_data[address]["kind"] != BROKEN_OFF
     )
 
 
@@ -317,9 +327,10 @@ def settled(state: RunState, scope: str) -> Complete | Fail | Drop | None:
     if not is_over(state, scope):
         return None
     here = state.scopes[scope]
-    if here.failures:
-        return Fail(failures_of(state, here))
-    if is_failing(state, here) and (here.ready or here.called or here.doomed or here.pending):
+    if found := failures_of(state, here):
+        return Fail(found)
+    left = here.failures or here.ready or here.called or here.doomed or here.pending
+    if left and is_failing(state, here):
         return Drop(Address(scope), "what it is a part of fails")
     if here.pending:
         return Fail((_deadlock(here),))

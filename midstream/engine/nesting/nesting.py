@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from midstream.engine.graphs.decide import Complete, Drop, Fail, settled
+from midstream.engine.graphs.decide import BROKEN_OFF, Complete, Drop, Fail, settled
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.graphs.recorded import node_from
 from midstream.engine.nodes.binding import Values, bind
@@ -16,7 +16,7 @@ from midstream.engine.nodes.node import Node
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError
 from midstream.events.ids import Address, nested, scope_of
-from midstream.events.payloads import Failure, NodeSkipped, NodeStarted
+from midstream.events.payloads import Failure, NodeFailed, NodeSkipped, NodeStarted
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import is_under_way
 
@@ -46,7 +46,7 @@ class Code:
         if here is None or name not in here.topology.nodes:
             return None
         if not scope:
-            known = self.graph.nodes.get(name)
+            known = self.graph.nodes.get(name) or self._made.get(name)
             if known is not None:
                 return known
         full = nested(scope, name)
@@ -156,8 +156,9 @@ class Nests:
                     return output
                 case Fail(failures):
                     raise _failed(self._state.activations[address].node, address, failures)
-                case Drop(_, reason):
-                    self._recorder.add(NodeSkipped(reason=reason), address)
+                case Drop():
+                    break_off(self._recorder, address)
+                    return None
         return None
 
     async def _wait(self, address: Address) -> None:
@@ -193,6 +194,19 @@ class Nests:
         if address[-1] != "]":  # a map ends its items itself
             found = [name for name in found if not _is_item_of(name, address)]
         return sorted(found, key=lambda name: -name.count("#"))
+
+
+def break_off(recorder: Recorder, address: Address) -> None:
+    """End an activation in which nothing begins any more, because what it is a part of fails.
+
+    Where only a graph around it does, that may have another attempt, and what was broken off goes on then.
+    """
+    state, reason = recorder.state, "what it is a part of fails"
+    if state.failing:
+        recorder.add(NodeSkipped(reason=reason), address)
+        return
+    attempt = state.activations[address].attempt
+    recorder.add(NodeFailed(kind=BROKEN_OFF, message=reason, attempt=attempt), address)
 
 
 def _is_item_of(name: str, address: str) -> bool:

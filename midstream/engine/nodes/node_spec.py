@@ -230,6 +230,30 @@ class MapNode(NodeSpec):
     order: Literal["results", "completed"] = "results"
 
 
+class PlanNode(NodeSpec):
+    """A node whose output is what a model's plan comes to; see `Graph.plan`. It has the options that this names.
+
+    Attributes:
+        goal: A template, or a function.
+        nodes: Names of the functions and tools that the plan may use.
+        max_nodes: So many nodes at most; None for the default.
+        max_rounds: So often a loop goes back at most; None for the default.
+        experience: See `Context.llm`.
+        settings: `temperature` and so on.
+    """
+
+    type: Literal["plan"] = "plan"
+    goal: str | FunctionRef
+    nodes: tuple[str, ...] = Field(min_length=1)
+    max_nodes: int | None = Field(None, ge=1)
+    max_rounds: int | None = Field(None, ge=1)
+    experience: bool | str | None = None
+    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+PLAN_OPTIONS = ("after", "output", "start", "on_failure", "retry", "timeout", "model")
+"""The options of a plan, beside what else names a model."""
+
 OPTIONS = frozenset(NodeSpec.model_fields)
 """The names of the options that every node has."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack, cast
 
 from pydantic import AfterValidator, JsonValue
@@ -27,7 +28,27 @@ source. Nodes that do not depend on each other run side by side. A parameter tak
 from the input that it is named after. A cycle is a loop, and the edge that leads back says in `rounds` how often at most."""
 
 _CONTEXT = "midstream_context"
+_PLANNED = "midstream_planned"
 _EMPTY = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How a node plans; see `Planner.plan`."""
+
+    name: str
+    goal: str | Callable[..., str]
+    functions: tuple[str, ...]
+    max_nodes: int
+    max_rounds: int
+    experience: bool | str | None
+    settings: Mapping[str, JsonValue]
+
+
+def planned_of(node: Node) -> Planned | None:
+    """Return how a node plans, or None for one that does something else."""
+    found: Planned | None = getattr(node.function, _PLANNED, None)
+    return found
 
 
 class Planner(Registry):
@@ -109,7 +130,12 @@ class Planner(Registry):
         if on_failure is not None:
             options["on_failure"] = on_failure
         options["start"] = start
-        self.add_node(f"{name}.plan", _planning(where, name, goal, draw), **options)
+        planning = _planning(where, name, goal, draw)
+        told = Planned(
+            name, goal, functions, max_nodes, max_rounds, experience, dict(settings or {})
+        )
+        setattr(planning, _PLANNED, told)
+        self.add_node(f"{name}.plan", planning, **options)
         return self.add_node(
             name,
             _gathering(name),

@@ -68,3 +68,8 @@ def fail(number: int) -> int:
 
 
 GUIDE = Agent("guide", system="You guide", tools=[search])
+
+
+def aim(city: str) -> str:
+    """Say what a plan is to reach."""
+    return f"See {city}"

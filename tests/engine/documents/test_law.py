@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import ContextPolicy, Continue, Engine, Graph, Limits, Retry
+from midstream.engine.nodes.node_spec import PLAN_OPTIONS
 from midstream.engine.ready import functions as ready
-from midstream.errors import RunFailedError
+from midstream.errors import GraphError, RunFailedError
 from tests.engine.documents import code
 
 NAMES = ("a", "b", "c", "d-1", "e.2")
-KINDS = ("function", "llm", "tool", "agent", "question", "map", "subgraph")
+KINDS = ("function", "llm", "tool", "agent", "question", "map", "subgraph", "plan")
 
 
 def plain_text(text: str) -> str:
@@ -132,6 +133,23 @@ def add(draw: st.DrawFn, graph: Graph, name: str) -> None:
                 st.sampled_from(({}, {"within": 9.0, "default": None}, {"deadline": "{{ end }}"}))
             )
             graph.question(name, draw(TEXT), **extra, **ends, **options)
+        case "plan":
+            extra = pick(
+                draw,
+                {
+                    "max_nodes": st.integers(1, 30),
+                    "max_rounds": st.integers(1, 30),
+                    "experience": st.sampled_from((True, False, "x")),
+                    "settings": SETTINGS,
+                },
+            )
+            goal: Any = draw(st.sampled_from(("a plan", "sights of {{ city }}", code.aim)))
+            allowed = {k: v for k, v in options.items() if k in PLAN_OPTIONS}
+            if allowed.get("on_failure") not in ("fail", "skip", "reflect"):
+                allowed.pop("on_failure", None)
+            graph.plan(
+                name, goal=goal, nodes=[code.search, code.looped, "handle"], **extra, **allowed
+            )
         case _:
             each: Any = draw(st.sampled_from((code.double, ready.llm("{{ item }}", schema=int))))
             over = draw(st.sampled_from(("number", "{{ city.all }}", code.items)))
@@ -299,3 +317,55 @@ def broken() -> Graph:
     graph = Graph("broken")
     graph.add_node("broken", code.fail)
     return Graph.from_data(graph.to_data())
+
+
+PLANNING = """
+name: planning
+functions: {handle: "tests.engine.documents.code:handle"}
+nodes:
+  answer:
+    type: plan
+    goal: What is in {{ city }}?
+    nodes: ["tests.engine.documents.code:search", handle]
+    max_nodes: 3
+    settings: {temperature: 0}
+    output: true
+"""
+
+DRAWN = """{"nodes": [{"name": "look", "use": "search", "args": {"query": "Rome"}}], "edges": []}"""
+
+
+def planning_by_code() -> Graph:
+    graph = Graph("planning")
+    graph.register(code.handle, name="handle")
+    graph.plan(
+        "answer",
+        goal="What is in {{ city }}?",
+        nodes=[code.search, "handle"],
+        max_nodes=3,
+        settings={"temperature": 0},
+        output=True,
+    )
+    return graph
+
+
+async def test_a_plan_that_is_data_plans_as_the_one_that_is_code() -> None:
+    graph, read = planning_by_code(), Graph.from_yaml(PLANNING)
+    assert read.digest == graph.digest
+    assert read.to_data() == graph.to_data()
+    assert graph.to_data()["nodes"]["answer"]["type"] == "plan"
+    assert 'n0[("answer.plan")]' in read.to_mermaid()
+    async with Engine.memory(models={"m": [DRAWN]}) as engine:
+        run = await engine.start(graph, city="Rome", model="m")
+        assert await run == ["Rome 0", "Rome 1", "Rome 2"][: len(await run)]
+        assert "look#1" in (await run.state()).activations
+        # What the model was asked is the same to the letter, or its answer would not be found again.
+        assert (await run.replay(graph=read)).identical
+
+
+def test_a_plan_that_was_changed_by_hand_cannot_be_written() -> None:
+    graph = planning_by_code()
+    graph.add_node("before", code.items)
+    graph.add_edge("before", "answer")
+    with pytest.raises(GraphError, match=r"only what graph.plan\('answer', …\) has made"):
+        graph.to_data()

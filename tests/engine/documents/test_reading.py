@@ -68,6 +68,24 @@ CODE = "tests.engine.documents.code"
             "'model' is an option of the node",
         ),
         (f"{HEAD}  a: {{type: tool, tool: '{CODE}:search'}}", "needs an argument 'query'"),
+        (f"{HEAD}  a: {{type: plan, goal: x}}", "line 3: nodes.a: 'nodes' is missing"),
+        (f"{HEAD}  a: {{type: plan, goal: x, nodes: []}}", "line 3: nodes.a.nodes: "),
+        (
+            f"{HEAD}  a:\n    type: plan\n    goal: x\n    nodes: [nope]",
+            "line 3: nodes.a: graph 'trip': there is no function 'nope'",
+        ),
+        (
+            f"{HEAD}  a: {{type: plan, goal: x, nodes: ['{CODE}:search'], join: any}}",
+            "'join' is no option of a plan; it has after, output",
+        ),
+        (
+            f"{HEAD}  a: {{type: plan, goal: '{{{{ x', nodes: ['{CODE}:search']}}",
+            "line 3: nodes.a: graph 'trip': plan 'a': goal",
+        ),
+        (
+            f"{HEAD}  a: {{type: plan, goal: x, nodes: ['{CODE}:search'], on_failure: b}}",
+            "on_failure must be 'fail', 'skip' or 'reflect'",
+        ),
         (
             "name: x\nfunctions: {act: null}\nnodes:\n  a: {type: llm, prompt: x}",
             "line 2: functions.act: there is no function 'act'",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from midstream.engine.nodes.node import ITEMS, Node
 from midstream.engine.nodes.tool_node import code_of
+from midstream.engine.ready.planner import planned_of
 from midstream.engine.ready.ready_node import Ready
 
 _SHAPES = {
@@ -16,6 +17,7 @@ _SHAPES = {
     "question": ("[/", "/]"),
     "map": ("[\\", "\\]"),
     "subgraph": ("[[", "]]"),
+    "plan": ("[(", ")]"),
 }
 _FORMS = {
     "function": "box",
@@ -25,12 +27,15 @@ _FORMS = {
     "question": "parallelogram",
     "map": "box3d",
     "subgraph": "folder",
+    "plan": "note",
 }
 _LONGEST = 40
 
 
 def kind_of_node(node: Node) -> str:
-    """Return what a node is: `function`, `llm`, `tool`, `agent`, `question`, `map` or `subgraph`."""
+    """Return what a node is: `function`, `llm`, `tool`, `agent`, `question`, `map`, `subgraph` or `plan`."""
+    if planned_of(node) is not None:
+        return "plan"
     if node.over is not None:
         return "map"
     if node.graph is not None:

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 from midstream.engine.graphs.documents.names import Names
 from midstream.engine.graphs.documents.spec import KINDS, InnerSpec
 from midstream.engine.graphs.documents.text import Document
+from midstream.engine.model_names import model_named
 from midstream.engine.nodes.node import Continue, Node
 from midstream.engine.nodes.node_spec import (
+    PLAN_OPTIONS,
     AgentNode,
     ContinueSpec,
     FunctionNode,
@@ -21,6 +23,7 @@ from midstream.engine.nodes.node_spec import (
     LlmNode,
     MapNode,
     NodeSpec,
+    PlanNode,
     QuestionNode,
     SubgraphNode,
     ToolNode,
@@ -52,6 +55,15 @@ class Builds(Protocol):
 
     def map(self, name: str | None, function: Any, **options: Any) -> Node:
         """See `Graph.map`."""
+        ...
+
+    def plan(self, name: str, **options: Any) -> Node:
+        """See `Graph.plan`."""
+        ...
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """See `Registry.functions`."""
         ...
 
     def register(self, function: Any, *, name: str | None = None) -> Any:
@@ -186,6 +198,8 @@ def _add(graph: Builds, name: str, spec: NodeSpec, names: Names) -> None:
             graph.add_node(name, names.graph(spec.graph), **options)
         case MapNode():
             _add_map(graph, name, spec, names, options)
+        case PlanNode():
+            _add_plan(graph, name, spec, names, options)
         case LlmNode() | ToolNode() | AgentNode() | QuestionNode():
             graph.add_ready(name, _ready(graph, name, spec, names), options)
         case _:
@@ -217,6 +231,37 @@ def _add_map(
         order=spec.order,
         **options,
     )
+
+
+def _add_plan(
+    graph: Builds, name: str, spec: PlanNode, names: Names, options: dict[str, Any]
+) -> None:
+    model = model_named(f"plan {name!r}", options)
+    unknown = [option for option in options if option not in PLAN_OPTIONS]
+    if unknown:
+        raise GraphError(
+            f"{unknown[0]!r} is no option of a plan; it has {', '.join(PLAN_OPTIONS)}. Give it to a node after the plan"
+        )
+    limits = {"max_nodes": spec.max_nodes, "max_rounds": spec.max_rounds}
+    graph.plan(
+        name,
+        goal=_function_or_text(graph, spec.goal, names),
+        nodes=[_usable(graph, one, names) for one in spec.nodes],
+        model=model,
+        experience=spec.experience,
+        settings=spec.settings,
+        **{limit: value for limit, value in limits.items() if value is not None},
+        **options,
+    )
+
+
+def _usable(graph: Builds, name: str, names: Names) -> Any:
+    """Return what a plan may use: a function by its name, which the graph knows, or one that is imported."""
+    if ":" in name:
+        return names.function(name)
+    if name in names.functions:
+        return name if name in graph.functions else graph.register(names.function(name), name=name)
+    return name  # that of a node's function
 
 
 def _ready(

@@ -14,6 +14,7 @@ from midstream.engine.nodes.node_spec import (
     LlmNode,
     MapNode,
     NodeSpec,
+    PlanNode,
     QuestionNode,
     Spec,
     SubgraphNode,
@@ -32,11 +33,19 @@ KINDS: Mapping[str, type[NodeSpec]] = {
     "question": QuestionNode,
     "map": MapNode,
     "subgraph": SubgraphNode,
+    "plan": PlanNode,
 }
 """The kinds of nodes, by what stands in `type`."""
 
 AnyNode = Annotated[
-    FunctionNode | LlmNode | ToolNode | AgentNode | QuestionNode | MapNode | SubgraphNode,
+    FunctionNode
+    | LlmNode
+    | ToolNode
+    | AgentNode
+    | QuestionNode
+    | MapNode
+    | SubgraphNode
+    | PlanNode,
     Field(discriminator="type"),
 ]
 """A node of any kind."""

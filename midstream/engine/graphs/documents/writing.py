@@ -10,13 +10,14 @@ from pydantic import JsonValue
 
 from midstream.engine.graphs.documents.names import import_name, shown
 from midstream.engine.graphs.documents.spec import FORMAT
-from midstream.engine.limits import Limits
+from midstream.engine.limits import MAX_NODES, MAX_ROUNDS, Limits
 from midstream.engine.nodes.asked import Asked
 from midstream.engine.nodes.node import Continue, Node, Runs
 from midstream.engine.nodes.node_spec import work_of
 from midstream.engine.nodes.subgraphs import graphs_in
 from midstream.engine.nodes.tool_node import code_of
 from midstream.engine.on_change import OnChange
+from midstream.engine.ready.planner import Planned, planned_of
 from midstream.engine.ready.ready_node import Ready, schema_of
 from midstream.engine.requests.context_policy import ContextOption, context_policy
 from midstream.engine.retry import NEVER, Retry
@@ -88,10 +89,22 @@ def inner_document(graph: Written) -> dict[str, Any]:
         "functions": {name: import_name(code) or None for name, code in graph.functions.items()},
         "agents": dict.fromkeys(graph.agents),
         "registered": dict(graph.registered_names),
-        "nodes": {name: _Writer(graph, node).written() for name, node in graph.nodes.items()},
+        "nodes": _nodes(graph),
     }
     kept = ("inputs",) if graph.takes is not None else ()
     return {name: value for name, value in data.items() if value or name in kept}
+
+
+def _nodes(graph: Written) -> dict[str, Any]:
+    """Return the nodes by name; of the two that a plan is made of, one."""
+    found: dict[str, Any] = {}
+    for name, node in graph.nodes.items():
+        plan = planned_of(node)
+        if plan is not None:
+            found[plan.name] = _Writer(graph, node).plan(plan)
+        elif name not in found:
+            found[name] = _Writer(graph, node).written()
+    return found
 
 
 class _Writer:
@@ -118,6 +131,27 @@ class _Writer:
             "order": over.order if over.order != "results" else None,
         }
         return {name: value for name, value in data.items() if value} | self._options()
+
+    def plan(self, plan: Planned) -> dict[str, Any]:
+        """Return a node that plans, and the one that has what the plan comes to, as data."""
+        outcome = self._graph.nodes.get(plan.name)
+        if outcome is None or outcome.after != (self._node.name,):
+            raise GraphError(
+                f"{self._where} plans, and what its plan comes to, node {plan.name!r}, was removed or waits for others; "
+                f"only what graph.plan({plan.name!r}, …) has made can be written"
+            )
+        text = isinstance(plan.goal, str)
+        data = {
+            "goal": plan.goal if text else self._reference(plan.goal, "goal"),  # type: ignore[arg-type]  # a function
+            "nodes": list(plan.functions),
+            "max_nodes": plan.max_nodes if plan.max_nodes != MAX_NODES else None,
+            "max_rounds": plan.max_rounds if plan.max_rounds != MAX_ROUNDS else None,
+            "experience": plan.experience,
+            "settings": dict(plan.settings) or None,
+            "output": outcome.output or None,
+        }
+        found = {name: value for name, value in data.items() if value is not None}
+        return {"type": "plan", **found, **self._options()}
 
     def _work(self) -> dict[str, Any]:
         if self._node.graph is not None:
@@ -175,7 +209,7 @@ class _Writer:
         for name, known in self._graph.functions.items():
             if known is code:
                 return name
-        hint = ", or write it as a template" if what in ("when=", "key=", "over=") else ""
+        hint = ", or write it as a template" if what in ("when=", "key=", "over=", "goal=") else ""
         raise GraphError(
             f"{self._where}: {what} is {shown(code)!r}, which cannot be written: it has no name that another process "
             f"could import; register it with {self._graph.name}.register(…, name=…) and give it to whoever reads the "
