@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from midstream.errors import (
     StoreError,
 )
 from midstream.events.ids import RunId
+from midstream.events.pause import no_collecting
 from midstream.events.sqlite_batch import Batch, Placed, Run
 from midstream.events.sqlite_line import ROWS, Append, Command, settle
 from midstream.events.sqlite_open import translated
@@ -169,14 +171,19 @@ class Writer:
                     self._under_lock_soon(commands)
                     return
             else:
-                grown: dict[RunId, int] = {}
-                for command, head in quick.heads(first):
-                    grown[command.run_id] = head.seq
-                    self._end(command, head)
-                self._committed(grown, first, first + quick.rows - 1)
+                with no_collecting() if len(commands) >= _CROWD else nullcontext():
+                    self._tell(quick, first)
         except Exception as unexpected:  # noqa: BLE001  # as in `_begin`
             self._unexpected(commands, unexpected)
         self._go_on()
+
+    def _tell(self, quick: Quick, first: int) -> None:
+        """Tell everybody whose events were written; of a crowd, each begins something that is kept."""
+        grown: dict[RunId, int] = {}
+        for command, head in quick.heads(first):
+            grown[command.run_id] = head.seq
+            self._end(command, head)
+        self._committed(grown, first, first + quick.rows - 1)
 
     def _hopeless(self, commands: Sequence[Command], error: BaseException, began: float) -> bool:
         """Say whether nothing else is tried with commands that were not written at once."""
