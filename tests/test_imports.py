@@ -24,7 +24,8 @@ RARE = {
     "midstream.engine.debugging.what_if",
     "midstream.engine.driving.fork",
     "midstream.engine.driving.rehearsal_cast",
-    "midstream.engine.experience",
+    "midstream.engine.experience.index",
+    "midstream.engine.experience.library",
     "midstream.engine.graphs.documents.reading",
     "midstream.engine.graphs.documents.writing",
     "midstream.engine.graphs.rewiring",
@@ -33,7 +34,8 @@ RARE = {
     "midstream.engine.models.routed",
     "midstream.engine.nodes.node_spec",
     "midstream.engine.people.answers",
-    "midstream.engine.planning",
+    "midstream.engine.planning.planning",
+    "midstream.engine.planning.replanning",
     "midstream.engine.policies",
     "midstream.engine.ready.functions",
     "midstream.engine.ready.plan",
@@ -91,3 +93,30 @@ def test_an_import_loads_nothing_that_is_rarely_needed(statement: str) -> None:
 def test_what_is_rarely_needed_is_there() -> None:
     loaded = loaded_by(f"import {', '.join(sorted(RARE - {'midstream.testing'}))}")
     assert loaded >= RARE - {"midstream.testing"}
+
+
+START = """
+import asyncio, sys
+from pathlib import Path
+from midstream import Engine, Graph
+
+graph = Graph("g")
+
+@graph.node(output=True)
+async def answer(question: str) -> str:
+    return question
+
+async def main():
+    async with Engine.open("r.db", recover=False) as engine:
+        assert await (await engine.start(graph, question="why")) == "why"
+
+asyncio.run(main())
+"""
+
+
+def test_a_run_of_a_plain_graph_loads_nothing_that_is_rarely_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    needed = {"midstream.events.sqlite", "midstream.events.sealing"}
+    assert loaded_by(START) & RARE == needed

@@ -14,10 +14,15 @@ from midstream.adapters.scripted import Script
 from midstream.engine.clock import Clock
 from midstream.engine.driving.host import Host
 from midstream.engine.driving.taking_over import fold_created
+from midstream.engine.experience.advisor import LessonAdvisor
+from midstream.engine.experience.embedding import Embedder, Trigrams
+from midstream.engine.experience.ledger import Ledgers
+from midstream.engine.experience.ranking import AdviceLimits
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.limits import MAX_REPLANS, Limits
 from midstream.engine.models.model_calls import Pricing
 from midstream.engine.on_change import OnChange, checked_policy
+from midstream.engine.planning.reflection import Reflector
 from midstream.engine.providers import Providers
 from midstream.engine.recording.parking import PARK_AFTER
 from midstream.engine.requests.context_policy import ContextOption, ContextPolicy, context_policy
@@ -47,10 +52,7 @@ from midstream.events.verify import Verdict, verify
 if TYPE_CHECKING:
     from midstream.adapters.routing import Router
     from midstream.engine.agents.agent import Agent
-    from midstream.engine.experience.embedding import Embedder
-    from midstream.engine.experience.ledger import Ledgers
     from midstream.engine.experience.library import Experience
-    from midstream.engine.experience.ranking import AdviceLimits
     from midstream.engine.keeping.erasing import Erased
     from midstream.engine.keeping.pruning import Pruned
     from midstream.engine.people.answers import OpenQuestion
@@ -126,10 +128,6 @@ class Engine(AgentEngine):
         on_change: OnChange = "pin",
         always_replay: bool = False,
     ) -> None:
-        from midstream.engine.experience.embedding import Trigrams
-        from midstream.engine.experience.ranking import AdviceLimits
-        from midstream.engine.planning.reflection import Reflector
-        from midstream.events.redaction import redaction_of
 
         if lease <= 0:
             raise ConfigError(f"lease must be more than 0 seconds, not {lease!r}")
@@ -149,7 +147,7 @@ class Engine(AgentEngine):
         self._policies = tuple(policies)
         self._on_change: OnChange = checked_policy(on_change)
         self._router: Router | None = None
-        self._redact = redaction_of(redact)
+        self._redact = None if redact is None else _redaction(redact)
         self._always_replay = always_replay
         self._always_advise = experience
         self._advice = advice or AdviceLimits()
@@ -196,9 +194,6 @@ class Engine(AgentEngine):
 
     async def __aenter__(self) -> Self:
         """Open the store and show a first sign of life; with `recover`, take over what nobody drives."""
-        from midstream.engine.experience.advisor import LessonAdvisor
-        from midstream.engine.experience.ledger import Ledgers
-
         if callable(self._given):
             store = self._opened = await self._given()
         else:
@@ -367,9 +362,9 @@ class Engine(AgentEngine):
         extra: Mapping[str, Any] | None = None,
         subject: str = "",
     ) -> Run:
-        from midstream.engine.keeping.erasing import check_sealed
-
         if subject:
+            from midstream.engine.keeping.erasing import check_sealed
+
             check_sealed(host.store)
         if host.draining:
             raise StoreError(
@@ -383,7 +378,8 @@ class Engine(AgentEngine):
         payload = payload.model_copy(update=update) if update else payload
         chosen = _chosen(run_id)
         host.register(graph)
-        host.patrol.police(chosen, policies)
+        if (own := tuple(policies)) or host.policies:
+            host.patrol.police(chosen, own)
         draft = host.draft(payload, actor="engine", prepared=prepared)
         try:
             head = await append_patiently(
@@ -623,7 +619,13 @@ class Engine(AgentEngine):
         )
 
     async def erase(
-        self, run_id: str | None = None, *, subject: str = "", reason: str = "", by: str = ""
+        self,
+        run_id: str | None = None,
+        *,
+        subject: str = "",
+        subruns: bool | None = None,
+        reason: str = "",
+        by: str = "",
     ) -> Erased:
         """Erase the content of a run, or of all runs of a subject, for good: the keys that it was sealed with are destroyed.
 
@@ -633,12 +635,13 @@ class Engine(AgentEngine):
 
         Args:
             run_id: The run, with its forks.
-            subject: All runs of this subject.
+            subject: All runs of this subject; those that they have started are of the same one.
+            subruns: The runs that the run has started are erased, too, or not; None refuses where there are any.
             reason: Why; recorded, so it should not say what is to be erased.
             by: Who wants it; recorded.
 
         Raises:
-            ConfigError: Not exactly one of the two is given.
+            ConfigError: Not exactly one of the two is given, or the run has started others and `subruns` says nothing.
             RunNotFoundError: There is no such run; nothing was erased.
             StoreError: The run was recorded without encryption; nothing was erased.
         """
@@ -647,6 +650,7 @@ class Engine(AgentEngine):
         host = self._here()
         actor = f"user:{by}" if by else "user"
         more: Any = {"at": host.clock.now(), "actor": actor, "reason": reason}
+        more["subruns"] = subruns
         return await erase(host.store, self.experience, run_id, subject=subject, **more)
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
@@ -666,6 +670,12 @@ def _chosen(run_id: str | None) -> RunId:
             f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
         )
     return chosen
+
+
+def _redaction(option: bool | Redaction | Callable[[str], str]) -> Redaction | None:
+    from midstream.events.redaction import redaction_of  # its patterns take a while to make
+
+    return redaction_of(option)
 
 
 def _list_price(provider: str, model: str, usage: Usage, at: float) -> Cost | None:

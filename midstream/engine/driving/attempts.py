@@ -108,8 +108,6 @@ class Attempts:
             body: What is done, in place of calling the node's function.
             durable: Its beginning is.
         """
-        from midstream.engine.planning.replanning import revised
-
         while True:
             activation = self._recorder.state.activations[address]
             if activation.status == "waiting":
@@ -122,6 +120,8 @@ class Attempts:
             try:
                 planned = node
                 if self._recorder.state.revisions:
+                    from midstream.engine.planning.replanning import revised
+
                     planned = revised(node, self._state.plans_for(address))
                 await self._attempt(planned, address, body)
             except Restart:

@@ -25,14 +25,13 @@ from midstream.projections.run_state import RunState
 
 if TYPE_CHECKING:
     from midstream.engine.driving.rehearsal_cast import RehearsalCast
+    from midstream.engine.policies.policing import Patrol, Policing
 
 
 class LiveRuns(Process):
     """Drives runs in this process; see `Host`."""
 
     def __post_init__(self) -> None:
-        from midstream.engine.policies.policing import Patrol
-
         super().__post_init__()
         self._taking = asyncio.Lock()
         self.lot = Lot(self.clock, self._wake_soon)
@@ -40,9 +39,24 @@ class LiveRuns(Process):
         self.subruns = Subruns(
             self, lambda told: self._log.warning("a run was not heard of", error=told)
         )
-        self.patrol = Patrol(
-            self.policies, self.ledger, self.providers, self.pricing, self.clock, self._flying
-        )
+        self._patrol: Patrol | None = None
+
+    @property
+    def patrol(self) -> Patrol:
+        """The policies of all runs and of single ones; made when there is one."""
+        if self._patrol is None:
+            from midstream.engine.policies.policing import Patrol
+
+            self._patrol = Patrol(
+                self.policies, self.ledger, self.providers, self.pricing, self.clock, self._flying
+            )
+        return self._patrol
+
+    def _policing(self, run_id: RunId) -> Policing | None:
+        """Return what looks at a run, or None where nothing does."""
+        if not self.policies and self._patrol is None:
+            return None
+        return self.patrol.of(run_id)
 
     def register(self, graph: Graph) -> None:
         """Let runs of this graph be resumed here.
@@ -72,11 +86,11 @@ class LiveRuns(Process):
 
     async def _go(self, run_id: RunId, graph: Graph, state: RunState, epoch: int) -> None:
         """Begin to drive a run in this process, or, where it tries a what-if, by what its parent's log answers."""
-        from midstream.engine.driving.rehearsal_cast import rehearsal_cast
-
         if state.rehearsal is None:
             self.drive(run_id, graph, state, epoch)
             return
+        from midstream.engine.driving.rehearsal_cast import rehearsal_cast
+
         cast = await rehearsal_cast(self.store, run_id, state, self.providers)
         for model in cast.models:
             await cast.providers.ready(model)
@@ -99,17 +113,17 @@ class LiveRuns(Process):
             epoch: This driver's.
             cast: Who answers in place of the world, where the run tries a what-if.
         """
-        from midstream.engine.spending.budget import Guard
-
         models = Models(
             self.providers if cast is None else cast.providers,
-            policing=self.patrol.of(run_id) if cast is None else None,
+            policing=self._policing(run_id) if cast is None else None,
             pricing=self.pricing,
             show=partial(self._show, run_id),
             listening=lambda: bool(self.listeners.get(run_id)),
             advisor=self.advisor if cast is None else cast.advisor,
         )
         if self.budgets:
+            from midstream.engine.spending.budget import Guard
+
             models.guard = Guard(self.ledger, self.budgets)
         runner = Runner(
             self.store,
@@ -142,8 +156,8 @@ class LiveRuns(Process):
             raise
         finally:
             self.live.pop(run_id, None)
-            if runner.state.over:
-                self.patrol.forget(run_id)
+            if runner.state.over and self._patrol is not None:
+                self._patrol.forget(run_id)
         if runner.state.over:
             self.forget(run_id)
             self.subruns.forget(run_id)

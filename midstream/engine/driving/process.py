@@ -40,7 +40,6 @@ from midstream.projections.run_state import RunState, apply
 
 if TYPE_CHECKING:
     from midstream.engine.planning.reflection import Reflector
-    from midstream.engine.policies.policing import Patrol
     from midstream.engine.policies.policy import Policy
     from midstream.engine.spending.budget import Budget
 
@@ -86,7 +85,6 @@ class Process:
         listeners: Who is shown what models are writing, by run.
         lot: The runs that are parked here.
         subruns: The runs that runs of this process have started.
-        patrol: Has policies look at the runs.
         ledger: What runs have spent.
         draining: It is being closed, and takes on nothing any more.
         woken: How many parked runs were driven on.
@@ -114,7 +112,6 @@ class Process:
     listeners: dict[RunId, list[Listener]] = field(default_factory=dict[RunId, list[Listener]])
     lot: Lot = field(init=False, repr=False)
     subruns: Subruns = field(init=False, repr=False)
-    patrol: Patrol = field(init=False, repr=False)
     ledger: Ledger = field(init=False, repr=False)
     draining: bool = field(init=False, default=False)
     woken: int = field(init=False, default=0)

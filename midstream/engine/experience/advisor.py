@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from midstream.engine.experience.ledger import DEFAULT, Ledger, Ledgers
 from midstream.engine.experience.ranking import AdviceLimits, choose, told_text
 from midstream.engine.requests.advice import Advice
-from midstream.events.agent_facts import MemoryRead
 from midstream.events.content import Message
-from midstream.events.experience_facts import Offer
 from midstream.events.ids import node_of
 from midstream.projections.run_state import RunState
+
+if TYPE_CHECKING:
+    from midstream.events.experience_facts import Offer
 
 TENANT = "tenant"
 """The tag of a run that says whose it is."""
@@ -48,6 +50,8 @@ class LessonAdvisor:
         wanted: bool | str | None,
     ) -> Advice | None:
         """See `Advisor.advise`."""
+        from midstream.events.agent_facts import MemoryRead
+
         if wanted is False or (wanted is None and not self._always):
             return None
         ledger = self._ledgers.of(state.tags.get(TENANT, DEFAULT))

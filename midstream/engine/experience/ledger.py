@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from midstream.engine.driving.host import Host
 from midstream.engine.experience.embedding import Embedder
-from midstream.engine.experience.index import Index
 from midstream.errors import ConcurrencyError, ConfigError, RunNotFoundError
 from midstream.events.envelope import ENGINE, Event
-from midstream.events.experience_facts import ExperienceDistilled, LessonDrafted
 from midstream.events.ids import NODE_NAME
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact
 from midstream.events.system import opening
-from midstream.projections.experience import ExperienceState, apply_experience, stream_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from midstream.projections.experience import ExperienceState
+
+    Decide = Callable[[ExperienceState], Sequence[Fact]]
+    """What is to be recorded, given what has been learnt so far."""
 
 DEFAULT = "default"
 """The tenant of runs that name none in their tag `tenant`."""
-
-Decide = Callable[[ExperienceState], Sequence[Fact]]
-"""What is to be recorded, given what has been learnt so far."""
 
 
 class Ledger:
@@ -34,6 +37,9 @@ class Ledger:
     """
 
     def __init__(self, host: Host, tenant: str, embedder: Embedder) -> None:
+        from midstream.engine.experience.index import Index
+        from midstream.projections.experience import ExperienceState, stream_of
+
         if not NODE_NAME.fullmatch(tenant.replace("-", "_")):
             raise ConfigError(
                 f"tenant {tenant!r} must begin with a letter and hold at most 100 letters, digits, '.', '-' and '_'"
@@ -47,6 +53,8 @@ class Ledger:
 
     async def refresh(self) -> ExperienceState:
         """Fold and index what was appended since, by whichever process, and return what has been learnt."""
+        from midstream.projections.experience import apply_experience
+
         async with self._reading:
             changed: set[str] = set()
             try:
@@ -65,6 +73,8 @@ class Ledger:
 
     async def _anew(self) -> ExperienceState:
         """Read all of it again: what was erased is not there any more, and is not to stay in memory."""
+        from midstream.projections.experience import ExperienceState, apply_experience
+
         self.state = ExperienceState()
         async for event in self._host.store.read(self._stream):
             apply_experience(self.state, event)
@@ -96,6 +106,8 @@ class Ledger:
 
 def _of(fact: Fact) -> str:
     """Return the run whose content a fact is: its words come from nowhere else."""
+    from midstream.events.experience_facts import ExperienceDistilled, LessonDrafted
+
     if isinstance(fact, ExperienceDistilled):
         return fact.run
     if isinstance(fact, LessonDrafted):

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from midstream.engine.experience.embedding import Vector, cosine
-from midstream.events.experience_facts import Offer, Withheld
-from midstream.projections.experience import HALF_LIFE, ExperienceState, Lesson
+
+if TYPE_CHECKING:
+    from midstream.events.experience_facts import Offer, Withheld
+    from midstream.projections.experience import ExperienceState, Lesson
 
 TRUSTED: Mapping[str, float] = {"person": 1.15, "verified": 1.1, "model": 1.0, "external": 0.6}
 """What a lesson's score is multiplied by, by whose word it rests on."""
@@ -79,6 +81,8 @@ def choose(
         seed: The same seed over the same state chooses the same.
         limits: How much may be told.
     """
+    from midstream.events.experience_facts import Offer
+
     chance = Random(seed)
     scored = sorted(
         (
@@ -104,6 +108,8 @@ def _scored(
     state: ExperienceState, lesson: Lesson, fit: float, chance: Random
 ) -> tuple[float, bool, Lesson]:
     """Return a lesson's score, and whether it does not look useful this time."""
+    from midstream.projections.experience import HALF_LIFE
+
     drawn = chance.betavariate(1 + lesson.with_ok, 1 + lesson.with_bad) - chance.betavariate(
         1 + lesson.without_ok, 1 + lesson.without_bad
     )
