@@ -150,7 +150,8 @@ class Workers:
             try:
                 await self._work(address, durable)
             finally:
-                del at[address]
+                if at.get(address) is task:  # another task may be at its next attempt by now
+                    del at[address]
             if task.cancelling() or not self._as_found():
                 return  # what one has left behind is not for the next one to find
             left -= 1
