@@ -36,11 +36,14 @@ Repair = Literal[
     "image_moved",  # from a tool's result to a message of the user after it
     "image_type_corrected",  # the bytes are of another type than was declared
     "instruction_appended",  # an instruction that changed on the way: said where it changed
+    "calls_parted",  # several calls of one answer, told one after the other
+    "imitation_marked",  # a text of the user that looks like an instruction told as a turn of the user
     "instruction_degraded",  # an instruction told in a turn of the user
     "output_as_text",  # the form of the answer, told in words
     "output_as_tool",  # the form of the answer, as the arguments of a tool that the model must call
     "output_schema_adapted",  # the form of the answer, as far as the service enforces it
     "orphan_result_degraded",  # a result of a call that nobody made, told as a turn of the user
+    "limit_tight",  # a limit of the answer that its reasoning counts against, and may use up
     "order_lost",  # text after a call, which the dialect puts before it
     "part_degraded",  # a part told as text
     "prefix_broken",  # the list of tools changed, and with it the beginning of every request

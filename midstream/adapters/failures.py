@@ -13,6 +13,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.errors import (
     AdapterError,
     AuthenticationError,
@@ -104,12 +105,18 @@ class Call:
         model: Without the provider.
         size: Characters of the conversation.
         now: In seconds since 1970, against which a date in `retry-after` is read.
+        window: The context of the model, in tokens; None where it is not known.
     """
 
     provider: str
     model: str
     size: int = 0
     now: float = 0.0
+    window: int | None = None
+
+    def near_the_window(self, part: float) -> bool:
+        """Tell whether so large a part of the window is taken, by the estimate of what was sent."""
+        return self.window is not None and self.size / CHARACTERS_PER_TOKEN >= part * self.window
 
 
 def of_status(status: int) -> Kind:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from midstream.adapters.home import Returning, at_home, give_back
+from midstream.adapters.imitation import unmasked
 from midstream.adapters.places import Places
 from midstream.adapters.placing import put_in_place
 from midstream.adapters.plain import Plain
@@ -17,6 +18,11 @@ from midstream.events.content import Message, ToolCall, ToolSpec
 
 class Frame(Plain, Returning):
     """What the adapters' pencils have in common; each says how a message sounds in its dialect."""
+
+    @property
+    def degrades(self) -> bool:
+        """Instructions of this conversation may be told as marked turns of the user."""
+        return False
 
     @abstractmethod
     def tools(self, tools: Sequence[ToolSpec]) -> None:
@@ -84,8 +90,15 @@ class Frame(Plain, Returning):
         return open_calls
 
     def _say_of(self, message: Message) -> None:
-        self.begin_message(message)
-        self.tell(message)
+        told = unmasked(message) if self.degrades else message
+        for part, was in zip(told.parts, message.parts, strict=True):
+            if part is not was:
+                self.places.stands_for(part, was)
+                where = self.places.of(was)
+                detail = "it looks like an instruction; told as the user's"
+                self.noted.append(("imitation_marked", "repair", self.seq, where, detail))
+        self.begin_message(told)
+        self.tell(told)
         self.end_message()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from midstream.adapters.imitation import MARK
 from midstream.adapters.telling import Telling
 from midstream.adapters.view import Segment
 from midstream.events.content import Block, Text, ToolCall, ToolResult
@@ -80,7 +81,9 @@ class Plain(Telling):
         if role != "user" or len(parts) != 1:
             return False
         text = _text(parts[0])
-        return text != "" and self.plain_question(text)
+        if not text or MARK in text:
+            return False
+        return self.plain_question(text)
 
     def _plain_said(self, origin: str | None, parts: Sequence[Block]) -> bool:
         if len(parts) == 1 and type(parts[0]) is Text:

@@ -12,6 +12,12 @@ from midstream.adapters.native import NATIVE
 from midstream.adapters.output import SETTING, OutputSchema, output_schema
 from midstream.events.payloads import Change
 
+TIGHT = 1_024
+"""Tokens below which a limit may be used up by reasoning alone: the least budget to think that Anthropic takes.
+
+OpenAI advises 25,000 to begin with; an answer that was cut off for its reasoning alone was recorded with several hundred.
+"""
+
 
 class Wishes:
     """What a caller asked for, against what a model takes.
@@ -72,6 +78,11 @@ class Wishes:
             return value
         self.drop(name, "it is neither true nor false")
         return None
+
+    def tight(self, limit: int | None) -> None:
+        """Say that the reasoning of the model counts against a limit that leaves little room for an answer."""
+        if limit is not None and limit < TIGHT:
+            self.note("limit_tight", f"max_tokens={limit}: reasoning counts, and may use it up")
 
     def text(self, name: str) -> str | None:
         """Take a text."""

@@ -78,6 +78,7 @@ class Speech:
         ids: What ids of calls must look like.
         names: What names of tools must look like.
         free_text: It knows tools of free text.
+        longest_image: Of an image's bytes, in characters of base64; None where the provider does not say.
     """
 
     provider: str
@@ -85,6 +86,7 @@ class Speech:
     ids: Fit
     names: Fit
     free_text: bool = False
+    longest_image: int | None = None
 
 
 class Telling(Noting):
@@ -218,6 +220,9 @@ class Telling(Noting):
         """
         files = vendor(self.speech.provider) if by_id else ""
         found = picture(image, files) if supported else "the model takes no images"
+        longest = self.speech.longest_image
+        if not isinstance(found, str) and longest and len(found.data or "") > longest:
+            found = f"{len(found.data or ''):,} characters; the service takes {longest:,}"
         if isinstance(found, str):
             self.loss("image_dropped", found, part)
             return None

@@ -83,6 +83,10 @@ def erase(
     subject: Annotated[
         str, typer.Option("--subject", metavar="WHO", help="All runs of this subject instead.")
     ] = "",
+    subruns: Annotated[
+        bool | None,
+        typer.Option("--subruns/--no-subruns", help="With the runs that it has started."),
+    ] = None,
     reason: Reason = "",
     by: By = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
@@ -90,7 +94,7 @@ def erase(
     """Erase what runs said, for good; what happened and when stays, and can still be verified."""
     from midstream.cli import keeping
 
-    carry_out(keeping.erase(run, subject=subject, reason=reason, by=by, yes=yes))
+    carry_out(keeping.erase(run, subject=subject, subruns=subruns, reason=reason, by=by, yes=yes))
 
 
 @db.command()

@@ -54,20 +54,25 @@ async def prune(
     return OK
 
 
-async def erase(wanted: str, *, subject: str, reason: str, by: str, yes: bool) -> int:
+async def erase(
+    wanted: str, *, subject: str, subruns: bool | None, reason: str, by: str, yes: bool
+) -> int:
     """Erase the content of a run or of a subject.
 
     Args:
         wanted: The run, or empty.
         subject: The subject, or empty.
+        subruns: The runs that the run has started, too, or not; None refuses where there are any.
         reason: Why; recorded.
         by: Who wants it; recorded.
         yes: Do not ask.
     """
     async with engine() as opened:
         run_id = (await find_run(opened.store, wanted)).run_id if wanted else None
-        _asked(f"run {run_id} and its forks" if run_id else f"all runs of {subject!r}", yes=yes)
-        done = await opened.erase(run_id, subject=subject, reason=reason, by=by)
+        begun = ", and the runs that it has started," if subruns else ""
+        what = f"run {run_id} and its forks{begun}" if run_id else f"all runs of {subject!r}"
+        _asked(what, yes=yes)
+        done = await opened.erase(run_id, subject=subject, subruns=subruns, reason=reason, by=by)
     if SETTINGS.get().as_json:
         put_json({"erased": done.runs, "lessons": done.lessons})
         return OK

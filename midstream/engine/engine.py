@@ -619,7 +619,13 @@ class Engine(AgentEngine):
         )
 
     async def erase(
-        self, run_id: str | None = None, *, subject: str = "", reason: str = "", by: str = ""
+        self,
+        run_id: str | None = None,
+        *,
+        subject: str = "",
+        subruns: bool | None = None,
+        reason: str = "",
+        by: str = "",
     ) -> Erased:
         """Erase the content of a run, or of all runs of a subject, for good: the keys that it was sealed with are destroyed.
 
@@ -629,12 +635,13 @@ class Engine(AgentEngine):
 
         Args:
             run_id: The run, with its forks.
-            subject: All runs of this subject.
+            subject: All runs of this subject; those that they have started are of the same one.
+            subruns: The runs that the run has started are erased, too, or not; None refuses where there are any.
             reason: Why; recorded, so it should not say what is to be erased.
             by: Who wants it; recorded.
 
         Raises:
-            ConfigError: Not exactly one of the two is given.
+            ConfigError: Not exactly one of the two is given, or the run has started others and `subruns` says nothing.
             RunNotFoundError: There is no such run; nothing was erased.
             StoreError: The run was recorded without encryption; nothing was erased.
         """
@@ -643,6 +650,7 @@ class Engine(AgentEngine):
         host = self._here()
         actor = f"user:{by}" if by else "user"
         more: Any = {"at": host.clock.now(), "actor": actor, "reason": reason}
+        more["subruns"] = subruns
         return await erase(host.store, self.experience, run_id, subject=subject, **more)
 
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:

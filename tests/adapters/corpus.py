@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 SHARED = Path(os.environ.get("MIDSTREAM_SHARED", Path(__file__).parents[3] / "shared"))
+COUNTED: Counter[str] = Counter()
+"""How many exchanges were checked, and for what; printed at the end of a run."""
 FILES = {
     "openai-chat": "openai_chat",
     "openai-responses": "openai_responses",

@@ -10,12 +10,7 @@ from tests.adapters.corpus import SHARED
 
 HAZARDS = 132
 TESTS = Path(__file__).parents[1]
-WITHOUT = {
-    35: "no server that is described here refuses several calls in one answer; a profile cannot say that one does",
-    76: "images are not made smaller: that takes a library for images; a refusal by the service has its type",
-    91: "a limit is the caller's; an answer that it cut off says so by its finish, and nothing was lost on the way",
-    129: "an instruction that is told as a turn of the user is marked, and the mark can be imitated",
-}
+WITHOUT: dict[int, str] = {}
 """The numbers that no test carries, and why."""
 
 

@@ -23,8 +23,9 @@ from midstream.adapters.compatible import (
     models,
 )
 from midstream.adapters.compatible.parse import parse
-from midstream.adapters.compatible.render import INSTRUCTION, NOTED, THOUGHTLESS
+from midstream.adapters.compatible.render import NOTED, THOUGHTLESS
 from midstream.adapters.failures import Call as Failed
+from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.openai.parse import THOUGHTS
 from midstream.adapters.registry import make_adapter, resolve
 from midstream.events.content import (

@@ -22,6 +22,7 @@ from midstream.events.content import (
     user,
 )
 from tests.adapters import conversations as talk
+from tests.adapters.corpus import COUNTED
 from tests.adapters.facets import Facet, differences, facets
 from tests.adapters.found import leaves
 from tests.adapters.marked import Marker
@@ -78,6 +79,7 @@ def test_of_a_recorded_conversation_the_losses_are_exactly_what_is_missing(
             go = dialect(target)
             view = go.render_all(View(go.model), read.segments)
             told = leaves(go.requested(view, read.settings).body)
+            COUNTED[f"{name}: conversations elsewhere whose report is what is missing"] += 1
             unsure = [change for change in view.changes if (change.seq, change.part) in twice]
             wrong += differences(held, told, view.changes, unsure)
     assert wrong == []

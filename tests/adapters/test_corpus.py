@@ -22,7 +22,7 @@ from midstream.adapters.openai import OpenAIAdapter
 from midstream.adapters.openai.translate import translate as of_openai
 from midstream.adapters.responses import ResponsesAdapter
 from midstream.errors import AdapterError, TransientError
-from tests.adapters.corpus import answer_of, exchanges
+from tests.adapters.corpus import COUNTED, answer_of, exchanges
 from tests.adapters.rules import violations
 from tests.adapters.said import missing
 
@@ -72,6 +72,7 @@ def accepted(name: str, every: int) -> Iterator[dict[str, Any]]:
 def test_a_recorded_request_comes_home_equal(name: str, every: Every) -> None:
     for row in accepted(name, every):
         found = convert(row["request_json"], source=name, target=name)
+        COUNTED[f"{name}: requests that came home equal"] += 1
         assert found.request == row["request_json"] or str(row["source"]) in ONE_BY_ONE
         assert found.losses == found.repairs == ()
 
@@ -89,6 +90,7 @@ def test_a_recorded_request_is_valid_elsewhere_and_comes_back_whole(
             if target == name:
                 continue
             there = convert(body, source=name, target=target)
+            COUNTED[f"{name}: requests valid elsewhere, and back again with all that was said"] += 1
             refused.update(violations(RULES[target], there.request))
             back = convert(there.request, source=target, target=name)
             assert missing(dialect(name).read(body), dialect(name).read(back.request)) == []
@@ -107,8 +109,10 @@ def test_a_recorded_answer_is_read(name: str, every: Every) -> None:
             continue
         try:
             assert answered(answer, dialect(name), row["model"] or "").role == "assistant"
+            COUNTED[f"{name}: answers that were read"] += 1
         except AdapterError:
             refused += 1
+            COUNTED[f"{name}: answers that are no whole answers, refused with a typed error"] += 1
     assert refused <= UNREAD[name]
 
 
@@ -133,6 +137,7 @@ def test_a_recorded_refusal_is_of_a_kind_of_its_own(name: str) -> None:
         now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else 0.0
         found = TRANSLATE[name](error, Call(adapter.provider, row["model"] or "", 0, now))
         assert isinstance(found, AdapterError)
+        COUNTED[f"{name}: refusals that became an error of their kind"] += 1
         assert isinstance(found, TransientError) == (status in (408, 409, 429) or status >= 500)
         assert found.status == status
         said = isinstance(found, TransientError) and (

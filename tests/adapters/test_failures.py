@@ -127,7 +127,7 @@ def test_h116_the_words_of_a_refusal_do_not_decide() -> None:
     body = {"type": "error", "error": {"type": "invalid_request_error", "message": "too long"}}
     error = anthropic.BadRequestError("prompt is too long", response=response(400), body=body)
     assert type(of_anthropic.translate(error, CALL)) is errors.BadRequestError
-    long = Call("p", "claude-sonnet-4-5", 4 * 190_000)
+    long = Call("p", "claude-sonnet-4-5", 4 * 190_000, window=200_000)
     assert type(of_anthropic.translate(error, long)) is errors.ContextWindowError
     unknown = Call("p", "claude-of-tomorrow", 10**9)
     assert type(of_anthropic.translate(error, unknown)) is errors.BadRequestError

@@ -107,7 +107,7 @@ def test_h115_how_long_to_wait_is_in_the_body(
 
 
 def test_h116_an_argument_refused_near_the_window_is_refused_for_its_length() -> None:
-    long = Call("gemini", "gemini-2.5-flash", 4 * 1_000_000)
+    long = Call("gemini", "gemini-2.5-flash", 4 * 1_000_000, window=1_048_576)
     error = failure(400, "INVALID_ARGUMENT")
 
     assert type(translate(error, long)) is errors.ContextWindowError

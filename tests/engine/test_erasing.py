@@ -143,9 +143,10 @@ async def test_a_subject_is_refused_where_nothing_could_be_erased(tmp_path: Path
 async def test_an_erasure_of_nothing_is_refused(engine: Engine) -> None:
     with pytest.raises(RunNotFoundError):
         await engine.erase("never")
-    for wrong in ({}, {"run_id": "r", "subject": "ann"}):
-        with pytest.raises(ConfigError, match="exactly one"):
-            await engine.erase(**wrong)
+    with pytest.raises(ConfigError, match="exactly one"):
+        await engine.erase()
+    with pytest.raises(ConfigError, match="exactly one"):
+        await engine.erase("r", subject="ann")
 
 
 async def lesson_of(engine: Engine, *runs: str) -> str:
@@ -247,3 +248,29 @@ async def test_a_pruned_run_leaves_what_it_taught_until_its_subject_is_erased(
     assert lesson in (await engine.experience.state()).lessons
     await engine.erase(subject="ann")
     assert (await engine.experience.state()).lessons == {}
+
+
+async def test_the_runs_that_a_run_has_started_are_erased_with_it_or_left_as_one_says(
+    engine: Engine,
+) -> None:
+    inner, outer = Graph("inner"), Graph("outer")
+
+    @inner.node
+    async def deeper(ctx: Context) -> Any:
+        return await ctx.subrun(talk, about="deep")
+
+    @outer.node
+    async def begin(ctx: Context) -> Any:
+        return await ctx.subrun(inner)
+
+    await (await engine.start(outer, run_id="o"))
+    children = {info.run_id for info in await engine.runs() if info.run_id != "o"}
+    assert len(children) == 2
+    with pytest.raises(ConfigError, match=r"has started 2 other run.* pass subruns=True"):
+        await engine.erase("o")
+    assert not any(info.erased for info in await engine.runs())
+    assert (await engine.erase("o", subruns=False)).runs == ("o",)
+    # What is left of them is found by their ids, now that their parent says nothing any more.
+    assert set((await engine.erase("o", subruns=True)).runs) >= children
+    assert all(info.erased for info in await engine.runs())
+    await engine.erase("o")  # nothing is left to ask about

@@ -161,7 +161,8 @@ class AnthropicAdapter:
         try:
             yield
         except failures as error:
-            call = Call(self._provider, request.model, request.size, time.time())
+            window = self.capabilities(request.model).context_window
+            call = Call(self._provider, request.model, request.size, time.time(), window)
             ours = translate(error, call)
             if ours is None:
                 raise

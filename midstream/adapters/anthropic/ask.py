@@ -42,6 +42,8 @@ def asked(
         if budget:
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     thinks = body.get("thinking", {}).get("type") == "enabled"
+    if "thinking" in body:
+        wishes.tight(body["max_tokens"])
     choice = _choice(wishes, telling, forced=not (thinks or "unforced" in family.traits))
     if choice:
         body["tool_choice"] = choice

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from midstream.adapters.anthropic.plain import PlainTurns
 from midstream.adapters.anthropic.returning import DIALECT, paused, without_unpaired
 from midstream.adapters.capabilities import Family
+from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.pictures import Picture
 from midstream.adapters.readable import document_words
 from midstream.adapters.telling import Fit, Speech, spoken_by, vendor
@@ -38,10 +39,13 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
+IMAGE = 5_242_880
+"""Characters of an image in base64 that the service takes; more is a 400, in each request from then on.
+
+Source: 400 `image exceeds 5 MB maximum: 6275800 bytes > 5242880 bytes`, which counts the characters.
+"""
 TITLE = 500
 """Characters of a document's title that the service takes."""
-INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
-"""Before an instruction that has to be told in a turn of the user."""
 
 Tail = Literal["", "user", "results", "assistant", "paused"]
 """How the conversation ends so far; `paused` is a turn that the service itself goes on with."""
@@ -70,9 +74,14 @@ class Teller(PlainTurns):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES))
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, longest_image=IMAGE))
         self._provider = provider
         self._family = family
+
+    @property
+    def degrades(self) -> bool:
+        """See `Frame.degrades`."""
+        return "midway" not in self._family.traits
 
     @property
     def tail(self) -> Tail:

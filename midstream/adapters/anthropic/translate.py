@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from midstream.adapters.capabilities import anthropic_family
 from midstream.adapters.failures import BODY, TRANSPORT, Call, Kind, by_name, made, of_status
-from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.adapters.wire import is_object
 from midstream.errors import (
     AdapterError,
@@ -105,14 +103,9 @@ def translate(error: BaseException, call: Call) -> AdapterError | None:
         kind = of_status(status)
     if type_ == "billing_error":
         kind = QuotaError
-    if status == 400 and type_ == "invalid_request_error" and _near_the_window(call):
+    if status == 400 and type_ == "invalid_request_error" and call.near_the_window(NEAR):
         kind = ContextWindowError
     return made(kind, error, call, _code(error) or type_)
-
-
-def _near_the_window(call: Call) -> bool:
-    window = anthropic_family(call.model).capabilities.context_window
-    return window is not None and call.size / CHARACTERS_PER_TOKEN >= NEAR * window
 
 
 def _type(error: BaseException) -> str:

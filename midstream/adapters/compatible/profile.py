@@ -57,7 +57,8 @@ def models(
         also: Settings that they take beside `SETTINGS`.
         without: Settings that they do not take.
         structured: How they are held to a form of their answer.
-        traits: `thinks` for those whose thoughts are wanted back, see `Profile.thoughts`.
+        traits: `thinks` for those whose thoughts are wanted back, see `Profile.thoughts`; `one_call` for those whose answers
+            hold one call at most.
     """
     settings = (SETTINGS | set(also.split())) - set(without.split())
     if efforts:

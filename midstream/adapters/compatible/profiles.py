@@ -119,12 +119,15 @@ OLLAMA = Profile(
 
 VLLM = Profile(
     "vllm",
-    families=(models(efforts=_SOME),),
+    families=(
+        models(r"(?i)(meta-)?llama-?3", efforts=_SOME, traits="one_call"),
+        models(efforts=_SOME),
+    ),
     tags=Tags(),
     strict=False,
     stops=None,
 )
-"""Source: docs.vllm.ai, OpenAI-compatible server; what a model's template refuses (alternation, a second instruction) is a
+"""Source: docs.vllm.ai, OpenAI-compatible server, and tool calling (`Parallel tool calls are not supported for Llama 3`); what a model's template refuses (alternation, a second instruction) is a
 profile of one's own."""
 
 LLAMACPP = Profile(

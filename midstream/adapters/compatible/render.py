@@ -6,12 +6,13 @@ between two messages is said before the second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from midstream.adapters.capabilities import Family
 from midstream.adapters.compatible.profile import Profile
 from midstream.adapters.compatible.thinking import Tags, split
+from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.openai.parse import THOUGHTS
 from midstream.adapters.openai.render import EMPTY, NAMES, Teller
 from midstream.adapters.telling import Declared, Speech, spoken_by
@@ -19,8 +20,6 @@ from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import is_array
 from midstream.events.content import Message, Refusal, ToolResult
 
-INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
-"""Before an instruction that has to be told in a turn of the user."""
 NOTED = "Noted."
 """What the model is made to have said where the server wants an answer and there is none."""
 THOUGHTLESS = " "
@@ -62,6 +61,11 @@ class ProfiledTeller(Teller):
         self.profile = profile
 
     @property
+    def degrades(self) -> bool:
+        """See `Frame.degrades`."""
+        return self.profile.instructions != "anywhere"
+
+    @property
     def tail(self) -> str:
         """The role of what was said last."""
         tail: str = self.state.get("tail", "")
@@ -72,7 +76,32 @@ class ProfiledTeller(Teller):
         return False
 
     def tell(self, message: Message) -> None:
-        """See `Frame.tell`."""
+        """See `Frame.tell`; to a model of one call at a time, the calls of an answer one after the other, each with its result."""
+        if "one_call" not in self.family.traits or message.role not in ("assistant", "tool"):
+            self._tell_one(message)
+            return
+        for piece in self._one_by_one(message):
+            self.begin_message(piece)
+            self._tell_one(piece)
+            self.end_message()
+
+    def _one_by_one(self, message: Message) -> Iterator[Message]:
+        if message.role == "assistant":
+            later = message.tool_calls[1:]
+            if later:
+                self.repair("calls_parted", f"{1 + len(later)} calls of one answer")
+            kept = tuple(part for part in message.parts if all(part is not call for call in later))
+            self.remember(later=later, speaker=message.origin)
+            yield message.model_copy(update={"parts": kept, "native": None}) if later else message
+            return
+        later = self.state.get("later", ())
+        for place, result in enumerate(message.parts):
+            if place:
+                call = later[place - 1]
+                yield Message(role="assistant", parts=(call,), origin=self.state.get("speaker"))
+            yield Message(role="tool", parts=(result,))
+
+    def _tell_one(self, message: Message) -> None:
         start = len(self.items)
         super().tell(message)
         told, self.items = self.items[start:], self.items[:start]

@@ -179,7 +179,8 @@ class GeminiAdapter:
         try:
             yield
         except failures as error:
-            call = Call(self._provider, request.model, request.size, time.time())
+            window = self.capabilities(request.model).context_window
+            call = Call(self._provider, request.model, request.size, time.time(), window)
             ours = translate(error, call)
             if ours is None:
                 raise

@@ -45,6 +45,8 @@ def asked(
     thinking = _thinking(wishes.effort(family.efforts), family)
     if thinking:
         config["thinkingConfig"] = thinking
+        if settings.get("reasoning_effort") != "none":
+            wishes.tight(limit)
     body: dict[str, Any] = {"generationConfig": config} if config else {}
     choice = _choice(wishes, telling)
     if choice:

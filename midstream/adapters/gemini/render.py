@@ -28,6 +28,7 @@ from midstream.adapters.gemini.parts import (
 )
 from midstream.adapters.gemini.plain import PlainTurns
 from midstream.adapters.gemini.returning import Tail
+from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.pictures import Picture
 from midstream.adapters.telling import Fit, Speech, spoken_by
 from midstream.adapters.view import Segment, View
@@ -53,8 +54,6 @@ IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*"), 64)
 FILLER = "Continue."
 """What the user says where the service needs a turn of the user and nobody said anything."""
-INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
-"""Before an instruction that has to be told in a turn of the user."""
 UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Stands for the signature of a call that another model made: `skip_thought_signature_validator`, in base64.
 
@@ -89,6 +88,11 @@ class Teller(PlainTurns):
         super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES))
         self._provider = provider
         self._family = family
+
+    @property
+    def degrades(self) -> bool:
+        """See `Frame.degrades`."""
+        return True
 
     @property
     def tail(self) -> Tail:

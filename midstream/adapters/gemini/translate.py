@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from midstream.adapters.answer import mapping, text
-from midstream.adapters.capabilities import gemini_family
 from midstream.adapters.failures import BODY, TRANSPORT, Call, Kind, by_name, made, of_status
-from midstream.adapters.sealing import CHARACTERS_PER_TOKEN
 from midstream.adapters.wire import is_array, is_object
 from midstream.errors import (
     AdapterError,
@@ -104,7 +102,7 @@ def translate(error: BaseException, call: Call) -> AdapterError | None:
     status = code if isinstance(code, int) else None
     if status is not None and found:
         kind = _of(status, name, found)
-    if name == "INVALID_ARGUMENT" and kind is BadRequestError and _near_the_window(call):
+    if name == "INVALID_ARGUMENT" and kind is BadRequestError and call.near_the_window(NEAR):
         kind = ContextWindowError
     ours = made(kind, error, call, _reason(found) or name)
     ours.status = ours.status or status
@@ -154,8 +152,3 @@ def _retry_delay(error: Mapping[str, Any]) -> float | None:
 
 def _package(error: BaseException) -> str:
     return type(error).__module__.partition(".")[0]
-
-
-def _near_the_window(call: Call) -> bool:
-    window = gemini_family(call.model).capabilities.context_window
-    return window is not None and call.size / CHARACTERS_PER_TOKEN >= NEAR * window

@@ -179,7 +179,8 @@ class OpenAIAdapter:
         try:
             yield
         except failures as error:
-            call = Call(self._provider, request.model, request.size, time.time())
+            window = self.capabilities(request.model).context_window
+            call = Call(self._provider, request.model, request.size, time.time(), window)
             ours = self._ours(error, call)
             if ours is None:
                 raise

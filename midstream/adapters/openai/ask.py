@@ -43,6 +43,8 @@ def asked(
     if limit is not None:
         completion = "completion_limit" in family.traits
         body["max_completion_tokens" if completion else "max_tokens"] = limit
+        if completion and effort != "none" and not ("default_none" in family.traits and not effort):
+            wishes.tight(limit)
     _sampling(wishes, body, stops)
     _choices(wishes, telling, tools, body)
     wanted = wishes.output()

@@ -40,6 +40,7 @@ def asked(
     limit = wishes.integer("max_tokens", LEAST_OUTPUT, family.capabilities.max_output)
     if limit is not None:
         body["max_output_tokens"] = limit
+        _warned(wishes, limit, effort, family)
     for name, high in (("temperature", 2), ("top_p", 1)):
         value = wishes.number(name, 0, high)
         if value is not None:
@@ -49,6 +50,12 @@ def asked(
     if wanted is not None:
         _output(wanted, wishes, telling, family, body)
     return body, tuple(wishes.changes)
+
+
+def _warned(wishes: Wishes, limit: int, effort: str | None, family: Family) -> None:
+    silent = effort == "none" or (effort is None and "default_none" in family.traits)
+    if family.capabilities.reasoning and not silent:
+        wishes.tight(limit)
 
 
 def _output(

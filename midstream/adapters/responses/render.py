@@ -54,6 +54,8 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
+IMAGE = 20_971_520 - len("data:image/jpeg;base64,")
+"""Characters of an image in base64 that the service takes: `image_url` has at most 20,971,520. Source: OpenAI's OpenAPI."""
 EMPTY = "Continue."
 """What a model is asked where nothing has been said."""
 
@@ -84,7 +86,7 @@ class Teller(PlainTurns):
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text))
+        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text, IMAGE))
         self._provider = provider
         self._family = family
 

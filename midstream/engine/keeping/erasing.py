@@ -51,6 +51,7 @@ async def erase(
     run_id: str | None,
     *,
     subject: str,
+    subruns: bool | None,
     at: float,
     actor: str,
     reason: str,
@@ -62,12 +63,13 @@ async def erase(
         experience: What was learnt.
         run_id: The run, or None.
         subject: The subject, or empty.
+        subruns: The runs that the run has started are erased, too; None refuses where there are any.
         at: Now, in seconds since 1970.
         actor: Who wants it.
         reason: Why; recorded.
 
     Raises:
-        ConfigError: Not exactly one of the two is given.
+        ConfigError: Not exactly one of the two is given, or the run has started others and nobody says what becomes of them.
         RunNotFoundError: There is no such run; nothing was erased.
         StoreError: The run was recorded without encryption; nothing was erased.
     """
@@ -78,6 +80,14 @@ async def erase(
             f"content cannot be erased in a {type(store).__name__}, which does not seal it; remove the whole run (`prune`)"
         )
     wanted = [] if run_id is None else [RunId(run_id)]
+    if run_id is not None and subruns is not False:
+        begun = await begun_by(store, RunId(run_id))
+        if begun and subruns is None:
+            raise ConfigError(
+                f"run {run_id!r} has started {len(begun)} other run(s), such as {begun[0]!r}, whose content would stay: pass "
+                "subruns=True to erase them, too, or subruns=False to leave them"
+            )
+        wanted += begun
     runs = await store.erase(
         wanted, subject=subject, at=int(at * 1_000_000), actor=actor, reason=reason
     )
@@ -89,6 +99,30 @@ async def erase(
     if isinstance(store, Removing):
         await swept(store)
     return Erased(tuple(runs), tuple(lessons))
+
+
+async def begun_by(store: EventStore, run_id: RunId) -> list[RunId]:
+    """Return the runs that a run has started, and those that these have, whose content is there.
+
+    Of a run that was erased, those are found whose ids say so, which is so unless its own was very long.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+    """
+    found: dict[RunId, None] = {}
+    left = [run_id]
+    while left:
+        one = left.pop()
+        asked = [event async for event in store.read(one) if event.type == "subrun.requested"]
+        named = {RunId(event.data["run"]) for event in asked if "run" in event.data}
+        for info in await store.runs(RunQuery(prefix=f"{one}~")):
+            named.add(info.run_id)
+        for child in sorted(named - found.keys() - {run_id}):
+            if await store.head(child) is not None:
+                found[child] = None
+                left.append(child)
+    gone = {info.run_id for info in await store.runs(RunQuery(prefix=run_id)) if info.erased}
+    return [child for child in found if child not in gone]
 
 
 async def _taught(store: EventStore, stream: RunId, runs: Sequence[RunId]) -> Collection[RunId]:
