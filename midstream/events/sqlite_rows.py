@@ -87,6 +87,7 @@ def events_of(
     new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
     of, old, loads, add = kinds.of, upcast.old, orjson.loads, events.append
     row: Sequence[Any] = ()
+    data: Any
     try:
         for row in rows:
             run, seq, position, at, kind, actor, cause, address, epoch, body, digest = row
