@@ -24,6 +24,10 @@ _STATUS_AFTER: dict[str, Status] = {
 }
 
 
+TURNS = frozenset((*_STATUS_AFTER, FORKED))
+"""The types of events that may change the status of a run."""
+
+
 def status_after(drafts: Sequence[Draft]) -> Status | None:
     """Return the status of a run that was open before these drafts, or None where they do not change it.
 

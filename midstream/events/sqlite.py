@@ -161,7 +161,11 @@ class SqliteStore:
     ) -> Awaitable[Head]:
         """See `EventStore.append`."""
         future = Answer(loop=asyncio.get_running_loop())
-        self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None))
+        append = Append(run_id, tuple(drafts), expected, epoch, holder, future, None)
+        if self._writer is None:
+            self._put(append)  # which refuses it
+        else:
+            self._writer.put(append)
         return future
 
     def read(self, run_id: RunId, *, after: int = 0, to: int | None = None) -> AsyncIterator[Event]:

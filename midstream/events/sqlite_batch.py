@@ -187,8 +187,9 @@ class Batch:
             self.runs[command.run_id] = run
             self.new.append(run)
         run.seq, run.digest = command.end, digest
-        if command.status is not None and command.status != run.status and run.status in OPEN:
-            run.status = command.status
+        status = command.status if run.status in OPEN else None
+        if status is not None and status != run.status:
+            run.status = status
             self._change(run)
         if rows:
             self.rows += rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from midstream.events.catalog import status_after
+from midstream.events.catalog import TURNS, status_after
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
 from midstream.events.store import Answer, Snapshot, Status
@@ -24,7 +24,6 @@ class Append:
         ahead: The append that this one was made on top of before its outcome was known, or None.
         refused: Whether it was refused.
         end: The seq of its last event.
-        status: What it makes of the run's status, or None where it stays.
         plain: It is nothing but rows of events: no new run, no blob, no change of status.
     """
 
@@ -37,17 +36,20 @@ class Append:
     ahead: Append | None
     refused: bool = False
     end: int = field(init=False)
-    status: Status | None = field(init=False)
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
         drafts = self.drafts
         self.end = self.expected + len(drafts)
-        self.status = status_after(drafts)
-        self.plain = self.expected > 0 and self.status is None and 0 < len(drafts) <= ROWS
+        self.plain = self.expected > 0 and 0 < len(drafts) <= ROWS
         for draft in drafts:
-            if draft.blobs or draft.of:
+            if draft.blobs or draft.of or draft.type in TURNS:
                 self.plain = False
+
+    @property
+    def status(self) -> Status | None:
+        """What it makes of the run's status, or None where it stays."""
+        return status_after(self.drafts)
 
 
 @dataclass(slots=True, eq=False)

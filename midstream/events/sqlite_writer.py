@@ -125,9 +125,11 @@ class Writer:
 
     def _take(self) -> list[Command]:
         """Take the next batch off the line, in order."""
+        line = self._line
+        if len(line) == 1:
+            return [line.popleft()]
         batch: list[Command] = []
         rows = 0
-        line = self._line
         while line and len(batch) < ROWS:
             command = line[0]
             if isinstance(command, Append):

@@ -127,7 +127,11 @@ class Answer(asyncio.Future[Head]):
         hear: Called with this future once it has its outcome; must be quick and must not raise.
     """
 
-    hear: Callable[[asyncio.Future[Head]], None] | None = None
+    __slots__ = ("hear",)
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.hear: Callable[[asyncio.Future[Head]], None] | None = None
 
 
 Watcher = Callable[[RunId, int], None]

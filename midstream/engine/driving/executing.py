@@ -86,6 +86,7 @@ class Executor:
         self._end = end
         self._cancel = cancel
         self._closing = closing
+        self._awaited = False  # something begins once what was recorded is durable
 
     @property
     def _state(self) -> RunState:
@@ -105,6 +106,9 @@ class Executor:
                 self._nests.look()
             if state.open_calls and not (state.running or state.waiting or self._closing()):
                 self.children.begin()
+            if self._awaited:
+                self._awaited = False
+                self._recorder.send()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
 
@@ -127,6 +131,7 @@ class Executor:
         if once_durable:
             # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
             self._recorder.when_durable(partial(self._begin_durable, once_durable))
+            self._awaited = True
 
     def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
         if error is not None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from midstream.engine.recording.group import Group, Hear
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_plain
@@ -29,34 +29,9 @@ if TYPE_CHECKING:
     from midstream.engine.recording.rehearsal import Answers
 
 _LARGEST = 512
-_Hear = Callable[[BaseException | None], None]
 
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
-
-
-@dataclass(slots=True)
-class _Group:
-    """Drafts that are appended together, and who waits for them."""
-
-    drafts: list[Draft] = field(default_factory=list[Draft])
-    waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-    afterwards: list[_Hear] = field(default_factory=list[_Hear])
-    expected: int = 0
-    sent: asyncio.Future[Head] | None = None
-    snapshot: bytes | None = None
-
-    def settle(self, error: BaseException | None = None) -> None:
-        """Tell everybody who waits what became of it."""
-        for waiter in self.waiters:
-            if waiter.done():
-                continue  # its task was cancelled
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-        for act in self.afterwards:
-            act(error)
 
 
 class Recorder:
@@ -108,8 +83,8 @@ class Recorder:
         self._always_replay = always_replay
         self._acked = state.seq  # everything up to here is durable and folded
         self._sent = state.seq  # everything up to here was given to the store
-        self._open: _Group | None = None
-        self._flying: list[_Group] = []
+        self._open: Group | None = None
+        self._flying: list[Group] = []
         self._mending: asyncio.Task[None] | None = None
         self._newest = state.seq  # what was heard of the run in the store
         self._head: Head | None = None  # of event `_acked`, where this driver wrote it
@@ -157,7 +132,7 @@ class Recorder:
     def _take(self, draft: Draft) -> None:
         group = self._open
         if group is None:
-            group = self._open = _Group()
+            group = self._open = Group()
             if not self._flying:
                 asyncio.get_running_loop().call_soon(self.flush)
         group.drafts.append(draft)
@@ -175,6 +150,11 @@ class Recorder:
         if self._mending is None:
             self._send(group)
 
+    def send(self) -> None:
+        """Give what was added to the store now, where somebody waits for it; behind an append that is on its way."""
+        if not self._flying:
+            self.flush()
+
     async def durable(self) -> None:
         """Wait until everything added so far is durable.
 
@@ -183,9 +163,7 @@ class Recorder:
         """
         self.flush()
         if self._flying:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._flying[-1].waiters.append(waiter)
-            await waiter
+            await self._flying[-1].waiter()
         elif self.error is not None:
             raise self.error
 
@@ -205,11 +183,11 @@ class Recorder:
         """Return the deadline of an attempt of an activation."""
         return asyncio.timeout(seconds)
 
-    def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
+    def when_durable(self, act: Hear) -> None:
         """Call `act` once everything added so far is durable, or with the error because of which it is not; no task waits."""
         group = self._open or (self._flying[-1] if self._flying else None)
         if group is not None:
-            group.afterwards.append(act)
+            group.tell(act)
         else:
             act(self.error)
 
@@ -244,24 +222,18 @@ class Recorder:
             await self._keeper.let_go(self._head, self.state)
 
     def _event(self, draft: Draft) -> Event:
-        return Event(
-            self.run_id,
-            self.state.seq + 1,
-            0,
-            draft.at,
-            draft.type,
-            draft.version,
-            draft.actor,
-            draft.cause,
-            draft.address,
-            self.epoch,
-            draft.body,
-            b"",
-            draft.data,
-            (draft.type, draft.version),
-        )
+        type_, version, at, actor, cause, address, body, _blobs, data, _of = draft
+        # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
+        new: Callable[[type[Event], tuple[Any, ...]], Event]
+        new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
+        # fmt: off
+        return new(Event, (
+            self.run_id, self.state.seq + 1, 0, at, type_, version, actor, cause, address, self.epoch,
+            body, b"", data, (type_, version),
+        ))
+        # fmt: on
 
-    def _send(self, group: _Group) -> None:
+    def _send(self, group: Group) -> None:
         group.expected = self._sent
         self._sent += len(group.drafts)
         if self.state.seq == self._sent:
@@ -276,7 +248,7 @@ class Recorder:
         else:
             sent.add_done_callback(answered)
 
-    def _answered(self, group: _Group, future: asyncio.Future[Head]) -> None:
+    def _answered(self, group: Group, future: asyncio.Future[Head]) -> None:
         if self._mending is not None or self.error is not None:
             if not future.cancelled():
                 future.exception()  # seen; the mending reads the log itself

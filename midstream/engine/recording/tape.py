@@ -134,6 +134,9 @@ class Tape(Recorder):
     def flush(self) -> None:
         """See `Recorder.flush`."""
 
+    def send(self) -> None:
+        """See `Recorder.send`."""
+
     async def durable(self) -> None:
         """See `Recorder.durable`."""
         if self.error is not None:
