@@ -19,6 +19,7 @@ COLUMNS = "run, seq, id, at, kind, actor, cause, address, epoch, body, digest"
 """What is read of an event, in the order that `events_of` takes it in."""
 
 _BRACE = ord("{")
+_NOTHING = b"{}"
 
 
 class Kinds:
@@ -84,27 +85,29 @@ def events_of(
     # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
     new: Callable[[type[Event], tuple[Any, ...]], Event]
     new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
-    of, old = kinds.of, upcast.old
+    of, old, loads, add = kinds.of, upcast.old, orjson.loads, events.append
     row: Sequence[Any] = ()
+    data: Any
     try:
         for row in rows:
             run, seq, position, at, kind, actor, cause, address, epoch, body, digest = row
             stored = type_, version = of[kind]
-            if body[0] == SQUEEZED:
-                body = unsqueezed(body)
-            elif body[0] == COMPACT:
-                sealed.append(len(events))
-                body = expanded(body)
-            elif body[0] != _BRACE:
-                # Also a text that was put in place of the bytes that were written.
-                raise ValueError("it is not what is written as a body")  # noqa: TRY301  # in the loop
-            data = orjson.loads(body)
+            if (first := body[0]) != _BRACE:
+                if first == SQUEEZED:
+                    body = unsqueezed(body)
+                elif first == COMPACT:
+                    sealed.append(len(events))
+                    body = expanded(body)
+                else:
+                    # Also a text that was put in place of the bytes that were written.
+                    raise ValueError("it is not what is written as a body")  # noqa: TRY301  # in the loop
+            data = {} if body == _NOTHING else loads(body)
             if stored in old:
                 type_, version, data = upcast(type_, version, data)
             if actor is None:
                 actor = ENGINE
             # fmt: off
-            events.append(new(Event, (
+            add(new(Event, (
                 names[run], seq, position, at, type_, version, actor, cause, address, epoch,
                 body, digest, data, stored,
             )))

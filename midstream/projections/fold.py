@@ -44,14 +44,14 @@ def fold(projection: Projection[S], events: Iterable[Event], state: S | None = N
         UnknownEventError: An event that the projection needs is of a newer version than this release knows.
     """
     state = projection.initial() if state is None else state
-    handlers = projection.handlers
+    handlers, versions = projection.handlers, VERSIONS
     with no_collecting():
         for event in events:
-            handler = handlers.get(event.type)
-            if handler is not None:
-                if event.version != VERSIONS[event.type]:
-                    raise UnknownEventError(event.type, event.version, VERSIONS[event.type])
-                handler(state, event)
+            type_ = event.type
+            if type_ in handlers:
+                if event.version != versions[type_]:
+                    raise UnknownEventError(type_, event.version, versions[type_])
+                handlers[type_](state, event)
     return state
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
-from midstream import Context, Engine, Graph, Retry, Run, tool
+from midstream import Context, Engine, Graph, Limits, Retry, Run, tool
 from midstream.adapters.scripted import Script
 from midstream.errors import RateLimitError, RunCancelledError, RunFailedError, ToolError
 from midstream.events.content import Message, ToolCall, ToolResult, assistant
 from midstream.projections.run_state import RunState
 from tests.conftest import MakeEngine
+from tests.engine.stage import history, turns
 
 FOREVER = 3600.0
 LATER = Retry(attempts=3, delay=FOREVER, jitter=0.0, longest=FOREVER, on=frozenset(("OSError",)))
@@ -287,3 +290,68 @@ async def test_a_closed_engine_leaves_no_task_and_a_run_that_can_go_on(
     assert asyncio.all_tasks() == tasks
     async with Engine(make_engine.store, models=MODELS) as engine:
         assert (await engine.run("r").state()).status == "running"
+
+
+def _everything_waits(state: RunState) -> bool:
+    kinds = {call.kind for call in state.calls.values()}
+    return bool(state.waiting) and kinds == {"question", "subrun", "timer"}
+
+
+async def test_a_cancelled_run_leaves_no_task_thread_or_timer_behind() -> None:
+    loop: Any = asyncio.get_running_loop()
+    inner, graph, child = Graph("inner"), Graph("everything"), Graph("child")
+    let_go = threading.Event()
+
+    @inner.node(timeout=600)
+    async def deep(ctx: Context) -> None:
+        await ctx.sleep(500)
+
+    @child.node
+    async def of_its_own(ctx: Context) -> None:
+        await ctx.sleep(500)
+
+    @graph.node(idle_timeout=600, total_timeout=900)
+    async def starts(ctx: Context) -> Any:
+        return await ctx.subrun(child)
+
+    @graph.node
+    def in_a_thread() -> None:
+        let_go.wait(5)
+
+    @graph.node(retry=Retry(attempts=2, delay=600, on=frozenset(("ConnectionError",))))
+    async def fails() -> None:
+        raise ConnectionError("not yet")
+
+    async def each(item: int, ctx: Context) -> None:
+        await ctx.ask(f"item {item}?", timeout=600)
+
+    graph.map("items", each, over=lambda: [1, 2])
+    graph.subgraph("inside", inner)
+
+    def timers() -> list[Any]:
+        return [one for one in loop._scheduled if not one.cancelled()]
+
+    async with Engine.memory(recover=False) as engine:
+        await turns()  # the engine shows its sign of life
+        tasks, threads, due = asyncio.all_tasks(), set(threading.enumerate()), len(timers())
+        run = await engine.start(graph, limits=Limits(seconds=900))
+        async with asyncio.timeout(20):
+            while not _everything_waits(await run.state()):  # noqa: ASYNC110  # seen in the log alone
+                await asyncio.sleep(0)
+        assert len(timers()) > due
+        let_go.set()
+        await run.cancel(reason="enough", by="alice")
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= tasks
+        assert len(timers()) <= due
+        idle = set(threading.enumerate()) - threads
+        assert all("asyncio" in thread.name for thread in idle)  # the loop's own, without work
+        asked, ended = [
+            event
+            for event in await history(run)
+            if event.type in ("run.cancel_requested", "run.cancelled")
+        ]
+        assert (asked.actor, asked.data["reason"]) == ("user:alice", "enough")
+        assert ended.cause == asked.seq
+    await loop.shutdown_default_executor()
+    assert set(threading.enumerate()) <= threads

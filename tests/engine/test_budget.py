@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from midstream import Budget, Context, Engine, Graph, Message, tool
 from midstream.adapters.base import ModelResponse
@@ -193,6 +196,56 @@ async def test_a_customer_has_a_budget_over_all_runs_and_engines_and_a_window(
         await spend(first, "a", 1)
     clock.advance(86401)
     assert await spend(first, "a", 3) == 3
+
+
+Calls = tuple[int, tuple["Calls", ...]]
+"""How often a run asks a model, and the runs that it starts then."""
+
+CALLS: st.SearchStrategy[Calls] = st.recursive(
+    st.tuples(st.integers(0, 3), st.just(())),
+    lambda inner: st.tuples(st.integers(0, 2), st.lists(inner, max_size=3).map(tuple)),
+    max_leaves=5,
+)
+
+
+def total(calls: Calls) -> int:
+    return calls[0] + sum(total(inner) for inner in calls[1])
+
+
+def tree(calls: Calls, name: str = "g") -> Graph:
+    """Return a graph that does it, one after the other."""
+    graph = Graph(name)
+    below = [tree(inner, f"{name}-{place}") for place, inner in enumerate(calls[1])]
+
+    @graph.node
+    async def ask(ctx: Context) -> None:
+        for place in range(calls[0]):
+            await ctx.llm(f"q{place}", thread=None)
+        for inner in below:
+            await ctx.subrun(inner)
+
+    return graph
+
+
+@settings(max_examples=25, deadline=None)
+@given(CALLS, st.integers(1, 6))
+@example((1, ((1, ((2, ()),)), (3, ()))), 5)
+def test_a_run_spends_no_more_than_its_budget_with_all_that_it_starts(
+    calls: Calls, limit: int
+) -> None:
+    async def made() -> tuple[int, str]:
+        options = {**OPTIONS, "budgets": [Budget("b", model_calls=limit)]}
+        async with Engine.memory(**options) as engine:
+            run = await engine.start(tree(calls))
+            with suppress(RunFailedError):
+                await run
+            logs = [await history(engine.run(info.run_id)) for info in await engine.runs()]
+            asked = sum(types(events).count("model.requested") for events in logs)
+            return asked, (await run.state()).status
+
+    asked, status = asyncio.run(made())
+    assert asked == min(limit, total(calls))
+    assert status == ("failed" if total(calls) > limit else "completed")
 
 
 @pytest.mark.parametrize(

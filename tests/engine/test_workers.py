@@ -27,7 +27,7 @@ class Stage:
         self.gate = asyncio.Event()
         self.workers = Workers(self.perform, self.errors.append)
 
-    async def perform(self, address: Address, durable: bool) -> None:  # as `Workers` calls it
+    async def perform(self, address: Address, durable: bool) -> None:
         self.began.append(address)
         self.by[address] = asyncio.current_task()
         self.marks[address] = MARK.get()
@@ -79,7 +79,7 @@ async def test_one_that_waits_keeps_nobody_behind_it_waiting() -> None:
 async def test_what_is_put_by_one_that_goes_on_to_wait_is_taken_by_another_task() -> None:
     stage = Stage()
 
-    async def perform(address: Address, durable: bool) -> None:  # as `Workers` calls it
+    async def perform(address: Address, durable: bool) -> None:
         if address == "first":
             workers.put(addresses("second"))
             await stage.gate.wait()
@@ -122,7 +122,7 @@ async def test_what_refuses_to_be_compared_may_be_left_in_a_context() -> None:
     variable: ContextVar[object] = ContextVar("odd")
     variable.set(Odd())
 
-    async def perform(address: Address, durable: bool) -> None:  # as `Workers` calls it
+    async def perform(address: Address, durable: bool) -> None:
         variable.set(Odd())
         stage.ended.append(address)
 
@@ -152,6 +152,34 @@ async def test_one_that_is_cancelled_takes_nobody_with_it() -> None:
     stage.gate.set()
     await stage.workers.done()
     assert stage.ended == ["plain", "wait2"]
+
+
+async def test_an_activation_may_begin_again_while_its_last_attempt_is_being_cancelled() -> None:
+    ended: list[int] = []
+    tidied = asyncio.Event()
+
+    async def perform(address: Address, durable: bool) -> None:
+        number = len(ended)
+        ended.append(number)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if number == 0:
+                await tidied.wait()
+            raise
+
+    errors: list[BaseException] = []
+    workers = Workers(perform, errors.append)
+    workers.put(addresses("one"))
+    await turns(3)
+    workers.stop_at("one")
+    workers.put(addresses("one"))
+    await turns(3)
+    tidied.set()
+    await turns(3)
+    workers.stop_at("one")
+    await asyncio.wait_for(workers.done(), 1)
+    assert (ended, errors) == ([0, 1], [])
 
 
 async def test_an_error_is_told_and_the_others_are_performed() -> None:

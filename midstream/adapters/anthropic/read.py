@@ -121,8 +121,9 @@ class _Reading:
         as_told = (
             role == "user" and isinstance(content, str) and len(item) == 2 and bool(content.strip())
         )
+        answers = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
         return Message(
-            role="system" if role == "system" else "user",
+            role="system" if role == "system" else "tool" if answers else "user",
             parts=tuple(parts),
             native=None if as_told else item,
             dialect=DIALECT,

@@ -90,7 +90,7 @@ class Teller(PlainTurns):
         return tail
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:
-        """See `Frame.tools`."""
+        """See `Frame.tools`; what comes on the way is a new beginning: only the SDK's beta types have `tool_addition`."""
         if tools and not self._family.capabilities.tools:
             self.loss("tool_dropped", "the model calls no tools")
             return

@@ -169,7 +169,8 @@ def _only_text(parts: list[Part]) -> str | None:
 
 
 def _has_empty(item: Mapping[str, Any]) -> bool:
-    return any(block.keys() == {"text"} and not block["text"] for block in blocks_of(item))
+    bare = (block for block in blocks_of(item) if block.keys() <= {"text", "thought"})
+    return any(not block.get("text") for block in bare)
 
 
 def _unsaid(item: Mapping[str, Any], *, known: frozenset[str]) -> Iterator[str]:

@@ -15,10 +15,11 @@ from midstream.errors import (
     LeaseHeldError,
     MidstreamError,
 )
+from midstream.events.codec import encode_plain
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
 from midstream.events.patience import append_patiently
-from midstream.events.payloads import Fact, RunResumed
+from midstream.events.payloads import Fact
 from midstream.events.store import Head, RunQuery
 from midstream.projections.run_state import RunState, apply, fold_run
 
@@ -68,11 +69,10 @@ class TakingOver(LiveRuns):
     ) -> RunState:
         """Record that the run was taken over, by which code, and return it as it stands then."""
         while True:
-            facts: list[Fact] = [RunResumed(epoch=epoch, driver=self.name)]
+            drafts = [self._taken_over(epoch)]
             upgraded = await upgrade_of(self.store, run_id, state, code, on_change)
             if upgraded is not None:
-                facts.append(upgraded)
-            drafts = [self.draft(fact, actor="engine") for fact in facts]
+                drafts.append(self.draft(upgraded, actor="engine"))
             try:
                 await append_patiently(self.store, run_id, drafts, expected=state.seq, epoch=epoch)
             except ConcurrencyError:
@@ -81,6 +81,12 @@ class TakingOver(LiveRuns):
                 for draft in drafts:
                     apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), epoch))
                 return state
+
+    def _taken_over(self, epoch: int) -> Draft:
+        """Return the `run.resumed` of this driver; as plain data, a validator of it takes longer to make than to use."""
+        data = {"epoch": epoch, "driver": self.name}
+        at = int(self.clock.now() * 1_000_000)
+        return encode_plain("run.resumed", data, at=at, redact=self.redact)
 
     async def fork(
         self, run_id: RunId, cut: Cut, payloads: Sequence[Fact], graph: Graph | None, *, actor: str

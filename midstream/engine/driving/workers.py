@@ -41,6 +41,7 @@ class Workers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._at: dict[str, asyncio.Task[None]] = {}
         self._coming = 0  # tasks that were begun and have not come to the line yet
+        self._breathing = 0  # tasks that come back to the line in the next turn of the loop
         self._more = _AT_ONCE
         self._looking = False
         self._stopped = False
@@ -113,7 +114,9 @@ class Workers:
     def _look(self) -> None:
         """Begin tasks for what nobody has taken: those who could have, wait. The more of them do, the more it takes."""
         self._looking = False
-        if self._line:
+        if self._line and self._breathing:
+            self._look_soon()
+        elif self._line:
             self._begin()
             self._more *= 2
         else:
@@ -147,13 +150,23 @@ class Workers:
             try:
                 await self._work(address, durable)
             finally:
-                del at[address]
-            left -= 1
-            if not left:
-                self._more = 1  # they do not wait: one task is enough
-                return
+                if at.get(address) is task:  # another task may be at its next attempt by now
+                    del at[address]
             if task.cancelling() or not self._as_found():
                 return  # what one has left behind is not for the next one to find
+            left -= 1
+            if not left:
+                left = BREATH
+                await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Let others have the loop for a turn; meanwhile no further task is begun, since this one does not wait."""
+        self._more = 1
+        self._breathing += 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._breathing -= 1
 
     def _as_found(self) -> bool:
         """Say whether the context is as the activations of this task found it."""

@@ -28,7 +28,8 @@ class Budget:
         model_calls: Attempts included.
         tool_calls: Attempts included.
         seconds: From the start of the run to the beginning of a call; only of a run.
-        tag: Each value of this tag has the budget for itself, in all its runs together; empty: each run has it.
+        tag: Each value of this tag has the budget for itself, in all its runs together; empty: each run has it, together with
+            the runs that are started in it.
         window: Only what was spent in the last so many seconds counts; None for all. Only with a tag.
         on_exceed: `fail` the node; `pause` the run, and each `run.resume()` grants the same once more; or `downgrade`: ask
             another model from then on, and let this budget be.
@@ -123,7 +124,7 @@ class Guard:
         if budget.seconds is not None and now - own.began > budget.seconds * granted:
             spent = Decimal(str(round(now - own.began, 3)))
             return "seconds", Decimal(str(budget.seconds)) * granted, spent, Decimal(0)
-        spent_so_far = own.amounts + self._ledger.reserved(run_id=desk.recorder.run_id)
+        spent_so_far = await self._ledger.with_subruns(desk.recorder.run_id)
         if budget.tag:
             value = desk.state.tags.get(budget.tag)
             if value is None:

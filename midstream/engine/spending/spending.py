@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from midstream.errors import RunNotFoundError
 from midstream.events.envelope import REPLAY, Event
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
@@ -61,12 +62,20 @@ class Spending:
         began: When it was created, in seconds since 1970.
         exceeded: By budget, what was done each time it was reached.
         seq: The newest event that was counted.
+        parent: The run that started it, or None.
+        children: The runs that it has started, while they may spend more.
+        settled: What those others of them have spent.
+        over: It has ended.
     """
 
     amounts: Amounts = field(default_factory=Amounts)
     began: float = 0.0
     exceeded: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     seq: int = 0
+    parent: RunId | None = None
+    children: dict[RunId, None] = field(default_factory=dict[RunId, None])
+    settled: Amounts = field(default_factory=Amounts)
+    over: bool = False
 
 
 class Ledger:
@@ -104,12 +113,49 @@ class Ledger:
         async for event in self._store.read(run_id, after=found.seq):
             found.seq = event.seq
             found.amounts += self._amounts(event)
-            if event.type == "run.created":
-                found.began = event.at / 1e6
-            elif event.type == "budget.exceeded":
-                actions = found.exceeded.setdefault(event.data["budget"], [])
-                actions.append(event.data.get("action", "fail"))
+            match event.type:
+                case "run.created":
+                    found.began = event.at / 1e6
+                    if event.data.get("parent_step"):
+                        found.parent = RunId(event.data["parent"])
+                case "run.forked":
+                    found.parent = RunId(
+                        ""
+                    )  # the run that started the other one knows nothing of it
+                case "subrun.requested":
+                    found.children[RunId(event.data["run"])] = None
+                case "budget.exceeded":
+                    actions = found.exceeded.setdefault(event.data["budget"], [])
+                    actions.append(event.data.get("action", "fail"))
+                case "run.completed" | "run.failed" | "run.cancelled":
+                    found.over = True
+                case _:
+                    pass
         return found
+
+    async def with_subruns(self, run_id: RunId) -> Amounts:
+        """Return what the run that a run goes back to has spent, with all that were started in it, and have under way."""
+        first = run_id
+        while parent := (await self.of_run(first)).parent:
+            first = parent
+        total, _ = await self._below(first)
+        return total
+
+    async def _below(self, run_id: RunId) -> tuple[Amounts, bool]:
+        """Return what a run and those below it have spent or kept, and whether all of that has ended."""
+        try:
+            own = await self.of_run(run_id)
+        except RunNotFoundError:  # it was asked for, and is about to be started
+            return Amounts(), False
+        total = own.amounts + self.reserved(run_id=run_id)
+        for child in tuple(own.children):
+            spent, over = await self._below(child)
+            if over:  # it is not read again
+                del own.children[child]
+                own.settled += spent
+            else:
+                total += spent
+        return total + own.settled, own.over and not own.children
 
     async def of_tag(self, tag: str, value: str, since: float | None) -> Amounts:
         """Return what all runs with a tag have spent, and what they have under way here.
