@@ -9,6 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from midstream import adapters as adapters
+    from midstream import engine as engine
+    from midstream import errors as errors
+    from midstream import events as events
+    from midstream import projections as projections
+    from midstream import testing as testing
     from midstream.adapters.convert import Converted, convert
     from midstream.engine import (
         RETRY_CALL,
@@ -86,6 +92,9 @@ __all__ = [
     "tool",
 ]
 
+_ROOMS = ("adapters", "engine", "errors", "events", "projections", "testing")
+"""The packages and modules below this one."""
+
 _ELSEWHERE = {
     "Converted": "midstream.adapters.convert",
     "Event": "midstream.events",
@@ -100,6 +109,8 @@ if not TYPE_CHECKING:  # a checker would take any name for one that exists
 
     def __getattr__(name: str) -> Any:
         """Import what is exported when it is first asked for: `midstream --help` has no use for the engine."""
+        if name in _ROOMS:  # `except midstream.errors.RunError` after `import midstream` alone
+            return import_module(f"{__name__}.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = getattr(import_module(_ELSEWHERE.get(name, "midstream.engine")), name)

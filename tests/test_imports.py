@@ -120,3 +120,12 @@ def test_a_run_of_a_plain_graph_loads_nothing_that_is_rarely_needed(
     monkeypatch.chdir(tmp_path)
     needed = {"midstream.events.sqlite", "midstream.events.sealing"}
     assert loaded_by(START) & RARE == needed
+
+
+@pytest.mark.parametrize(
+    "room", ["adapters", "engine", "errors", "events", "projections", "testing"]
+)
+def test_what_is_below_the_package_is_found_with_it_alone(room: str) -> None:
+    code = f"import midstream; print(midstream.{room}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"midstream.{room}"

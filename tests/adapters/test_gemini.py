@@ -378,7 +378,7 @@ def test_h070_signatures_are_there_again_when_gemini_comes_back() -> None:
     items, _ = told(user("x"), message, results(result("q1")), foreign, user("?"), model=NEW)
 
     assert items[1]["parts"] == parts
-    other = midstream.adapters.dialect.dialect("anthropic")
+    other = dialect("anthropic")
     view = other.render(View("claude-opus-4-8"), Segment(1, (user("x"), message)))
     assert [change.kind for change in view.changes] == ["reasoning_dropped"]
 
