@@ -1,69 +1,15 @@
-"""Where two runs part, why, and what that made differ; steps are aligned by address, so branches may finish in any order."""
+"""Where two runs part, why, and what that made differ."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from midstream.events.envelope import Event
+from midstream.projections.diff_steps import LEFT_OUT, StepDiff, Steps, counted, in_words
 from midstream.projections.difference import NOTHING, Difference, differences
-from midstream.projections.timeline import line
-
-_INCIDENTAL: Mapping[str, frozenset[str]] = {
-    "run.created": frozenset(("id", "tags")),
-    "model.responded": frozenset(("seconds", "response_id", "usage", "cost", "served")),
-    "model.failed": frozenset(("request_id", "retry_at")),
-    "tool.requested": frozenset(("key",)),
-    "tool.failed": frozenset(("retry_at",)),
-    "node.failed": frozenset(("retry_at", "traceback")),
-    "timer.set": frozenset(("until",)),
-    "subrun.requested": frozenset(("run",)),
-    "question.asked": frozenset(("id", "deadline")),
-}
-"""What is another thing in each run, whatever it does."""
-
-_DIGEST = re.compile(r":[0-9a-f]{10}(?=#|@)")
-"""The digest of the arguments in the address of a call."""
-
-_LEFT_OUT = frozenset(
-    (
-        "run.resumed",
-        "graph.upgraded",
-        "run.forked",
-        "run.paused",
-        "run.continued",
-        "model.switched",
-        "note.added",
-    )
-)
-"""Events that are causes or remarks, and no steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepDiff:
-    """A step that is not the same in both runs.
-
-    Attributes:
-        step: Its address; empty for the run as a whole.
-        left_seq: The first event of the left run that differs; 0 where it has none.
-        right_seq: Likewise.
-        left: That event, in words; empty where there is none.
-        right: Likewise.
-        differences: Where their data differ.
-        text: Lines of a unified diff of what a model said, where that differs.
-    """
-
-    step: str
-    left_seq: int
-    right_seq: int
-    left: str
-    right: str
-    differences: tuple[Difference, ...]
-    text: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +56,7 @@ class RunDiff:
     common: int
     shared: bool
     cause: str = ""
-    steps: tuple[StepDiff, ...] = ()
+    steps: Sequence[StepDiff] = ()
     output: tuple[Difference, ...] = field(default_factory=tuple[Difference, ...])
 
     @property
@@ -140,7 +86,7 @@ def diff_runs(
         right: Likewise.
         shared: How many events before them are the same ones.
     """
-    steps = tuple(_steps(left, right))
+    steps = Steps(left, right)
     alike = _alike(left, right) if not shared else 0
     sides = _side(left_id, left, shared), _side(right_id, right, shared)
     output = tuple(differences(sides[0].output, sides[1].output))
@@ -148,107 +94,12 @@ def diff_runs(
     return RunDiff(*sides, shared or alike, bool(shared), cause, steps, output)
 
 
-def _steps(left: Sequence[Event], right: Sequence[Event]) -> Iterable[StepDiff]:
-    ours = _by_step(left)
-    theirs = _paired(ours, _by_step(right))
-    found: list[tuple[int, StepDiff]] = []
-    for step in dict.fromkeys((*ours, *theirs)):
-        one = _step(step, ours.get(step, []), theirs.get(step, []))
-        if one is not None:
-            found.append((one.left_seq or one.right_seq, one))
-    return [one for _, one in sorted(found, key=lambda each: each[0])]
-
-
-def _paired(
-    ours: Mapping[str, Sequence[Event]], theirs: Mapping[str, Sequence[Event]]
-) -> dict[str, Sequence[Event]]:
-    """Return the right run's steps under the left run's names, where they differ by what is called only.
-
-    A call's address has a digest of its arguments, so a call with others is another step; its place is the same.
-    """
-    free: dict[str, list[str]] = {}
-    for step in ours:
-        if step not in theirs:
-            free.setdefault(_DIGEST.sub("", step), []).append(step)
-    found: dict[str, Sequence[Event]] = {}
-    for step, events in theirs.items():
-        places = [] if step in ours else free.get(_DIGEST.sub("", step), [])
-        found[places.pop(0) if places else step] = events
-    return found
-
-
-def _by_step(events: Sequence[Event]) -> dict[str, list[Event]]:
-    found: dict[str, list[Event]] = {}
-    for event in events:
-        if event.type not in _LEFT_OUT:
-            found.setdefault(event.address or "", []).append(event)
-    return found
-
-
-def _step(step: str, ours: Sequence[Event], theirs: Sequence[Event]) -> StepDiff | None:
-    for place in range(max(len(ours), len(theirs))):
-        left = ours[place] if place < len(ours) else None
-        right = theirs[place] if place < len(theirs) else None
-        if left is None or right is None or left.type != right.type:
-            return _step_diff(step, left, right, (), ours, theirs)
-        found = tuple(differences(_counted(left), _counted(right)))
-        if found:
-            return _step_diff(step, left, right, found, ours, theirs)
-    return None
-
-
-def _step_diff(
-    step: str,
-    left: Event | None,
-    right: Event | None,
-    found: tuple[Difference, ...],
-    ours: Sequence[Event],
-    theirs: Sequence[Event],
-) -> StepDiff:
-    return StepDiff(
-        step,
-        0 if left is None else left.seq,
-        0 if right is None else right.seq,
-        "" if left is None else _words(left),
-        "" if right is None else _words(right),
-        found,
-        tuple(_text_diff(_said(ours), _said(theirs))),
-    )
-
-
-def _counted(event: Event) -> dict[str, Any]:
-    left_out = _INCIDENTAL.get(event.type, frozenset())
-    return {name: value for name, value in event.data.items() if name not in left_out}
-
-
-def _words(event: Event) -> str:
-    told = line(event)
-    return f"{told.type} {told.text}".strip()
-
-
-def _said(events: Sequence[Event]) -> str:
-    parts = (
-        part.get("text", "")
-        for event in events
-        if event.type == "model.responded"
-        for part in event.data["message"].get("parts", ())
-    )
-    return "\n".join(filter(None, parts))
-
-
-def _text_diff(left: str, right: str) -> Iterable[str]:
-    if not left or not right or left == right:
-        return ()
-    lines = difflib.unified_diff(left.splitlines(), right.splitlines(), lineterm="", n=2)
-    return [text for text in lines if not text.startswith(("---", "+++"))]
-
-
 def _alike(left: Sequence[Event], right: Sequence[Event]) -> int:
     """Return how many events at the beginning are alike."""
     count = 0
     for ours, theirs in zip(left, right, strict=False):
         same = (ours.type, ours.address) == (theirs.type, theirs.address)
-        if not same or (ours.type not in _LEFT_OUT and _counted(ours) != _counted(theirs)):
+        if not same or (ours.type not in LEFT_OUT and counted(ours) != counted(theirs)):
             break
         count += 1
     return count
@@ -272,7 +123,7 @@ def _side(run_id: str, events: Sequence[Event], shared: int) -> Side:
 def _cause(left: Sequence[Event], right: Sequence[Event], first: StepDiff) -> str:
     """Say why two runs part: what somebody wanted of one of them, or who answered otherwise."""
     wanted = [
-        f"{side} run: {_words(event)}"
+        f"{side} run: {in_words(event)}"
         for side, events, until in (
             ("left", left, first.left_seq),
             ("right", right, first.right_seq),

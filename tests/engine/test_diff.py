@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midstream.errors import RunNotFoundError
+from midstream.events.payloads import ToolCompleted
 from midstream.projections.diff import diff_runs, plain_diff
+from midstream.projections.diff_steps import Steps
 from tests.conftest import MakeEngine
 from tests.engine.test_fork import MODELS, ended, trip
 from tests.projections.logs import recorded
+from tests.projections.test_outcomes import event
 
 
 async def test_a_run_does_not_differ_from_itself(make_engine: MakeEngine) -> None:
@@ -99,3 +102,18 @@ def test_a_diff_finds_a_difference_if_there_is_one(left: bool, right: bool, data
     assert {one.step for one in found.steps} == {one.step for one in mirrored.steps}
     cut = data.draw(st.integers(1, len(ours) - 3))
     assert diff_runs("a", "b", ours, ours[:cut])
+
+
+async def test_steps_are_told_when_somebody_looks_and_are_the_same_ever_after() -> None:
+    left = [event(ToolCompleted(result=n), f"t{n}#1", n) for n in (1, 2, 3)]
+    right = [event(ToolCompleted(result=n + n % 2), f"t{n}#1", n) for n in (1, 2, 3)]
+    steps = Steps(left, right)
+    assert (len(steps), repr(steps)) == (2, "Steps(2 that differ)")
+    assert [one.step for one in steps] == ["t1#1", "t3#1"]
+    assert steps[-1] is steps[1]
+    assert steps[:1] == (steps[0],)
+    assert steps == tuple(steps)
+    assert hash(steps) == hash(tuple(steps))
+    assert steps != Steps(left, left)
+    with pytest.raises(IndexError):
+        steps[2]
