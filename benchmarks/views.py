@@ -40,6 +40,8 @@ from midstream.events.content import (
 
 MODEL = "claude-sonnet-4-5"
 FAMILY = anthropic_family(MODEL)
+_TIMES = 7
+"""How often something is timed in a round; the first two do not count."""
 ROUNDS = 9
 CALLS_PER_MESSAGE = 0.2
 SETTINGS = {"max_tokens": 1_000}
@@ -93,8 +95,11 @@ async def figures() -> list[Figure]:
         return _settled(lambda: first(segments))
 
     async def one_more(length: int) -> float:
+        start = len(held[length].tape)
+        coming = iter([turn(start + 2 * place)[:2] for place in range(_TIMES)])
+
         def grow() -> None:
-            held[length], _ = following(held[length], turn(len(held[length].tape))[:2])
+            held[length], _ = following(held[length], next(coming))
 
         return _settled(grow)  # each from where the last one ended, as a run goes
 
@@ -168,7 +173,7 @@ _STREAMS: dict[str, tuple[list[dict[str, object]], dict[str, object]]] = {
 
 def _settled(work: Callable[[], object]) -> float:
     """The median of five after two that do not count, as the peer takes it."""
-    return sorted([_timed(work) for _ in range(7)][2:])[2]
+    return sorted([_timed(work) for _ in range(_TIMES)][2:])[2]
 
 
 def _timed(work: object) -> float:
