@@ -122,11 +122,13 @@ async def test_where_a_late_one_fails_the_other_goes_on_for_it() -> None:
         if len(came) == 1:
             return working(seen)
         if len(came) == 2:
-            return Fault.hang(0.3)
+            return Fault.hang(0.6)
         answer = working(seen)
-        return Answer(answer.text, answer.calls, chunk_delay=0.6 if len(came) == 3 else 0.0)
+        return Answer(answer.text, answer.calls, chunk_delay=0.9 if len(came) == 3 else 0.0)
 
-    async with stage(script, config=hedged(stick_to="none")) as (engine, _):
+    async with stage(
+        script, config=hedged(stick_to="none", hedge={"after": 0.2, "extra_calls": 1.0})
+    ) as (engine, _):
         run = await engine.start(trip, run_id="r")
         await run
         words = await shape(engine)

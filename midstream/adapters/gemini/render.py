@@ -267,7 +267,7 @@ class Teller(PlainTurns):
             return self._neutral(message, ids)
         self.cited_nowhere(message)
         for place, part in enumerate(message.parts):
-            if isinstance(part, Reasoning) and not (part.text or part.proof):
+            if isinstance(part, Reasoning) and not (part.text.strip() or part.proof):
                 self.unthought(message, part, place)
         return [block for block in told if block != {"text": ""}]
 
