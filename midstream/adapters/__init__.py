@@ -4,8 +4,9 @@ Providers are imported by their own names (`midstream.adapters.openai`, `midstre
 SDK is loaded only where it is used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from midstream.lazily import lazily
 
 if TYPE_CHECKING:
     from midstream.adapters.base import (
@@ -48,14 +49,8 @@ _MODULES = {
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one that exists
-
-    def __getattr__(name: str) -> Any:
-        """Import what is exported when it is first asked for: who asks one provider has no use for the rest."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = found
-        return found
+    # who asks one provider has no use for the rest
+    __getattr__ = lazily(globals(), _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,8 @@
 """What happens next: graphs, the runner that drives them, and what a node may do."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from midstream.lazily import lazily
 
 if TYPE_CHECKING:
     from midstream.engine.agents.agent import Agent
@@ -106,14 +107,8 @@ _MODULES = {
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one that exists
-
-    def __getattr__(name: str) -> Any:
-        """Import what is exported when it is first asked for: who looks at a log needs few of the modules here."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = found
-        return found
+    # who looks at a log needs few of the modules here
+    __getattr__ = lazily(globals(), _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -4,11 +4,11 @@
 for it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from midstream.events.subscribe import subscribe
 from midstream.events.verify import Verdict, verify
+from midstream.lazily import lazily
 
 if TYPE_CHECKING:
     from midstream.events.codec import decode, encode
@@ -99,14 +99,8 @@ _MODULES = {
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one that exists
-
-    def __getattr__(name: str) -> Any:
-        """Import what is exported when it is first asked for: who reads a log needs few of the modules here."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = found
-        return found
+    # who reads a log needs few of the modules here
+    __getattr__ = lazily(globals(), _MODULES)
 
 
 def __dir__() -> list[str]:

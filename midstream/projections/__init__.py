@@ -1,8 +1,8 @@
 """What the log means: folds over events, each of which can be thrown away and made again."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from midstream.lazily import lazily
 from midstream.projections.fold import Handler, Projection, fold, fold_async
 
 if TYPE_CHECKING:
@@ -49,14 +49,8 @@ _MODULES = {
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one that exists
-
-    def __getattr__(name: str) -> Any:
-        """Import what is exported when it is first asked for: one fold has no use for another."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = found
-        return found
+    # one fold has no use for another.
+    __getattr__ = lazily(globals(), _MODULES)
 
 
 def __dir__() -> list[str]:

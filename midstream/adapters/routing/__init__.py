@@ -4,8 +4,9 @@ A `Router` is made once from a configuration and shared. It can be used alone, o
 named `group:fast` or `pool:all`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from midstream.lazily import lazily
 
 if TYPE_CHECKING:
     from midstream.adapters.routing.answers import Answer
@@ -48,11 +49,6 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is exported when it is first asked for: an engine without groups has no use for it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    place = _PLACES.get(name, "strategies")
-    found = getattr(import_module(f"midstream.adapters.routing.{place}"), name)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a checker would take any name for one that exists
+    # an engine without groups has no use for it
+    __getattr__ = lazily(globals(), dict.fromkeys(__all__, "strategies") | _PLACES)
