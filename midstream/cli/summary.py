@@ -82,7 +82,6 @@ class Summary:
         last_error: The newest failure of anything in it, in words, or empty.
         first_at: When its first event was recorded, in microseconds since 1970.
         last_at: When its newest one was.
-        past: It is how the run stood once; other events came after.
         unknown: The addresses of tool calls whose outcome nobody knows.
     """
 
@@ -95,7 +94,11 @@ class Summary:
     last_error: str = ""
     first_at: int = 0
     last_at: int = 0
-    past: bool = False
+
+    @property
+    def past(self) -> bool:
+        """It is how the run stood once; other events came after."""
+        return self.state.seq < self.info.seq
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -145,7 +148,6 @@ async def summarise(
         name = node_of(activation.address)
         line = made.nodes.setdefault(name, NodeLine(name))
         line.status, line.attempt = activation.status, activation.attempt
-    made.past = made.state.seq < info.seq
     made.waits_for = _waits_for(made, made.last_at / 1e6 if made.past else now)
     return made
 
