@@ -70,7 +70,8 @@ class SteeringContext:
         """Take a node that has not begun out of this run, when this activation completes.
 
         Raises:
-            TopologyError: There is no such node, it runs or has run, another one takes its output, or no output is left.
+            TopologyError: There is no such node, it runs or has run, another one takes its output, no output is left, or a
+                join is left fewer nodes than it needs.
         """
         self._steering.changes.remove_node(name)
 
@@ -91,7 +92,8 @@ class SteeringContext:
         """Have a node that has not begun no longer wait for another one, when this activation completes.
 
         Raises:
-            TopologyError: There is no such edge, it carries a value, or the target has begun.
+            TopologyError: There is no such edge, it carries a value, the target has begun, or its join is left fewer nodes
+                than it needs.
         """
         self._steering.changes.remove_edge(source, target)
 
