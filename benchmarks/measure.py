@@ -203,18 +203,17 @@ def in_fresh_process(
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def peer(question: str, name: str) -> float | None:
-    """Return what a peer takes for a question, or None where it is not installed, or does not end."""
+def peer(question: str, name: str, *more: str) -> Any:
+    """Return the figure of a peer, or what else its worker says, or None where it is not installed, or does not end."""
     if not PEERS_PYTHON.exists():
         return None
     try:
-        answer: float | None = in_fresh_process(
-            "peers_worker.py", question, name, python=str(PEERS_PYTHON), timeout=300.0
+        return in_fresh_process(
+            "peers_worker.py", question, name, *more, python=str(PEERS_PYTHON), timeout=300.0
         )
     except subprocess.TimeoutExpired:
         print(f"{name} did not end within five minutes", file=sys.stderr)
         return None
-    return answer
 
 
 def _shown(value: float | None, unit: str = "") -> str:

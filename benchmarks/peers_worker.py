@@ -1,8 +1,9 @@
 """Runs a peer, in the interpreter that has it: `peers_worker.py QUESTION PEER` prints one JSON number, or null.
 
-`peers_worker.py views FILE` does so for LiteLLM and the request in the file.
-It imports nothing of midstream. Figures: `chain` and its kind in milliseconds per step, `fan_out` in milliseconds,
-`many_runs` in seconds.
+`peers_worker.py views FILE` does so for LiteLLM and the request in the file, `peers_worker.py left FILE` leaves a run of
+LangGraph in a file as a crash would, `peers_worker.py resumed FILE loaded|begun` goes on with it, and
+`peers_worker.py importing langgraph` imports it. It imports nothing of midstream. Figures: `chain` and its kind in
+milliseconds per step, `fan_out` in milliseconds, `many_runs` in seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import copy
 import json
 import operator
 import os
+import re
 import sqlite3
 import sys
 import tempfile
@@ -21,6 +23,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 STEPS = 1000
+LONG = 10_000
+"""Steps of the run that is left."""
 ROUNDS = 3
 RUNS, NODES, SECONDS = 1000, 10, 0.05
 """Of `many_runs`: how many at once, of how many nodes, each of which waits so long."""
@@ -281,6 +285,97 @@ async def pydantic_graph_chain() -> float:
     return (time.perf_counter() - began) / STEPS * 1000
 
 
+class Killed(Exception):  # noqa: N818  # it ends a run and is no error
+    """Ends a run of LangGraph where a crash would."""
+
+
+def _left_loop(reached: Any) -> Any:
+    """A loop of one node that calls `reached` before step `LONG`; its builder."""
+    from langgraph.graph import END, START, StateGraph
+
+    class State(TypedDict):
+        n: int
+
+    async def add(state: State) -> State:
+        if state["n"] >= LONG:
+            reached()
+        return {"n": state["n"] + 1}
+
+    builder = StateGraph(State)
+    builder.add_node("add", add)
+    builder.add_edge(START, "add")
+    builder.add_conditional_edges("add", lambda state: END if state["n"] > LONG else "add")
+    return builder
+
+
+_LEFT: Any = {"configurable": {"thread_id": "long"}, "recursion_limit": LONG + 50}
+
+
+async def left(file: str) -> float:
+    """Leave a run of so many steps before its last one; return how many checkpoints are in the file."""
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    def stop() -> None:
+        raise Killed
+
+    async with AsyncSqliteSaver.from_conn_string(file) as saver:
+        await saver.setup()
+        await saver.conn.execute("PRAGMA synchronous = OFF")  # it is only prepared
+        graph = _left_loop(stop).compile(checkpointer=saver)
+        with contextlib.suppress(Killed):
+            await graph.ainvoke({"n": 0}, _LEFT, durability="sync")
+        async with saver.conn.execute("SELECT count(*) FROM checkpoints") as cursor:
+            return float((await cursor.fetchall())[0][0])  # type: ignore[index]  # one row
+
+
+async def resumed(file: str, until: str) -> list[float]:
+    """Go on with that run, imports not counted.
+
+    Args:
+        file: Where it is.
+        until: `loaded`, its newest checkpoint, or `begun`, its node has been called.
+
+    Returns:
+        Milliseconds until the file is open and the graph compiled, and until then.
+    """
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    ended: list[float] = []
+
+    def called() -> None:
+        ended.append(time.perf_counter())
+        raise Killed
+
+    builder = _left_loop(called)
+    began = time.perf_counter()
+    async with AsyncSqliteSaver.from_conn_string(file) as saver:
+        await saver.setup()
+        graph = builder.compile(checkpointer=saver)
+        opened = time.perf_counter()
+        if until == "loaded":
+            state = await graph.aget_state(_LEFT)
+            ended.append(time.perf_counter())
+            assert state.values == {"n": LONG}
+            assert state.next == ("add",)
+        else:
+            with contextlib.suppress(Killed):
+                await graph.ainvoke(None, _LEFT, durability="sync")
+    return [1000 * (moment - began) for moment in (opened, ended[0])]
+
+
+def importing() -> list[float]:
+    """Import what a program with LangGraph and its SQLite saver does; return seconds, and the most memory in MB."""
+    began = time.perf_counter()
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from langgraph.graph import StateGraph
+
+    seconds = time.perf_counter() - began
+    assert StateGraph
+    assert AsyncSqliteSaver
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return [seconds, int(peak[1]) / 1024 if peak else 0.0]
+
+
 def _wal(file: str) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -318,12 +413,16 @@ def views(body: str) -> float | None:
     return sorted(taken[2:])[2]
 
 
-def main(question: str, name: str) -> float | None:
-    if question == "views":
-        return views(name)
-    contestant = globals()[f"{name}_{question}"]
-    rounds = 1 if name == "langgraph" and question == "many_runs" else ROUNDS  # it takes that long
+def main(question: str, name: str, *more: str) -> Any:
     try:
+        if question == "views":
+            return views(name)
+        if question == "importing":
+            return importing()
+        if question in ("left", "resumed"):
+            return asyncio.run(globals()[question](name, *more))
+        contestant = globals()[f"{name}_{question}"]
+        rounds = 1 if (name, question) == ("langgraph", "many_runs") else ROUNDS  # it takes 30 s
         figures = sorted(asyncio.run(contestant()) for _ in range(rounds))
     except ImportError as error:
         print(error, file=sys.stderr)
@@ -332,4 +431,4 @@ def main(question: str, name: str) -> float | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:3])))
+    print(json.dumps(main(*sys.argv[1:])))
