@@ -130,8 +130,8 @@ class Keeper:
 
     def due(self, state: RunState) -> bytes | None:
         """Return a snapshot of the state, if it is time for one; it may be kept once event `state.seq` is durable."""
-        # Writing one costs what is in it: of a run with many activations, more rarely.
-        if state.seq - self._last < max(EVERY, 2 * len(state.activations)):
+        # Writing one costs what is in it: of a run with many activations, more rarely; of one that has ended, nobody reads it.
+        if state.over or state.seq - self._last < max(EVERY, 2 * len(state.activations)):
             return None
         self._last = state.seq
         return dump(state)
