@@ -78,7 +78,7 @@ CALLS = frozenset(
 def with_calls(state: RunState, doubtful: Iterable[str] = ()) -> list[str]:
     """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
 
-    Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
+    Those that go on, or may be tried again, find their calls recorded; of those that asked a model, the results of tools are part of what was
     said.
 
     Args:
@@ -86,7 +86,7 @@ def with_calls(state: RunState, doubtful: Iterable[str] = ()) -> list[str]:
         doubtful: Activations with a call of unknown outcome, which may be settled at any time.
     """
     asked = [activation_of(address) for address in state.calls]
-    return list(dict.fromkeys([*state.running, *state.waiting, *asked, *doubtful]))
+    return list(dict.fromkeys([*state.unsettled(), *asked, *doubtful]))
 
 
 def in_order(state: RunState) -> None:
@@ -103,7 +103,7 @@ def dump(state: RunState) -> bytes | None:
     if any(call.kind == "model" for call in state.calls.values()):
         return None
     outputs = _needed(state)
-    going = {*state.running, *state.waiting}
+    going = set(state.unsettled())
     data = {
         "version": VERSION,
         **{name: getattr(state, name) for name in _PLAIN},

@@ -98,6 +98,18 @@ class RunState(Nest):
         """The run has ended."""
         return self.status in ("completed", "failed", "cancelled")
 
+    def unsettled(self) -> list[str]:
+        """Return the activations whose function may yet be called: those under way, and those that failed inside another one.
+
+        What failed for good in a graph, or as an item, has another attempt when what it is in does, and finds its calls then.
+        """
+        inside = (
+            address
+            for address in self.failed_data
+            if address[-1] == "]" or self.activations[address].scope in self.scopes
+        )
+        return [*self.running, *self.waiting, *inside]
+
     def plans_for(self, address: str) -> list[Mapping[str, Any]]:
         """Return the plans that were made anew for the node of an activation, in order."""
         if not self.revisions:

@@ -9,7 +9,7 @@ from midstream.engine.contexts.steering import Steering
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.data_function import DataFunction
-from midstream.engine.nodes.node import NodeOptions
+from midstream.engine.nodes.node import Continue, NodeOptions
 from midstream.events.ids import Address
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class SteeringContext:
         into: str = "",
         max_nodes: int = MAX_NODES,
         max_rounds: int = MAX_ROUNDS,
-        on_failure: Literal["fail", "skip", "reflect"] | None = None,
+        on_failure: Literal["fail", "skip", "reflect"] | Continue | None = None,
         dry_run: bool = False,
     ) -> None:
         """Add the nodes and edges of a plan to this run, when this activation completes: all of them or none.
