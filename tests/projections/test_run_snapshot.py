@@ -249,6 +249,29 @@ async def test_a_long_run_is_resumed_from_its_snapshot_and_ends_as_it_would_have
     assert len(state.calls) < 20
 
 
+async def test_a_run_that_has_ended_has_no_snapshot_of_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "EVERY", 4)
+    store = MemoryStore()
+    graph = Graph("pair")
+
+    @graph.node(pure=True)
+    def one() -> int:
+        return 1
+
+    @graph.node(pure=True)
+    def two(one: int) -> int:
+        return one + 1
+
+    async with Engine(store) as engine:
+        run = await engine.start(graph, run_id=RUN)
+        assert await run == 2
+    # All of it is one append, and the run is over at its end, where it would be due.
+    assert [event.type async for event in store.read(RUN)][-1] == "run.completed"
+    assert await store.load_snapshot(RUN, NAME) is None
+
+
 async def test_a_run_that_has_asked_a_model_has_no_snapshot() -> None:
     graph = Graph("talk")
 
