@@ -61,7 +61,7 @@ def find_latest(flow: Flow, data: Mapping[str, Any], made: Mapping[str, Activati
 
 def scopes_data(state: RunState) -> dict[str, Any]:
     """Return the graphs inside a run, and their flows, as data."""
-    if not state.graphs:
+    if not (state.graphs or state.scopes):
         return {}
     shapes: dict[int, int] = {}
     found: list[Topology] = []
@@ -90,8 +90,9 @@ def restore_scopes(state: RunState, data: Mapping[str, Any]) -> None:
         return
     state.graphs = data["graphs"]
     shapes = [_own_shape(shape) for shape in data["shapes"]]
-    for kept in data["scopes"]:
-        place = kept.get("shape")
+    scopes: list[dict[str, Any]] = data["scopes"]
+    for kept in scopes:
+        place: int | None = kept.get("shape")
         here = Flow(
             **flow_fields(kept),
             topology=inner_topology(state, kept["graph"]) if place is None else shapes[place],

@@ -117,7 +117,10 @@ def office(together: int | None) -> Graph:
         return f"{what}: {look}, {await run}"
 
     floor.map("rooms", room, over="things", key=str, concurrency=together)
-    floor.add_node("counted", lambda rooms: len(rooms))
+
+    @floor.node
+    async def counted(rooms: list[str]) -> int:
+        return len(rooms)
 
     @floor.node(output=True)
     async def grow(counted: int, rooms: list[str], ctx: Context) -> list[str]:
@@ -160,7 +163,10 @@ async def test_a_run_with_graphs_inside_is_resumed_from_its_snapshot_and_reads_o
 
     def build() -> Graph:
         step, inner, graph = Graph("step"), Graph("inner"), Graph("outer")
-        step.add_node("one", lambda what: f"did {what}")
+
+        @step.node
+        async def one(what: str) -> str:
+            return f"did {what}"
 
         @inner.node
         async def last(steps: list[str]) -> int:
@@ -198,7 +204,10 @@ async def test_a_graph_inside_that_its_run_has_changed_is_kept_with_its_changes(
         ctx.add_node("late", "more", after=["first"], output=True, args={"n": 4})
         return "first"
 
-    inner.register(lambda n: n, name="more")
+    @inner.function
+    def more(n: int) -> int:
+        return n
+
     graph.subgraph("a", inner)
     graph.subgraph("b", inner, after=["a"])
     store = MemoryStore()
