@@ -46,6 +46,7 @@ async def figures() -> list[Figure]:
             floor_name="1,000 raw commits",
             spread=taken["ours"].spread,
             peers=peers,
+            goals={"langgraph": 1 / 18, "bridgic": 0.75},
         )
     ]
 

@@ -1,12 +1,13 @@
-"""What does `import midstream` cost? Time and memory in fresh processes, against an interpreter that imports nothing."""
+"""What does `import midstream` cost? Time and memory in fresh processes, beside its dependencies alone and LangGraph."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 
-from measure import Figure, as_installed, interleaved, main
+from measure import Figure, as_installed, interleaved, main, peer
 
 ROUNDS = 15
 ENGINE = "from midstream import Engine, Graph, Context"
@@ -48,6 +49,14 @@ async def figures() -> list[Figure]:
 
         return once
 
+    theirs: list[list[float]] = []
+
+    async def langgraph() -> float:
+        found = peer("importing", "langgraph")
+        if found is not None:
+            theirs.append(found)
+        return 0.0
+
     pydantic = "import aiosqlite, orjson, pydantic; pydantic.BaseModel"
     taken = await interleaved(
         ROUNDS,
@@ -55,8 +64,10 @@ async def figures() -> list[Figure]:
             "floor": contestant(pydantic),
             "bare": contestant("import midstream"),
             "ours": contestant(ENGINE),
+            "langgraph": langgraph,
         },
     )
+    seconds = statistics.median(each[0] for each in theirs) if theirs else None
     return [
         Figure("import midstream, nothing used", taken["bare"].median, "s", 0.2),
         Figure(
@@ -69,12 +80,23 @@ async def figures() -> list[Figure]:
             spread=taken["ours"].spread,
         ),
         Figure(
+            "… against `langgraph.graph` and its SQLite saver",
+            taken["ours"].median,
+            "s",
+            None if seconds is None else 0.42,
+            seconds,
+            "ratio",
+            floor_name="LangGraph",
+            peers={"langgraph": seconds},
+        ),
+        Figure(
             "… memory of the process",
             max(memory[ENGINE]),
             "MB",
             45,
             max(memory[pydantic]),
             floor_name="aiosqlite, orjson, pydantic",
+            peers={"langgraph": max(each[1] for each in theirs) if theirs else None},
         ),
     ]
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from graphs import chain
-from measure import Figure, folder, in_fresh_process, interleaved, main
+from measure import Figure, folder, in_fresh_process, interleaved, main, peer
 
 from midstream import Engine
 from midstream.events.sqlite import SqliteStore
@@ -67,6 +67,7 @@ async def figures() -> list[Figure]:
             return float(taken["seconds"])
 
         taken = await interleaved(ROUNDS, {"ideal": ideal, "ours": ours}, warm=0)
+    peers = {name: peer("many_runs", name) for name in ("langgraph", "bridgic")}
     return [
         Figure(
             "1,000 runs x 10 nodes of 50 ms, FULL",
@@ -77,6 +78,8 @@ async def figures() -> list[Figure]:
             "ratio",
             floor_name="asyncio alone",
             spread=taken["ours"].spread,
+            peers=peers,
+            goals={"langgraph": 1 / 20, "bridgic": 1.0},
         ),
         Figure(
             "… their commits",

@@ -51,6 +51,7 @@ class Figure:
         floor_name: What the floor is.
         spread: Lowest and highest round of ours.
         peers: Others' figures by name; None where they are not installed.
+        goals: What ours may be of theirs, by name: of gates in milliseconds, this is what another machine can be held to.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Figure:
     floor_name: str = ""
     spread: tuple[float, float] | None = None
     peers: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+    goals: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def ratio(self) -> float | None:
@@ -201,18 +203,17 @@ def in_fresh_process(
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def peer(question: str, name: str) -> float | None:
-    """Return the seconds that a peer takes for a question, or None where it is not installed, or does not end."""
+def peer(question: str, name: str, *more: str) -> Any:
+    """Return the figure of a peer, or what else its worker says, or None where it is not installed, or does not end."""
     if not PEERS_PYTHON.exists():
         return None
     try:
-        answer: float | None = in_fresh_process(
-            "peers_worker.py", question, name, python=str(PEERS_PYTHON), timeout=120.0
+        return in_fresh_process(
+            "peers_worker.py", question, name, *more, python=str(PEERS_PYTHON), timeout=300.0
         )
     except subprocess.TimeoutExpired:
-        print(f"{name} did not end within two minutes", file=sys.stderr)
+        print(f"{name} did not end within five minutes", file=sys.stderr)
         return None
-    return answer
 
 
 def _shown(value: float | None, unit: str = "") -> str:
@@ -231,10 +232,18 @@ def _gate(figure: Figure) -> str:
 
 
 def _peers(figure: Figure) -> str:
-    return ", ".join(
-        f"{name} {'absent' if value is None else _shown(value)}"
-        for name, value in figure.peers.items()
-    )
+    return ", ".join(_beside(figure, name, value) for name, value in figure.peers.items())
+
+
+def _beside(figure: Figure, name: str, value: float | None) -> str:
+    """Return a peer's figure, what ours is of it, and whether that reaches the goal."""
+    if value is None:
+        return f"{name} absent"
+    shown, goal = f"{name} {_shown(value)}", figure.goals.get(name)
+    if goal is None:
+        return shown
+    share = figure.value / value
+    return f"{shown} ({share:.3f} x of it, goal {goal:.3g}: {'yes' if share <= goal else 'NO'})"
 
 
 def table(figures: Sequence[Figure]) -> str:

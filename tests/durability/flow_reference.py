@@ -56,6 +56,7 @@ class Place:
         self.reduces = self.data.get("join") == "reduce"
         join = self.data.get("join", 0)
         self.join: int = 1 if join == "any" else 0 if self.reduces else join
+        self.fewest = 1 if self.reduces else self.join
 
     @property
     def to_come(self) -> bool:
@@ -196,6 +197,8 @@ class Level:
     def remove_edge(self, source: str, target: str) -> None:
         place = self.places[target]
         place.waits_for.remove(source)
+        if len(place.waits_for) < place.fewest:
+            raise WrongError(f"{target} was left with {place.waits_for} for {place.fewest}")
         place.met.discard(source)
         if place.start and not (place.waits or place.waits_for or place.made):
             self._waits_anew(place)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pytest
 
 from midstream import Context, Engine, From, Graph
-from midstream.errors import GraphError, RunFailedError
+from midstream.errors import GraphError, RunFailedError, TopologyError
 from midstream.events.memory import MemoryStore
 from tests.engine.stage import Door, TellingStore, history, types
 
@@ -237,6 +237,133 @@ async def test_a_cycle_among_added_nodes_is_refused() -> None:
         await outcome(choose)
 
 
+def race(choose: Callable[[Context], None]) -> Graph:
+    """Return a graph whose one node changes what joins of some wait for."""
+    graph = Graph("race")
+    graph.add_node("choose", choose)
+    for name in ("a", "b", "c"):
+        graph.add_node(name, lambda: 1, after=["choose"])
+    graph.add_node("two_of", lambda: "two", after=["a", "b", "c"], join=2)
+    graph.add_node("one_of", lambda: "one", after=["c"], join="any")
+    graph.add_node("folds", lambda total, value: total, after=["c"], join="reduce")
+    graph.register(lambda: 1, name="one")
+    return graph
+
+
+def _twice(ctx: Context) -> None:
+    ctx.remove_edge("a", "two_of")
+    ctx.remove_edge("b", "two_of")
+
+
+def _added_then_taken_away(ctx: Context) -> None:
+    ctx.add_node("new", "one", after=["a", "b"], join=2)
+    ctx.remove_edge("a", "new")
+
+
+def _added_and_removed(ctx: Context) -> None:
+    ctx.add_node("late", "one")
+    ctx.add_edge("late", "two_of")
+    ctx.remove_edge("a", "two_of")
+    ctx.remove_edge("b", "two_of")
+    ctx.remove_node("late")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            _twice,
+            "node 'two_of' of join=2 has to wait for at least 2, and without 'b' it would wait for 1",
+        ),
+        (_added_then_taken_away, "node 'new' of join=2 .* without 'a'"),
+        (_added_and_removed, "node 'two_of' of join=2 .* without 'late'"),
+        (lambda ctx: ctx.remove_edge("c", "one_of"), "node 'one_of' of join='any'"),
+        (lambda ctx: ctx.remove_edge("c", "folds"), "node 'folds' of join='reduce'"),
+        (lambda ctx: ctx.remove_node("c"), "node 'one_of' of join='any' .* without 'c'"),
+    ],
+)
+async def test_a_join_cannot_be_left_fewer_nodes_than_it_needs(
+    change: Callable[[Context], None], found: str
+) -> None:
+    caught: list[TopologyError] = []
+
+    def choose(ctx: Context) -> None:
+        try:
+            change(ctx)
+        except TopologyError as error:
+            caught.append(error)
+            raise
+
+    async with Engine.memory() as engine:
+        run = await engine.start(race(choose))
+        with pytest.raises(RunFailedError, match=f"run of graph 'race': .*{found}.*; have it wait"):
+            await run
+        kinds = set(types(await history(run)))
+    assert kinds.isdisjoint({"node.added", "edge.added", "edge.removed"})
+    assert caught[0].node in ("two_of", "one_of", "folds", "new")
+
+
+async def test_a_join_that_waits_for_another_one_instead_may_lose_one() -> None:
+    def choose(ctx: Context) -> None:
+        for name in ("x", "y"):
+            ctx.add_node(name, "one")
+            ctx.add_edge(name, "two_of")
+        for name in ("a", "b", "c"):
+            ctx.remove_edge(name, "two_of")
+
+    async with Engine.memory() as engine:
+        run = await engine.start(race(choose))
+        assert (await run)["two_of"] == "two"
+        state = await run.state()
+    assert state.topology.nodes["two_of"].waits_for == ("x", "y")
+
+
+async def test_of_two_who_take_from_one_join_the_one_that_ends_first_may() -> None:
+    graph = Graph("g")
+    door = Door()
+
+    @graph.node
+    async def quick(ctx: Context) -> None:
+        ctx.remove_edge("a", "join")
+
+    @graph.node
+    async def slow(ctx: Context) -> None:
+        ctx.remove_edge("b", "join")
+        await door()
+
+    @graph.node(after=["quick"])
+    async def opens() -> None:
+        door.open()
+
+    for name in ("a", "b", "c"):
+        graph.add_node(name, lambda: 1, after=["opens", "slow"])
+    graph.add_node("join", lambda: 1, after=["a", "b", "c"], join=2)
+    async with Engine.memory() as engine:
+        run = await engine.start(graph)
+        with pytest.raises(
+            RunFailedError, match=r"slow#1: TopologyError: .* node 'join' of join=2"
+        ):
+            await run
+        assert types(await history(run)).count("edge.removed") == 1
+
+
+async def test_a_node_that_is_added_removed_and_added_again_in_one_change_is_the_last_one() -> None:
+    def choose(ctx: Context) -> None:
+        ctx.add_node("x", "one", after=["a"])
+        ctx.add_edge("x", "two_of")
+        ctx.remove_node("x")
+        ctx.add_node("x", "one", after=["b"])
+        ctx.add_edge("x", "one_of")
+
+    async with Engine.memory() as engine:
+        run = await engine.start(race(choose))
+        await run
+        nodes = (await run.state()).topology.nodes
+    assert nodes["x"].waits_for == ("b",)
+    assert nodes["one_of"].waits_for == ("c", "x")
+    assert nodes["two_of"].waits_for == ("a", "b", "c")
+
+
 async def test_the_last_output_cannot_be_removed() -> None:
     graph = Graph("g")
 
@@ -388,12 +515,20 @@ def test_the_same_verbs_change_a_graph_before_it_runs() -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda graph: graph.remove_node("x"), "no node 'x'; there are a, b, c"),
+        (lambda graph: graph.remove_node("x"), "no node 'x'; there are a, b, c, "),
         (lambda graph: graph.remove_node("a"), "node 'b' takes the output of 'a'"),
         (lambda graph: graph.remove_edge("a", "b"), "parameter 'a' of node 'b' takes the output"),
         (lambda graph: graph.remove_edge("b", "c"), "'c' does not wait for 'b'"),
         (lambda graph: graph.add_edge("a", "c", to="no"), "no free parameter 'no'"),
         (lambda graph: graph.add_edge("a", "x"), "no node 'x'"),
+        (
+            lambda graph: graph.remove_edge("c", "two_of"),
+            "node 'two_of' of join=2 has to wait for at least 2, and without 'c' it would wait for 1; have it wait for "
+            "another one first, with add_edge, or remove it before",
+        ),
+        (lambda graph: graph.remove_node("c"), "node 'two_of' of join=2 .* without 'c'"),
+        (lambda graph: graph.remove_edge("c", "one_of"), "node 'one_of' of join='any'"),
+        (lambda graph: graph.remove_edge("c", "folds"), "node 'folds' of join='reduce'"),
         (lambda graph: graph.register(abs, name="one"), "has another function 'one'"),
         (lambda graph: graph.add_node("d", "two"), "there is no function 'two'; there are"),
     ],
@@ -403,9 +538,14 @@ def test_a_wrong_change_of_a_graph_is_refused(change: Callable[[Graph], Any], fo
     graph.add_node("a", lambda: 1)
     graph.add_node("b", lambda a: a)
     graph.add_node("c", lambda: 1)
+    graph.add_node("two_of", lambda: 1, after=["c"], when=lambda b: b, join=2)
+    graph.add_node("one_of", lambda: 1, after=["c"], join="any")
+    graph.add_node("folds", lambda total, value: value, after=["c"], join="reduce")
     graph.register(str, name="one")
+    before = dict(graph.nodes)
     with pytest.raises(GraphError, match=found):
         change(graph)
+    assert graph.nodes == before
 
 
 def test_a_name_that_several_functions_share_does_not_name_one() -> None:

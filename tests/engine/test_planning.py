@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from midstream import Context, Engine, Event, Graph, Limits, Run, tool
+from midstream import Context, Continue, Engine, Event, Graph, Limits, Run, tool
 from midstream.adapters.anthropic import AnthropicAdapter
 from midstream.adapters.openai import OpenAIAdapter
 from midstream.engine.ready.plan import Plan, PlannedEdge, PlannedNode
@@ -39,6 +39,11 @@ def add(one: int, other: int = 1) -> int:
 def gather(results: list[int]) -> list[int]:
     """All in order."""
     return results
+
+
+def fails() -> int:
+    """Never any."""
+    raise ValueError("as planned")
 
 
 def is_small(number: int) -> bool:
@@ -86,8 +91,8 @@ def planning(**options: Any) -> Graph:
     async def never() -> int:
         return 0
 
-    given: dict[str, Any] = {"model": "planner", **options}
-    graph.plan("answer", goal="a number", nodes=USABLE, after=[first], **given)
+    given: dict[str, Any] = {"model": "planner", "nodes": USABLE, **options}
+    graph.plan("answer", goal="a number", after=[first], **given)
 
     @graph.node(output=True)
     async def report(answer: Any) -> Any:
@@ -410,6 +415,21 @@ async def test_a_plan_that_is_skipped_skips_who_waits_for_it() -> None:
     output, events = await played({}, {}, graph=planning(on_failure="skip"))
     assert output is None
     assert types(events)[-1] == "run.completed"
+
+
+async def test_a_value_may_stand_in_for_a_plan_that_could_not_be_made() -> None:
+    output, events = await played({}, {}, graph=planning(on_failure=Continue(None)))
+    assert output == {"answer": None}
+    assert types(events)[-1] == "run.completed"
+
+
+async def test_a_value_may_stand_in_for_each_node_of_a_plan_that_fails() -> None:
+    drawn = plan([node("a", "double", number=2), node("b", "fails")])
+    graph = planning(on_failure=Continue("instead"), nodes=[double, fails])
+    output, events = await played(drawn, graph=graph)
+    assert output == {"answer": {"a": 4, "b": "instead"}}
+    added = [e.data["definition"] for e in events if e.type == "node.added"]
+    assert [one["on_failure"] for one in added] == [{"continue": "instead"}] * 2
 
 
 async def test_any_node_can_follow_a_plan_of_its_own() -> None:

@@ -9,7 +9,7 @@ from midstream.engine.contexts.steering import Steering
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.data_function import DataFunction
-from midstream.engine.nodes.node import NodeOptions
+from midstream.engine.nodes.node import Continue, NodeOptions
 from midstream.events.ids import Address
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class SteeringContext:
         """Take a node that has not begun out of this run, when this activation completes.
 
         Raises:
-            TopologyError: There is no such node, it runs or has run, another one takes its output, or no output is left.
+            TopologyError: There is no such node, it runs or has run, another one takes its output, no output is left, or a
+                join is left fewer nodes than it needs.
         """
         self._steering.changes.remove_node(name)
 
@@ -91,7 +92,8 @@ class SteeringContext:
         """Have a node that has not begun no longer wait for another one, when this activation completes.
 
         Raises:
-            TopologyError: There is no such edge, it carries a value, or the target has begun.
+            TopologyError: There is no such edge, it carries a value, the target has begun, or its join is left fewer nodes
+                than it needs.
         """
         self._steering.changes.remove_edge(source, target)
 
@@ -103,7 +105,7 @@ class SteeringContext:
         into: str = "",
         max_nodes: int = MAX_NODES,
         max_rounds: int = MAX_ROUNDS,
-        on_failure: Literal["fail", "skip", "reflect"] | None = None,
+        on_failure: Literal["fail", "skip", "reflect"] | Continue | None = None,
         dry_run: bool = False,
     ) -> None:
         """Add the nodes and edges of a plan to this run, when this activation completes: all of them or none.

@@ -152,7 +152,7 @@ class Workers:
             finally:
                 if at.get(address) is task:  # another task may be at its next attempt by now
                     del at[address]
-            if task.cancelling() or not self._as_found():
+            if not line or task.cancelling() or not self._as_found():
                 return  # what one has left behind is not for the next one to find
             left -= 1
             if not left:

@@ -9,6 +9,7 @@ from typing import Any
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.nodes.binding import Values
 from midstream.engine.nodes.checking import check_types
+from midstream.engine.nodes.joining import too_few_without
 from midstream.engine.nodes.node import ITEMS, Node
 from midstream.errors import TopologyError
 from midstream.projections.flow import is_live, to_come
@@ -131,6 +132,7 @@ class View:
         self._check_values(node, values)
         self._check_others(node)
         check_types(f"{self._where}: node {name!r}", node, self.find)
+        self._removed.discard(name)
         self._added[name] = node
         self._needs[name] = needs
         for needed in needs:
@@ -168,16 +170,23 @@ class View:
         if name in here.latest or name in here.called:
             did = "runs" if is_live(here, name) or name in here.called else "has run"
             raise TopologyError(name, f"node {name!r} {did}, so it cannot be removed")
-        for follower in self._followers_of(name):
+        followers = tuple(dict.fromkeys(self._followers_of(name)))
+        for follower in followers:
             if name in self._values(follower):
                 raise TopologyError(
                     name, f"node {follower!r} takes the output of {name!r}; remove that node first"
                 )
+            self._check_enough(follower, name)
         left = [n for n in self._outputs() if n != name]
         if self._is_output(name) and not left:
             raise TopologyError(name, f"without node {name!r} the run would have no output")
         self._removed.add(name)
         self._added.pop(name, None)
+        for follower in followers:
+            self._needs.get(follower, {}).pop(name, None)
+        self._followers.pop(name, None)
+        for needed in self._needs.pop(name, ()):
+            self._followers[needed].pop(name, None)
 
     def _connect(self, source: str, target: str, to: str) -> None:
         self._existing(source)
@@ -206,6 +215,7 @@ class View:
                 target,
                 f"node {target!r} takes the output of {source!r}; the edge goes with the parameter",
             )
+        self._check_enough(target, source)
         self._cut.add((source, target))
         self._needs.get(target, {}).pop(source, None)
         self._followers.get(source, {}).pop(target, None)
@@ -232,6 +242,13 @@ class View:
             )
         if is_live(here, name) and name not in here.pending:
             raise TopologyError(name, f"node {name!r} runs, so what it waits for cannot be changed")
+
+    def _check_enough(self, name: str, source: str) -> None:
+        """Refuse to leave a join fewer nodes than it needs."""
+        left = set(self._needs_of(name)) - {source}
+        lacks = too_few_without(self._existing(name), source, len(left))
+        if lacks:
+            raise TopologyError(name, f"{self._where}: {lacks}")
 
     def _values(self, name: str) -> set[str]:
         shape = self._here.topology.nodes.get(name)

@@ -29,6 +29,7 @@ from midstream.engine.nodes.checking import (
 )
 from midstream.engine.nodes.data_function import DataFunction
 from midstream.engine.nodes.graph_tool import AsTool
+from midstream.engine.nodes.joining import check_without
 from midstream.engine.nodes.node import Node, NodeOptions, Over, Runs, make_node, with_inputs
 from midstream.engine.nodes.node_data import node_data
 from midstream.engine.nodes.registry import Code, Function
@@ -262,7 +263,7 @@ class Graph(Documented, Planner, AsTool):
         """Have a node no longer wait for another one, whose output it does not take.
 
         Raises:
-            GraphError: There is no such edge, or it carries a value.
+            GraphError: There is no such edge, it carries a value, or a join would be left fewer nodes than it needs.
         """
         node = self._existing(target)
         taken = [p.name for p in node.waits if p.source == source]
@@ -273,6 +274,7 @@ class Graph(Documented, Planner, AsTool):
             )
         if source not in node.after:
             raise GraphError(f"graph {self.name!r}: node {target!r} does not wait for {source!r}")
+        check_without(f"graph {self.name!r}", node, source, self.nodes)
         self.nodes[target] = replace(node, after=tuple(n for n in node.after if n != source))
         self._changed()
 
@@ -280,7 +282,7 @@ class Graph(Documented, Planner, AsTool):
         """Take a node out, with its edges.
 
         Raises:
-            GraphError: There is no such node, or another one takes its output.
+            GraphError: There is no such node, another one takes its output, or a join would be left fewer than it needs.
         """
         self._existing(name)
         for node in self.nodes.values():
@@ -288,6 +290,7 @@ class Graph(Documented, Planner, AsTool):
                 raise GraphError(
                     f"graph {self.name!r}: node {node.name!r} takes the output of {name!r}; remove that node first"
                 )
+            check_without(f"graph {self.name!r}", node, name, self.nodes)
         del self.nodes[name]
         for node in tuple(self.nodes.values()):
             if name in node.after:

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from midstream.engine.nodes.data_function import DataFunction
+from midstream.engine.nodes.joining import check_join
 from midstream.engine.nodes.node import ITEMS, Continue, Node
 from midstream.engine.retry import NEVER
-from midstream.errors import GraphError
 
 
 def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> dict[str, JsonValue]:
@@ -32,7 +32,7 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
     after |= {p.source: None for p in asks if known(p.source) and p.source not in values.values()}
     optional: list[str] = []
     if node.join != "all":
-        _check_join(where, node, {*values.values(), *after})
+        check_join(where, node, {*values.values(), *after})
     if node.join == "reduce":  # what has no output adds nothing
         optional = sorted({*values.values(), *after})
     elif values:
@@ -71,23 +71,6 @@ def node_data(owner: str, node: Node, known: Callable[[str], Node | None]) -> di
         options["order"] = node.over.order if node.over.order != "results" else ""
         options["concurrency"] = node.over.concurrency
     return {name: value for name, value in options.items() if value}
-
-
-def _check_join(where: str, node: Node, needs: set[str]) -> None:
-    if node.join == "reduce" and needs:
-        return
-    if isinstance(node.join, int) and node.join > len(needs):
-        raise GraphError(f"{where}: join={node.join}, but it waits for {len(needs)} nodes only")
-    if not needs:
-        raise GraphError(
-            f"{where}: join={node.join!r}, but it waits for nothing; name nodes in after="
-        )
-    lacking = [p.name for p in node.waits if p.source in needs and p.required]
-    if lacking:
-        raise GraphError(
-            f"{where} does not wait for all, so parameter {lacking[0]!r} may get no value: give it a default, "
-            "or take what there is with after=[…] and inputs='merge'"
-        )
 
 
 def _failure_data(policy: str | Continue) -> JsonValue:

@@ -11,6 +11,7 @@ from midstream.engine.graphs.rewiring import Changes
 from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
 from midstream.engine.nodes.checking import cycle
 from midstream.engine.nodes.loop import Loop
+from midstream.engine.nodes.node import Continue
 from midstream.engine.nodes.tool_node import as_function
 from midstream.engine.nodes.validating import VALIDATE
 from midstream.engine.signature import Parameter, is_async, parameters_of
@@ -43,7 +44,7 @@ class Terms:
     max_rounds: int = MAX_ROUNDS
     into: str = ""
     rewires: bool = False
-    on_failure: str | None = None
+    on_failure: str | Continue | None = None
 
 
 def drawn(plan: Plan, changes: Changes, terms: Terms) -> Changes:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, JsonValue
 from pydantic_core import PydanticCustomError
 
 from midstream.engine.limits import MAX_NODES, MAX_ROUNDS
-from midstream.engine.nodes.node import Node, NodeOptions
+from midstream.engine.nodes.node import Continue, Node, NodeOptions
 from midstream.engine.nodes.registry import Registry
 from midstream.engine.nodes.templates import Template, is_template
 from midstream.engine.retry import NEVER, Retry
@@ -77,7 +77,7 @@ class Planner(Registry):
         after: Sequence[str | Callable[..., Any]] = (),
         output: bool = False,
         start: bool = True,
-        on_failure: Literal["fail", "skip", "reflect"] | None = None,
+        on_failure: Literal["fail", "skip", "reflect"] | Continue | None = None,
         retry: Retry = NEVER,
         timeout: float | None = None,
         experience: bool | str | None = None,
@@ -100,7 +100,8 @@ class Planner(Registry):
             after: Nodes that come before the planning.
             output: What the plan comes to is the output of the run.
             start: It plans by itself; otherwise only when something goes to `NAME.plan`.
-            on_failure: When planning fails. `reflect` is also for each node of the plan; see `Node`.
+            on_failure: When planning fails. `reflect` and `Continue` are also for each node of the plan, and the value of the
+                latter is then what a plan that failed comes to; see `Node`.
             retry: How often planning is tried.
             timeout: Seconds for the planning, without the plan.
             experience: Tell the model what earlier runs taught; see `Context.llm`.
@@ -112,9 +113,10 @@ class Planner(Registry):
         where = f"graph {self.name!r}: plan {name!r}"
         if max_nodes < 1 or max_rounds < 1:
             raise GraphError(f"{where}: max_nodes and max_rounds must be 1 or more")
-        if on_failure not in (None, "fail", "skip", "reflect"):
+        goes_on = isinstance(on_failure, Continue)
+        if not goes_on and on_failure not in (None, "fail", "skip", "reflect"):
             raise GraphError(
-                f"{where}: on_failure must be 'fail', 'skip' or 'reflect', not {on_failure!r}"
+                f"{where}: on_failure must be 'fail', 'skip', 'reflect' or Continue(…), not {on_failure!r}"
             )
         functions = self._usable(where, nodes)
 
@@ -122,7 +124,7 @@ class Planner(Registry):
             told = f"{goal}\n\n{self._told(functions, name, max_nodes, max_rounds)}"
             terms: dict[str, Any] = {"functions": functions, "into": name}
             terms |= {"max_nodes": max_nodes, "max_rounds": max_rounds}
-            terms |= {"on_failure": on_failure if on_failure == "reflect" else None}
+            terms |= {"on_failure": on_failure if goes_on or on_failure == "reflect" else None}
             asked = {"experience": experience, **(settings or {})}
             return await _drawn(ctx, f"{name}.plan", told, terms, asked)
 
@@ -138,7 +140,7 @@ class Planner(Registry):
         self.add_node(f"{name}.plan", planning, **options)
         return self.add_node(
             name,
-            _gathering(name),
+            _gathering(name, on_failure),
             after=[f"{name}.plan"],
             inputs="named",
             output=output,
@@ -269,11 +271,14 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, annotation=annotation, default=default)
 
 
-def _gathering(name: str) -> Callable[..., Any]:
+def _gathering(name: str, on_failure: str | Continue | None) -> Callable[..., Any]:
     """Return the function of the node that has what the plan comes to."""
 
     def gather(outputs: dict[str, Any]) -> Any:
-        wanted = outputs[f"{name}.plan"]["output"]
+        plan = outputs[f"{name}.plan"]
+        if isinstance(on_failure, Continue) and plan == on_failure.value:
+            return plan  # there is none
+        wanted = plan["output"]
         found = {one: outputs[one] for one in wanted}
         return found[wanted[0]] if len(wanted) == 1 else found
 

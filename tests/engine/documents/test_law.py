@@ -145,8 +145,8 @@ def add(draw: st.DrawFn, graph: Graph, name: str) -> None:
             )
             goal: Any = draw(st.sampled_from(("a plan", "sights of {{ city }}", code.aim)))
             allowed = {k: v for k, v in options.items() if k in PLAN_OPTIONS}
-            if allowed.get("on_failure") not in ("fail", "skip", "reflect"):
-                allowed.pop("on_failure", None)
+            if allowed.get("on_failure") == "handler":
+                del allowed["on_failure"]
             graph.plan(
                 name, goal=goal, nodes=[code.search, code.looped, "handle"], **extra, **allowed
             )

@@ -84,7 +84,7 @@ CODE = "tests.engine.documents.code"
         ),
         (
             f"{HEAD}  a: {{type: plan, goal: x, nodes: ['{CODE}:search'], on_failure: b}}",
-            "on_failure must be 'fail', 'skip' or 'reflect'",
+            "on_failure must be 'fail', 'skip', 'reflect' or Continue",
         ),
         (
             "name: x\nfunctions: {act: null}\nnodes:\n  a: {type: llm, prompt: x}",

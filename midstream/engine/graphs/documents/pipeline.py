@@ -1,8 +1,9 @@
-"""Pipelines of stages as graphs: each stage is a node, which calls a function or has an agent work on a task."""
+"""Pipelines of stages as graphs: each stage is a node, which calls a function, has an agent work on a task, or plans."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import AliasChoices, Field, JsonValue
@@ -10,19 +11,22 @@ from pydantic import AliasChoices, Field, JsonValue
 from midstream.adapters.wire import is_object
 from midstream.engine.agents.agent import Agent
 from midstream.engine.graphs.documents.names import Names
+from midstream.engine.graphs.documents.planning_stage import StagePlan, plan_node
 from midstream.engine.graphs.documents.spec import AnyNode, GraphSpec
 from midstream.engine.graphs.documents.text import Document
 from midstream.engine.nodes.node_spec import (
     AgentNode,
     ContinueSpec,
     FunctionNode,
+    FunctionRef,
+    PlanNode,
     RetrySpec,
     Spec,
 )
 from midstream.errors import GraphError
 
 Action = Callable[..., Any] | str
-"""What a stage does: a function, or the template of a task for its agent."""
+"""What a stage does: a function, or the template of a task for its agent, or of a goal."""
 
 
 class RetryPolicy(Spec):
@@ -80,11 +84,12 @@ class StageSpec(Spec):
     Attributes:
         name: The node's.
         agent: Who does it.
-        action: What is done.
+        action: What is done; of a stage that plans, the goal, unless the plan says it.
         depends_on: The stages that come before it; what they return is taken by name.
         timeout_seconds: For one attempt.
         retry_policy: How often it is tried.
         continue_on_failure: Where it fails for good, the stages after it run, with null in the place of what it returns.
+        plan: A model plans how the goal is reached, and the run follows the plan; None for a stage that does not plan.
     """
 
     name: str
@@ -94,6 +99,7 @@ class StageSpec(Spec):
     timeout_seconds: float | None = None
     retry_policy: RetryPolicy | None = None
     continue_on_failure: bool = False
+    plan: StagePlan | None = None
 
 
 class PipelineSpec(Spec):
@@ -154,12 +160,14 @@ def graph_of(pipeline: PipelineSpec, document: Document, names: Names) -> GraphS
     )
 
 
-def _node(where: str, stage: StageSpec, names: Names) -> FunctionNode | AgentNode:
+def _node(where: str, stage: StageSpec, names: Names) -> FunctionNode | AgentNode | PlanNode:
     options: dict[str, Any] = {"after": stage.depends_on, "timeout": stage.timeout_seconds}
     if stage.retry_policy is not None:
         options["retry"] = stage.retry_policy.made()
     if stage.continue_on_failure:
         options["on_failure"] = ContinueSpec.model_validate({"continue": None})
+    if stage.plan is not None:
+        return _planning(where, stage, stage.plan, names, options)
     found = _action(where, stage, names)
     if isinstance(found, str):
         if not isinstance(names.agents.get(stage.agent), Agent):
@@ -169,34 +177,55 @@ def _node(where: str, stage: StageSpec, names: Names) -> FunctionNode | AgentNod
                 f"agents={{{stage.agent!r}: Agent(…)}}"
             )
         return AgentNode(task=found, agent_type=stage.agent, **options)
+    return FunctionNode(function=_known(stage, found, names), **options)
+
+
+def _known(stage: StageSpec, action: Callable[..., Any], names: Names) -> str:
+    """Return the name of a stage's function, by which `names` knows it."""
     name = f"{stage.agent}.{stage.action}" if stage.agent else stage.action
-    names.functions[name] = found
-    return FunctionNode(function=name, **options)
+    names.functions[name] = action
+    return name
+
+
+def _planning(
+    where: str,
+    stage: StageSpec,
+    plan: StagePlan,
+    names: Names,
+    options: Mapping[str, Any],
+) -> PlanNode:
+    goal: Any = plan.goal or _action(where, stage, names)
+    if not isinstance(goal, str):
+        goal = FunctionRef(function=_known(stage, goal, names))
+    return plan_node(where, stage.agent, goal, plan, names, partial(_found, names), options)
 
 
 def _action(where: str, stage: StageSpec, names: Names) -> Action:
     """Return what a stage does: what `actions` says, or else what its agent has under that name."""
     agent, action = stage.agent, stage.action
-    for key in (f"{agent}.{action}", action):
-        if key in names.actions:
-            return names.actions[key]
+    found = _found(names, agent, action)
+    if callable(found) or isinstance(found, str):
+        done: Action = found
+        return done
     if agent and agent not in names.agents:
         known = ", ".join(sorted(names.agents)) or "none"
         raise GraphError(
             f"{where}: there is no agent {agent!r}; there are {known}. Pass agents={{{agent!r}: …}} or "
             f"actions={{'{agent}.{action}': …}}"
         )
-    whom: Any = names.agents.get(agent)
-    found: Any = None
-    if is_object(whom):
-        found = whom.get(action)
-    elif not action.startswith("_"):
-        found = getattr(whom, action, None)
-    if callable(found) or isinstance(found, str):
-        done: Action = found
-        return done
     known = ", ".join(sorted(names.actions)) or "none"
     raise GraphError(
         f"{where}: there is no action {action!r}{f' of agent {agent!r}' if agent else ''}; actions= has {known}. Pass "
         f"actions={{{action!r}: a function, or the template of a task}}"
     )
+
+
+def _found(names: Names, agent: str, action: str) -> Any:
+    """Return what goes by the name of an action, or None."""
+    for key in (f"{agent}.{action}", action):
+        if key in names.actions:
+            return names.actions[key]
+    whom: Any = names.agents.get(agent)
+    if is_object(whom):
+        return whom.get(action)
+    return None if action.startswith("_") else getattr(whom, action, None)

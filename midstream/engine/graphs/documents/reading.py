@@ -109,7 +109,10 @@ def _problem(error: Any, model: type[BaseModel]) -> str:
 
 def _known(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Return the keys that are known where an unknown one was found."""
-    kinds = [KINDS[step] for step in loc[:-1] if isinstance(step, str) and step in KINDS]
+    steps = (
+        loc[:-1] if issubclass(model, InnerSpec) else ()
+    )  # a stage has no kind, and a key `plan`
+    kinds = [KINDS[step] for step in steps if isinstance(step, str) and step in KINDS]
     inner = kinds[-1] if kinds else None
     owner: type[BaseModel] = inner or model
     for step in loc[:-1]:
