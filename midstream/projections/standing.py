@@ -103,12 +103,12 @@ class RunState(Nest):
 
         What failed for good in a graph, or as an item, has another attempt when what it is in does, and finds its calls then.
         """
-        inside = (
-            address
-            for address in self.failed_data
-            if address[-1] == "]" or self.activations[address].scope in self.scopes
-        )
-        return [*self.running, *self.waiting, *inside]
+        found = [*self.running, *self.waiting]
+        for address in self.failed_data:
+            scope = self.activations[address].scope
+            if scope in self.scopes or (not scope and address[-1] == "]"):
+                found.append(address)
+        return found
 
     def plans_for(self, address: str) -> list[Mapping[str, Any]]:
         """Return the plans that were made anew for the node of an activation, in order."""
