@@ -43,12 +43,12 @@ class Signal:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             if self._waiters is None:
                 self._waiters = set()
-            self._waiters.add(waiter)
+            waiters = self._waiters
+            waiters.add(waiter)
             try:
                 await waiter
             finally:
-                if self._waiters is not None:
-                    self._waiters.discard(waiter)
+                waiters.discard(waiter)
 
 
 class Desk:
