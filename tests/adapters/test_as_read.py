@@ -16,7 +16,13 @@ from midstream.adapters.wire import arguments_object, arguments_text, copy_of_js
 from midstream.errors import ConversionError
 from midstream.events.content import Message, Role, Text, ToolSpec
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 JSON = st.recursive(
     SCALARS | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
