@@ -109,6 +109,8 @@ class Executor:
             if self._awaited:
                 self._awaited = False
                 self._recorder.send()
+            else:
+                self._recorder.send_soon()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
 
@@ -172,7 +174,7 @@ class Executor:
         data: dict[str, Any] = {"inputs": command.inputs} if command.inputs else {}
         if command.called:
             data["called"] = command.called
-        self._recorder.add_plain("node.scheduled", data, address)
+        self._recorder.add_plain("node.scheduled", data, address, held=True)
         return self._recorder.state.activations[address]
 
     def _wanted(self, command: Schedule) -> bool:

@@ -84,6 +84,7 @@ class Recorder:
         self._acked = state.seq  # everything up to here is durable and folded
         self._sent = state.seq  # everything up to here was given to the store
         self._open: Group | None = None
+        self._soon = False  # it is sent when the loop turns
         self._flying: list[Group] = []
         self._mending: asyncio.Task[None] | None = None
         self._newest = state.seq  # what was heard of the run in the store
@@ -121,20 +122,36 @@ class Recorder:
         self._take(
             encode(payload, at=at, actor=actor, cause=cause, address=step, redact=self.redact)
         )
+        self.send_soon()
 
-    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
-        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`."""
+    def add_plain(
+        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+    ) -> None:
+        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`.
+
+        Args:
+            type_: The fact's type tag.
+            data: Its fields.
+            address: Its step.
+            held: The caller says `send` or `send_soon` when it has added all.
+        """
         if self.error is not None:
             raise self.error
         at = int(self._clock() * 1_000_000)
         self._take(encode_plain(type_, data, at=at, address=address, redact=self.redact))
+        if not held:
+            self.send_soon()
+
+    def send_soon(self) -> None:
+        """Give what was added to the store when the event loop turns, or, while an append is on its way, after that."""
+        if self._open is not None and not self._soon and not self._flying:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self.flush)
 
     def _take(self, draft: Draft) -> None:
         group = self._open
         if group is None:
             group = self._open = Group()
-            if not self._flying:
-                asyncio.get_running_loop().call_soon(self.flush)
         group.drafts.append(draft)
         if len(group.drafts) == _LARGEST:
             # Not here and now: what is added in one go must not be torn apart.
@@ -143,6 +160,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Give what was added to the store; its place in line is that of this call."""
+        self._soon = False
         group, self._open = self._open, None
         if group is None:
             return

@@ -105,7 +105,9 @@ class Tape(Recorder):
         step = None if address is None else Address(address)
         self._compare(encode(payload, at=int(self.now * 1e6), actor=actor, address=step))
 
-    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
+    def add_plain(
+        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+    ) -> None:
         """See `Recorder.add_plain`."""
         self._compare(encode_plain(type_, data, at=int(self.now * 1e6), address=address))
 
@@ -136,6 +138,9 @@ class Tape(Recorder):
 
     def send(self) -> None:
         """See `Recorder.send`."""
+
+    def send_soon(self) -> None:
+        """See `Recorder.send_soon`."""
 
     async def durable(self) -> None:
         """See `Recorder.durable`."""
