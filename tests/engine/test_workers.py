@@ -207,14 +207,43 @@ async def test_after_a_stop_nothing_is_left_and_nothing_begins() -> None:
 
 async def test_what_will_be_put_yet_is_waited_for() -> None:
     stage = Stage()
-    stage.workers.awaited += 1
+    stage.workers.expect()
     waiter = asyncio.ensure_future(stage.workers.done())
     await turns(3)
     assert not waiter.done()
-    stage.workers.awaited -= 1
-    stage.workers.put(addresses("plain"))
+    stage.workers.put(addresses("plain"), expected=True)
     await waiter
     assert stage.ended == ["plain"]
+
+
+async def test_a_task_that_has_nothing_to_do_goes_on_with_what_was_expected() -> None:
+    stage = Stage()
+    before = asyncio.all_tasks()
+    stage.workers.expect()
+    stage.workers.put(addresses("plain"))
+    await turns(3)
+    (resting,) = asyncio.all_tasks() - before
+    stage.workers.expect()
+    stage.workers.put(addresses("turn"), expected=True)
+    await turns(3)
+    assert asyncio.all_tasks() - before == {resting}
+    assert stage.ended == ["plain", "turn"]
+    stage.workers.put((), expected=True)
+    await asyncio.wait_for(stage.workers.done(), 1)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_task_that_waits_for_more_is_stopped_with_the_others() -> None:
+    stage = Stage()
+    before = asyncio.all_tasks()
+    stage.workers.expect()
+    stage.workers.put(addresses("plain"))
+    await turns(3)
+    assert len(asyncio.all_tasks() - before) == 1
+    await stage.workers.stop()
+    assert asyncio.all_tasks() == before
+    stage.workers.put(addresses("too late"), expected=True)
+    assert stage.began == ["plain"]
 
 
 @given(

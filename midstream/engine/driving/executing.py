@@ -132,14 +132,15 @@ class Executor:
             self._workers.put(now)
         if once_durable:
             # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+            self._workers.expect()
             self._recorder.when_durable(partial(self._begin_durable, once_durable))
             self._awaited = True
 
     def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
         if error is not None:
             self._end(error)
-        elif not self._closing():
-            self._workers.put(addresses, durable=True)
+        begins = error is None and not self._closing()
+        self._workers.put(addresses if begins else (), durable=True, expected=True)
 
     def _one(self, command: Command) -> Activation | None:
         """Carry a command out, and return the activation that it scheduled and that is to be begun."""

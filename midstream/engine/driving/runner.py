@@ -105,7 +105,7 @@ class Runner:
         if answers is not None:
             self.recorder.answers, answers.stop = answers, self._stop
             self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
-        self._code = Code(graph, lambda: self.recorder.state)
+        self._code = Code(graph, self.recorder)
         self._nests = Nests(self.recorder, self._begin_at, self._advance)
         self._attempts = Attempts(
             self._code,

@@ -211,8 +211,10 @@ class Recorder:
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""
-        self._newest = max(self._newest, seq)
-        self._look()
+        if seq > self._newest:
+            self._newest = seq
+        if seq > self._sent:
+            self._look()
 
     def _look(self) -> None:
         """Read the log again if it has something that we have neither read nor sent."""
