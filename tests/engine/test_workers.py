@@ -251,18 +251,22 @@ async def test_a_task_that_waits_for_more_is_stopped_with_the_others() -> None:
         st.tuples(
             st.lists(st.sampled_from(["plain", "turn", "mark", "more", "fail"]), max_size=90),
             st.integers(0, 3),
+            st.booleans(),
         ),
         max_size=6,
     )
 )
-async def test_everything_is_performed_once(batches: list[tuple[list[str], int]]) -> None:
+async def test_everything_is_performed_once(batches: list[tuple[list[str], int, bool]]) -> None:
     stage = Stage()
     wanted: list[str] = []
-    for batch, pause in batches:
+    for _, _, expected in batches:
+        if expected:
+            stage.workers.expect()
+    for batch, pause, expected in batches:
         names = [f"{kind}{len(wanted) + place}" for place, kind in enumerate(batch)]
         wanted += names
         wanted += [f"plain{name}" for name in names if name.startswith("more")]
-        stage.workers.put([Address(name) for name in names])
+        stage.workers.put([Address(name) for name in names], expected=expected)
         await turns(pause)
     await asyncio.wait_for(stage.workers.done(), 10)
     assert sorted(stage.began) == sorted(wanted)
