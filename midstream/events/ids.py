@@ -77,7 +77,7 @@ def scope_of(name: str) -> tuple[str, str]:
 
 def map_of(address: str) -> Address:
     """Return the activation of a map that an item's activation belongs to: `fetch#1` for `fetch#1[key]`."""
-    return Address(address.rpartition("[")[0])
+    return Address(address[: address.rfind("[")])
 
 
 def activation_of(address: str) -> Address:

@@ -1,6 +1,7 @@
 """A store in one SQLite file: any number of processes may write to it and read from it at the same time.
 
-One connection writes, in groups: while a commit is on its way to the disk, the next batch fills up. Another one reads.
+One connection writes, in groups: while a commit is on its way to the disk, the next batch fills up. Another one reads, from
+the moment on when there is much to read.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from midstream.events.sqlite_open import (
     translated,
 )
 from midstream.events.sqlite_reader import Reader
+from midstream.events.sqlite_reading import Reading
 from midstream.events.sqlite_rows import Kinds
 from midstream.events.sqlite_schema import MIGRATIONS
 from midstream.events.sqlite_transaction import Stats, Transactions
@@ -62,7 +64,8 @@ class SqliteStore:
         writer: Writer | None,
         watch: Watch,
         stats: Stats,
-        connections: Sequence[aiosqlite.Connection],
+        connection: aiosqlite.Connection,
+        reading: Reading,
         kinds: Kinds,
         keys: Keys,
         path: Path,
@@ -73,7 +76,8 @@ class SqliteStore:
         self._reader = reader
         self._writer = writer
         self._watch = watch
-        self._connections = connections
+        self._connection: aiosqlite.Connection | None = connection
+        self._reading = reading
         self.stats = stats
 
     @classmethod
@@ -105,39 +109,34 @@ class SqliteStore:
             StoreFullError: There is no space for it.
         """
         file = Path(path)
-        look = partial(
-            check, file, newest=len(MIGRATIONS), read_only=read_only, busy_timeout=busy_timeout
-        )
-        connections: list[aiosqlite.Connection] = []
         try:
             if read_only:
+                newest = len(MIGRATIONS)
+                look = partial(
+                    check, file, newest=newest, read_only=True, busy_timeout=busy_timeout
+                )
                 connection, found = await open_reader(file, busy_timeout=busy_timeout, first=look)
             else:
-                writing, found = await open_writer(
+                connection, found = await open_writer(
                     file,
                     MIGRATIONS,
                     synchronous,
                     busy_timeout=busy_timeout,
                     max_bytes=max_bytes,
-                    first=look,
                 )
-                connections.append(writing)
-                connection, _ = await open_reader(file, busy_timeout=busy_timeout)
-            connections.append(connection)
         except sqlite3.Error as error:
-            await _close(connections)
             raise opening(error, file) from error
-        except BaseException:
-            await _close(connections)
-            raise
         kinds, keys = Kinds(found.kinds), Keys(encryption)
-        reader = Reader(connection, kinds, file, keys)
-        watch = Watch(connections[0], reader, found)
+        opener = None if read_only else partial(_reader_of, file, busy_timeout)
+        reading = Reading(connection, opener)
+        reader = Reader(reading, kinds, file, keys)
+        watch = Watch(connection, reader, found)
         if read_only:
-            return cls(reader, None, watch, Stats(), connections, kinds, keys, file)
-        transactions = Transactions(connections[0], kinds, keys)
+            return cls(reader, None, watch, Stats(), connection, reading, kinds, keys, file)
+        transactions = Transactions(connection, kinds, keys)
         writer = Writer(transactions, file, watch.committed)
-        return cls(reader, writer, watch, transactions.stats, connections, kinds, keys, file)
+        stats = transactions.stats
+        return cls(reader, writer, watch, stats, connection, reading, kinds, keys, file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -318,11 +317,11 @@ class SqliteStore:
         """Do something on the writer's connection, between two of its commits."""
         if self._writer is None:
             raise StoreError("the store was opened with `read_only=True`")
-        if not self._connections:
+        if self._connection is None:
             raise StoreError("the store is closed; open it again")
         began = time.monotonic()
         try:
-            return await in_one_hop(self._connections[0], work)
+            return await in_one_hop(self._connection, work)
         except sqlite3.Error as error:
             raise translated(error, self._path, time.monotonic() - began) from error
 
@@ -332,15 +331,17 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `EventStore.close`."""
-        connections, self._connections = self._connections, ()
-        if not connections:
+        connection, self._connection = self._connection, None
+        if connection is None:
             return
         try:
             if self._writer is not None:
                 await self._writer.close()
             await self._watch.close()
         finally:
-            await _close(connections)
+            # The writer's last: the last connection to close moves the log into the file, and only that one may.
+            await self._reading.close()
+            await connection.close()
 
     def _put(self, command: Command) -> None:
         if self._writer is None:
@@ -349,7 +350,6 @@ class SqliteStore:
             self._writer.put(command)
 
 
-async def _close(connections: Sequence[aiosqlite.Connection]) -> None:
-    # The writer last: the last connection to close moves the log into the file, and only the writer may.
-    for connection in reversed(connections):
-        await connection.close()
+async def _reader_of(path: Path, busy_timeout: float) -> aiosqlite.Connection:
+    connection, _ = await open_reader(path, busy_timeout=busy_timeout)
+    return connection

@@ -10,11 +10,15 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 import aiosqlite
 
 T = TypeVar("T")
+
+_SOON = 0.001
+"""Seconds that a loop waits at most until its thread has begun, which takes it some 0.05 ms unless it is at something else."""
 
 
 class _Job:
@@ -67,6 +71,8 @@ def hand_over(
     then: Callable[[T | None, BaseException | None], object],
     context: Context,
     afterwards: Callable[[sqlite3.Connection], object] | None = None,
+    *,
+    large: bool = False,
 ) -> None:
     """Run a function on the connection's thread, and another one in the event loop with what came of it.
 
@@ -79,11 +85,16 @@ def hand_over(
         then: Is given what the work returned and None, or None and what it raised; it must not raise.
         context: What `then` is called in.
         afterwards: What the thread does once the loop was told; it must not raise.
+        large: See that the thread begins at once. A loop that is busy keeps the interpreter's lock for 5 ms at a time
+            (Source: `sys.setswitchinterval`), which is longer than the thread needs for hundreds of rows.
     """
     loop = asyncio.get_running_loop()
+    begun = Lock()
+    begun.acquire()
 
     def done(there: sqlite3.Connection) -> None:
         outcome: tuple[T | None, BaseException | None]
+        begun.release()
         try:
             outcome = work(there), None
         except BaseException as error:  # noqa: BLE001  # it is told in the loop
@@ -96,6 +107,8 @@ def hand_over(
     # `done` already, so it is left there.
     waiting = connection.execute_fetchall("", cast("Any", _Job(done)))
     cast("Coroutine[Any, Any, object]", waiting).send(None)  # its own type says nothing of `send`
+    if large:
+        begun.acquire(timeout=_SOON)
 
 
 async def opened(

@@ -28,6 +28,7 @@ from midstream.events.sqlite_schema import (
     is_current,
     migrate,
     tables_of,
+    version,
 )
 
 _MAGIC = b"SQLite format 3\0"
@@ -75,11 +76,42 @@ def check(path: Path, *, newest: int, read_only: bool, busy_timeout: float) -> N
     Raises:
         StoreOpenError: It cannot be used: the message says why, and what to do.
     """
+    if _is_ours(path, newest, read_only=read_only):
+        _check_alone(path, newest, read_only=read_only, busy_timeout=busy_timeout)
+
+
+def check_outside(path: Path, *, newest: int, busy_timeout: float) -> bool:
+    """Look at a file that is to be written to, as far as it has to be done before it is opened for that.
+
+    Where nothing stands beside the file, to open it and to read it changes nothing, and what is in it can be looked at by
+    the connection that is going to write, before it does. To look at a log or a journal of somebody who died may bring the
+    file up to date, so then a connection looks that cannot.
+
+    Returns:
+        Whether its content is still to be looked at.
+
+    Raises:
+        StoreOpenError: See `check`.
+    """
+    if not _is_ours(path, newest, read_only=False):
+        return False
+    if not any(path.with_name(path.name + end).exists() for end in ("-wal", "-journal")):
+        return True
+    _check_alone(path, newest, read_only=False, busy_timeout=busy_timeout)
+    return False
+
+
+def _is_ours(path: Path, newest: int, *, read_only: bool) -> bool:
+    """Tell from outside whether there is a file with content, and that it is none that cannot be used."""
     if str(path) == ":memory:":
         raise StoreOpenError(str(path), "this store is a file", "use `MemoryStore`")
     if not _has_content(path, read_only=read_only):
-        return
+        return False
     _check_header(path, newest)
+    return True
+
+
+def _check_alone(path: Path, newest: int, *, read_only: bool, busy_timeout: float) -> None:
     # Without a WAL, everything is in the file: then the look leaves no trace beside it either.
     uri = _uri(path, "ro", immutable=not _has_wal(path))
     try:
@@ -122,7 +154,7 @@ def _check_header(path: Path, newest: int) -> None:
         raise StoreOpenError(
             str(path), "it is not an SQLite file", "give another path; it was left as it is"
         )
-    pages, version, application = (
+    pages, number, application = (
         struct.unpack_from(">I", header, place)[0] for place in (28, 60, 68)
     )
     if application != APPLICATION_ID:
@@ -131,17 +163,17 @@ def _check_header(path: Path, newest: int) -> None:
             f"it is an SQLite file of another program (application_id {application:#x})",
             "give another path; it was left as it is",
         )
-    if version > newest:
-        raise _newer(path, version, newest)
+    if number > newest:
+        raise _newer(path, number, newest)
     size = struct.unpack_from(">H", header, 16)[0]
     if not _has_wal(path) and path.stat().st_size < pages * (65536 if size == 1 else size):
         raise _damaged(path, "the file is shorter than its header says")
 
 
-def _newer(path: Path, version: int, newest: int) -> StoreOpenError:
+def _newer(path: Path, number: int, newest: int) -> StoreOpenError:
     return StoreOpenError(
         str(path),
-        f"a newer release wrote it (version {version}, this one knows {newest})",
+        f"a newer release wrote it (version {number}, this one knows {newest})",
         "upgrade midstream; it was left as it is",
     )
 
@@ -149,18 +181,18 @@ def _newer(path: Path, version: int, newest: int) -> StoreOpenError:
 def _check_content(
     connection: sqlite3.Connection, path: Path, newest: int, *, read_only: bool
 ) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > newest:
-        raise _newer(path, version, newest)
-    if read_only and version < newest:
+    number = version(connection)
+    if number > newest:
+        raise _newer(path, number, newest)
+    if read_only and number < newest:
         raise StoreOpenError(
             str(path),
-            f"an older release wrote it (version {version}, this one reads {newest})",
+            f"an older release wrote it (version {number}, this one reads {newest})",
             "open it once for writing, which makes it a newer one; it was left as it is",
         )
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-    large, small = tables_of(version)
-    if version and (missing := (large | small) - {row[0] for row in names}):
+    large, small = tables_of(number)
+    if number and (missing := (large | small) - {row[0] for row in names}):
         raise _damaged(path, f"it has no table {min(missing)!r}")
     checks = [f"quick_check('{name}')" for name in sorted(small)]
     for check_ in ("quick_check(1)",) if _size(path) <= _CHECKED else checks:
@@ -200,7 +232,6 @@ async def open_writer(
     *,
     busy_timeout: float,
     max_bytes: int | None,
-    first: Callable[[], None],
 ) -> tuple[aiosqlite.Connection, Found]:
     """Open the connection that writes, and make the tables where they are missing.
 
@@ -210,10 +241,20 @@ async def open_writer(
         synchronous: See `SqliteStore.open`.
         busy_timeout: How long to wait for a lock, in seconds.
         max_bytes: See `SqliteStore.open`.
-        first: What to do before the file is opened, on the connection's thread.
+
+    Raises:
+        StoreOpenError: It cannot be used, and was left as it is.
     """
+    newest = len(migrations)
+    unseen = False
+
+    def first() -> None:
+        nonlocal unseen
+        unseen = check_outside(path, newest=newest, busy_timeout=busy_timeout)
 
     def begun(connection: sqlite3.Connection) -> Found:
+        if unseen:
+            _check_content(connection, path, newest, read_only=False)
         if _size(path) == 0:
             begin_file(connection)
         if max_bytes is not None:
@@ -223,10 +264,11 @@ async def open_writer(
         # 32 MiB: moving the log into the file less often takes the worst commits from 6 ms to 2 ms.
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        if not is_current(connection, migrations):
-            migrate(connection, migrations)
-            # What earlier versions had and this one has not leaves free pages; in a large file they are used again.
-            connection.executescript(f"PRAGMA incremental_vacuum({_FREED})")
+        if version(connection) == newest and is_current((found := _found(connection)).kinds):
+            return found
+        migrate(connection, migrations)
+        # What earlier versions had and this one has not leaves free pages; in a large file they are used again.
+        connection.executescript(f"PRAGMA incremental_vacuum({_FREED})")
         return _found(connection)
 
     uri = _uri(path, "rwc", immutable=False)

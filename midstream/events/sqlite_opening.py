@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import aiosqlite
-
 from midstream.errors import SealedError
 from midstream.events.codec import references
 from midstream.events.envelope import Event
@@ -13,6 +11,7 @@ from midstream.events.ids import RunId
 from midstream.events.sealing import BLOB, Sealer, erased, owner_of
 from midstream.events.sqlite_job import in_one_hop
 from midstream.events.sqlite_keys import Keys
+from midstream.events.sqlite_reading import Reading
 from midstream.events.store import Snapshot
 
 Kept = Callable[[Sequence[str]], Awaitable[dict[str, bytes]]]
@@ -23,13 +22,13 @@ class Opening:
     """Opens content with the keys that stand in the file at that moment.
 
     Args:
-        connection: The file.
+        reading: Reads the file.
         keys: The keys of the store.
         kept: Where sealed blobs come from.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, keys: Keys, kept: Kept) -> None:
-        self._connection = connection
+    def __init__(self, reading: Reading, keys: Keys, kept: Kept) -> None:
+        self._reading = reading
         self._keys = keys
         self._kept = kept
 
@@ -67,5 +66,6 @@ class Opening:
             raise SealedError(run_id, "its snapshot was not sealed with its key") from error
 
     async def _sealers(self, runs: Sequence[str]) -> Mapping[str, Sealer | None]:
-        await self._keys.prepare(self._connection, runs)
-        return await in_one_hop(self._connection, lambda there: self._keys.sealers(there, runs))
+        connection = await self._reading.connection()
+        await self._keys.prepare(connection, runs)
+        return await in_one_hop(connection, lambda there: self._keys.sealers(there, runs))

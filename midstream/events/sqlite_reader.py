@@ -1,4 +1,4 @@
-"""Reading a store in SQLite: by pages, on a connection that cannot write, nothing held open between two pages."""
+"""Reading a store in SQLite: by pages, nothing held open between two pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-
-import aiosqlite
 
 from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
 from midstream.events.envelope import Event
@@ -22,6 +20,7 @@ from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_listing import LIST, conditions, info_of
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_opening import Opening
+from midstream.events.sqlite_reading import Reading
 from midstream.events.sqlite_rows import COLUMNS, Kinds, events_of, filled
 from midstream.events.store import Head, RunInfo, RunQuery, Snapshot
 
@@ -58,21 +57,19 @@ _COUNTED = f"""SELECT CASE instr(address, '/') WHEN 0 THEN address ELSE substr(a
 
 
 class Reader:
-    """Queries over one connection.
+    """Queries.
 
     Args:
-        connection: It cannot write.
+        reading: What they are asked.
         kinds: The numbers of types; learns those that other processes add.
         path: The file, for errors.
         keys: What opens content that is sealed.
     """
 
-    def __init__(
-        self, connection: aiosqlite.Connection, kinds: Kinds, path: Path, keys: Keys
-    ) -> None:
-        self._connection = connection
+    def __init__(self, reading: Reading, kinds: Kinds, path: Path, keys: Keys) -> None:
+        self._reading = reading
         self.blobs = Blobs(self._rows)
-        self._opening = Opening(connection, keys, self.blobs.kept)
+        self._opening = Opening(reading, keys, self.blobs.kept)
         self._kinds = kinds
         self._path = path
         self._names: dict[int, RunId] = {}
@@ -373,7 +370,8 @@ class Reader:
 
     async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         try:
-            return list(await self._connection.execute_fetchall(sql, parameters))
+            connection = await self._reading.connection()
+            return list(await connection.execute_fetchall(sql, parameters))
         except sqlite3.Error as error:
             raise translated(error, self._path, 0.0) from error
         except ValueError as error:

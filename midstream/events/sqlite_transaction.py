@@ -34,6 +34,9 @@ _TOGETHER = 256
 """Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
 ones, the interpreter's lock is given up and waited for more often."""
 
+_LARGE = 64
+"""Rows from which on the loop sees that the thread begins."""
+
 _MOVED = 128
 """Commits after which the write-ahead log is moved into the file, so that it begins anew: to append to a file that grows
 takes the disk up to twice as long as to write over what is there, and such a log of small commits has some 2 MB. One of large
@@ -117,7 +120,7 @@ class Transactions:
         afterwards = None
         if self._appended >= _MOVED:
             self._appended, afterwards = 0, _move
-        hand_over(self.connection, work, written, context, afterwards)
+        hand_over(self.connection, work, written, context, afterwards, large=rows >= _LARGE)
 
     def _statement(self, values: list[Any]) -> tuple[str, list[Any]]:
         """Return the statement that writes the rows of these values, and what is bound to it."""

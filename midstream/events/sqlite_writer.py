@@ -38,7 +38,7 @@ KNOWN_RUNS = 20_000
 _LONELY = 4
 """After so many batches of one command, the next command is not kept waiting for others of the same turn of the loop."""
 _CROWD = 64
-"""So many commands in line after a commit are a batch; fewer wait for a turn of the loop, for those that it has woken."""
+"""So many commands, or events, in line after a commit are a batch; fewer wait for a turn of the loop, for those that it has woken."""
 
 _UNBINDABLE = (OverflowError, UnicodeEncodeError, sqlite3.DataError, sqlite3.InterfaceError)
 
@@ -119,11 +119,14 @@ class Writer:
             self._busy = False
             if self._closing and not self._closed.done():
                 self._closed.set_result(None)
-        elif waiting >= _CROWD:
+        elif waiting >= _CROWD or self._rows_in_line() >= _CROWD:
             self._loop.call_soon(self._begin)
         else:
             # Whoever was just told of a commit appends again in the next turn, and those two go together.
             self._loop.call_soon(self._loop.call_soon, self._begin)
+
+    def _rows_in_line(self) -> int:
+        return sum([len(one.drafts) for one in self._line if isinstance(one, Append)])
 
     def _take(self) -> list[Command]:
         """Take the next batch off the line, in order."""

@@ -22,6 +22,9 @@ from midstream.projections.scopes import (
 )
 from midstream.projections.standing import RunState
 
+_NO_INPUTS: Mapping[str, str] = {}
+"""Shared by all activations that take no outputs; nobody changes it."""
+
 
 def _node_scheduled(state: RunState, event: Event) -> None:
     address = event.address
@@ -48,7 +51,9 @@ def _node_scheduled(state: RunState, event: Event) -> None:
         args = _taken(state, here, node, caller)
     if not sources and here.scope:
         sources = state.activations[here.scope].sources
-    made = Activation(address, node, "running", 1, data.get("inputs", {}), sources, event.seq)
+    made = Activation(
+        address, node, "running", 1, data.get("inputs", _NO_INPUTS), sources, event.seq
+    )
     made.args, made.began, made.scope = args, event.at, here.scope
     state.activations[address] = made
     flow.scheduled(here, made)
@@ -67,16 +72,20 @@ def _taken(state: RunState, here: Flow, node: str, caller: str) -> Mapping[str, 
 
 
 def _item_scheduled(state: RunState, event: Event, address: Address) -> None:
+    data = event.data
+    item = data.get("item")
     parent = state.activations[map_of(address)]
-    item = event.data.get("item")
-    made = Activation(address, parent.node, "running", 1, {}, parent.sources, event.seq)
-    made.index, made.began, made.scope = event.data["index"], event.at, parent.scope
-    made.args = None if item is None else {"item": item}
-    state.activations[address] = made
+    # fmt: off
+    made = state.activations[address] = Activation(
+        address, parent.node, "running", 1, _NO_INPUTS, parent.sources, event.seq, None, None,
+        None if item is None else {"item": item}, data["index"], event.at, parent.scope,
+    )
+    # fmt: on
     state.running[address] = None
-    graph = around(state, made).topology.nodes[made.node].graph
-    if graph:
-        enter(state, made, graph)
+    if state.graphs:
+        graph = around(state, made).topology.nodes[made.node].graph
+        if graph:
+            enter(state, made, graph)
 
 
 def _node_started(state: RunState, event: Event) -> None:

@@ -2,27 +2,39 @@
 
 A snapshot is a cache. Completed activations are names; an output is kept while somebody may still take it, a call while
 its activation goes on. What is left out is in the log. Conversations need every word of what led to them, which would be
-a copy of the log: a run that has asked a model has no snapshot, and none that may run graphs inside its own.
+a copy of the log: a run that has asked a model has no snapshot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any
 
 import orjson
 
 from midstream.events.ids import activation_of
+from midstream.events.pause import no_collecting
 from midstream.events.payloads import PAYLOADS
-from midstream.projections.flow import LEFT_OUT, Activation, Called, last_output
+from midstream.projections.flow import LEFT_OUT, Activation
+from midstream.projections.flow_snapshot import (
+    find_latest,
+    flow_data,
+    flow_fields,
+    needed_in,
+    restore_scopes,
+    root_shape,
+    scopes_data,
+    topology_data,
+    undone_with,
+)
 from midstream.projections.run_state import Call, RunState, Said, Switch
-from midstream.projections.topology import Topology, data_of, shared_topology, topology
+from midstream.projections.scopes import around
 
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 6
+VERSION = 7
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -35,8 +47,6 @@ _PLAIN = (
     "model",
     "tags",
     "context",
-    "pending",
-    "failures",
     "failed_data",
     "epoch",
     "output",
@@ -47,17 +57,11 @@ _PLAIN = (
     "subject",
     "limits",
     "limited",
-    "doomed",
     "losers",
-    "crowded",
-    "met",
-    "bypassed",
-    "irregular",
     "items",
     "going",
     "locals",
     "undo",
-    "live",
     "reflections",
     "revisions",
     "forked_at",
@@ -65,7 +69,7 @@ _PLAIN = (
 )
 """Fields that are JSON as they are."""
 
-_NAMES = ("ready", "running", "waiting", "open_calls")
+_NAMES = ("running", "waiting", "open_calls")
 """Fields that are dicts of names in order."""
 
 
@@ -78,15 +82,15 @@ CALLS = frozenset(
 def with_calls(state: RunState, doubtful: Iterable[str] = ()) -> list[str]:
     """Return the activations whose calls are needed to drive a run on, told from a fold of all facts but `CALLS`.
 
-    Those that go on may find their calls recorded; of those that asked a model, the results of tools are part of what was
-    said.
+    Those that go on, or may be tried again, find their calls recorded; of those that asked a model, the results of tools
+    are part of what was said.
 
     Args:
         state: The run without those facts.
         doubtful: Activations with a call of unknown outcome, which may be settled at any time.
     """
     asked = [activation_of(address) for address in state.calls]
-    return list(dict.fromkeys([*state.running, *state.waiting, *asked, *doubtful]))
+    return list(dict.fromkeys([*state.unsettled(), *asked, *doubtful]))
 
 
 def in_order(state: RunState) -> None:
@@ -98,12 +102,12 @@ def in_order(state: RunState) -> None:
 
 def dump(state: RunState) -> bytes | None:
     """Return the state as a snapshot, or None for a run that has none: it has asked a model, or is to be cancelled."""
-    if state.cancelling is not None or state.graphs:
+    if state.cancelling is not None:
         return None
     if any(call.kind == "model" for call in state.calls.values()):
         return None
     outputs = _needed(state)
-    going = {*state.running, *state.waiting}
+    going = set(state.unsettled())
     data = {
         "version": VERSION,
         **{name: getattr(state, name) for name in _PLAIN},
@@ -112,11 +116,9 @@ def dump(state: RunState) -> bytes | None:
         "overrides": state.overrides,
         "switches": [astuple(switch) for switch in state.switches],
         "said": [astuple(said) for said in state.said],
-        **_topology(state.topology),
-        "called": {
-            node: [[call.args, call.by] for call in calls] for node, calls in state.called.items()
-        },
-        "latest": [made.address for made in state.latest.values()],
+        **topology_data(state.topology),
+        **flow_data(state),
+        **scopes_data(state),
         "activations": [
             _activation(made, with_output=made.address in outputs)
             for made in state.activations.values()
@@ -133,8 +135,9 @@ def dump(state: RunState) -> bytes | None:
 def restore(body: bytes) -> RunState | None:
     """Return the state of a snapshot, or None where this release does not know its form."""
     try:
-        data = orjson.loads(body)
-        return _restored(data) if data["version"] == VERSION else None
+        with no_collecting():
+            data = orjson.loads(body)
+            return _restored(data) if data["version"] == VERSION else None
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -148,13 +151,11 @@ def _restored(data: Mapping[str, Any]) -> RunState:
         overrides=tuple(data["overrides"]),
         switches=[Switch(*values) for values in data["switches"]],
         said=[Said(*values) for values in data["said"]],
-        topology=_shape(data),
-        called={
-            node: [Called(args, by) for args, by in calls] for node, calls in data["called"].items()
-        },
+        topology=root_shape(data),
+        **flow_fields(data),
     )
     for address, status, attempt, inputs, sources, since, output, *more in data["activations"]:
-        state.activations[address] = Activation(
+        made = state.activations[address] = Activation(
             address,
             address.rpartition("#")[0],
             status,
@@ -165,9 +166,11 @@ def _restored(data: Mapping[str, Any]) -> RunState:
             output[0] if output else LEFT_OUT,
             *more,
         )
-    for address in data["latest"]:
-        made = state.activations[address]
-        state.latest[made.node] = made
+        if made.scope:
+            made.node = made.node[len(made.scope) + 1 :]
+        made.ends = tuple(made.ends)
+    find_latest(state, data, state.activations)
+    restore_scopes(state, data)
     for values in data["calls"]:
         call = Call(*values)
         state.calls[call.address] = call
@@ -179,59 +182,21 @@ def _restored(data: Mapping[str, Any]) -> RunState:
 def _needed(state: RunState) -> set[str]:
     """Return the activations whose output somebody may still take: the run, a node to come, one that goes on.
 
-    Control may go back to any node, which then takes what else it needs from the log; see `LEFT_OUT`.
+    What has failed inside another activation may be tried again, and then takes what it took.
     """
-    topology = state.topology
-    nodes = set(topology.outputs)
-    for name in (*state.pending, *state.ready, *state.called):
-        nodes.update(topology.nodes[name].waits_for)
-    for shape in topology.nodes.values():
-        if shape.asks:
-            nodes.update(shape.waits_for)
     needed = {
-        made.address
-        for name in nodes
-        if (made := last_output(state, state.activations, name)) is not None
+        address for here in (state, *state.scopes.values()) for address in needed_in(state, here)
     }
-    for address in (*state.running, *state.waiting):
-        going = state.activations[address]
-        needed.update(going.inputs.values())
-        if state.topology.nodes[going.node].spread:
-            needed.update(going.sources)
+    for address in state.unsettled():
+        made = state.activations[address]
+        needed.update(made.inputs.values())
+        if around(state, made).topology.nodes[made.node].spread:
+            needed.update(made.sources)
     for address in state.undo:
-        needed.add(address)
-        undo = topology.nodes[topology.nodes[state.activations[address].node].undo]
-        needed.update(state.latest[n].address for n in undo.values.values() if n in state.latest)
+        needed.update(undone_with(state, address))
     for items in state.items.values():
         needed.update(items)
     return needed
-
-
-def _topology(topology: Topology) -> dict[str, Any]:
-    """Return the topology as data; of a run that changed its own, also what no definition says."""
-    if not topology.own:
-        topology.dumped = topology.dumped or _nodes(topology)
-        return {"nodes": orjson.Fragment(topology.dumped)}
-    return {
-        "nodes": orjson.Fragment(_nodes(topology)),
-        "added": {name: shape.data for name, shape in topology.nodes.items() if shape.data},
-        "successors": {name: list(who) for name, who in topology.successors.items()},
-    }
-
-
-def _nodes(topology: Topology) -> bytes:
-    return orjson.dumps({name: data_of(shape) for name, shape in topology.nodes.items()})
-
-
-def _shape(data: Mapping[str, Any]) -> Topology:
-    definition = {"nodes": data["nodes"]}
-    if "added" not in data:
-        return shared_topology(data["graph_digest"], definition)
-    found = topology(definition).copied()
-    found.successors = {name: dict.fromkeys(who) for name, who in data["successors"].items()}
-    for name, recorded in data["added"].items():
-        found.nodes[name] = replace(found.nodes[name], data=recorded)
-    return found
 
 
 def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
@@ -251,6 +216,7 @@ def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
         made.began,
         made.scope,
         made.ended,
+        made.ends,
     )
 
 

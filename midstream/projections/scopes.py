@@ -84,7 +84,7 @@ def _mark(marked: dict[str, None], scope: str, holds: bool) -> None:
 def enter(nest: Nest, made: Activation, graph: str) -> None:
     """Begin the graph of an activation."""
     inside = Flow(
-        topology=_topology(nest, graph),
+        topology=inner_topology(nest, graph),
         scope=made.address,
         graph=graph,
         running=nest.running,
@@ -158,10 +158,11 @@ def reshape(nest: Nest) -> None:
     """Have every scope go on with the graphs of another definition."""
     for inside in nest.scopes.values():
         if inside.graph in nest.graphs:
-            upgrade(inside, _topology(nest, inside.graph))
+            upgrade(inside, inner_topology(nest, inside.graph))
 
 
-def _topology(nest: Nest, graph: str) -> Topology:
+def inner_topology(nest: Nest, graph: str) -> Topology:
+    """Return the topology of a graph that nodes of a run may run, as its definition has it."""
     return shared_topology(f"{nest.graph_digest}/{graph}", nest.graphs[graph])
 
 
@@ -175,7 +176,7 @@ def is_node(nest: Nest, way: str) -> bool:
             return bool(shapes)
         name, _, further = further.partition("/")
         graphs = {shape.graph for shape in shapes if shape.graph}
-        topologies = [_topology(nest, graph) for graph in graphs]
+        topologies = [inner_topology(nest, graph) for graph in graphs]
         topologies += [here.topology for here in nest.scopes.values() if here.graph in graphs]
 
 

@@ -98,6 +98,18 @@ class RunState(Nest):
         """The run has ended."""
         return self.status in ("completed", "failed", "cancelled")
 
+    def unsettled(self) -> list[str]:
+        """Return the activations whose function may yet be called: those under way, and those that failed inside another one.
+
+        What failed for good in a graph, or as an item, has another attempt when what it is in does, and finds its calls then.
+        """
+        found = [*self.running, *self.waiting]
+        for address in self.failed_data:
+            scope = self.activations[address].scope
+            if scope in self.scopes or (not scope and address[-1] == "]"):
+                found.append(address)
+        return found
+
     def plans_for(self, address: str) -> list[Mapping[str, Any]]:
         """Return the plans that were made anew for the node of an activation, in order."""
         if not self.revisions:

@@ -327,6 +327,8 @@ def _working(spot: Spot, names: Sequence[str], gate: Gate, runs: Graph) -> Calla
         _steer(ctx, turn, names)
         if item in spot.bad:
             turn = replace(turn, fails=9)
+        if turn.fails:
+            await ctx.random()  # a record, which another attempt finds
         if ctx.attempt <= turn.fails:
             raise ValueError("as planned")
         return f"{ctx.step}({' '.join(str(value or '-') for value in values.values())})"[:60]

@@ -49,6 +49,7 @@ class Reference:
         self.taken: dict[str, list[str]] = {}
         self.children: dict[str, str] = {}
         self.handled: set[str] = set()
+        self.values: set[str] = set()
 
     def read(self, events: Iterable[Event]) -> None:
         """Read a log to its end.
@@ -191,6 +192,11 @@ class Reference:
 
     def _edge_removed(self, event: Event, address: str) -> None:
         self._at(address)[0].remove_edge(event.data["source"], event.data["target"])
+
+    def _value_recorded(self, event: Event, address: str) -> None:
+        if address in self.values:
+            raise WrongError(f"{address} was there, and was made again")
+        self.values.add(address)
 
     def _limit_reached(self, event: Event, _: str) -> None:
         self.past.limited = True

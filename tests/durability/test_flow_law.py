@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from midstream import Engine, Event, Limits
+from midstream.engine.graphs.decide import decide
 from midstream.errors import RunCancelledError, RunFailedError
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
-from midstream.projections.run_snapshot import dump, restore
-from midstream.projections.run_state import fold_run
+from midstream.events.store import Snapshot
+from midstream.projections.run_snapshot import NAME, dump, restore
+from midstream.projections.run_state import RunState, fold_run
 from tests.durability.flow_plans import Brief, Gate, Spot, Turn, build, child, joined, sizes, spots
 from tests.durability.flow_reading import Reference
 from tests.durability.power import Power, PowerCut, PoweredStore
@@ -39,6 +41,7 @@ class Fate(Brief):
         ends: How it is once the steps are over: `cancel` for one that is cancelled then.
         forgetful: All state is dropped after each append.
         most: So many activations it may have.
+        kept: Each process but the first finds a snapshot of the run as it stood so many events before, or none where that is 0.
     """
 
     steps: tuple[int, ...] = ()
@@ -47,6 +50,7 @@ class Fate(Brief):
     ends: str = ""
     forgetful: bool = False
     most: int = 300
+    kept: int = 0
 
 
 fates = st.builds(
@@ -62,6 +66,7 @@ fates = st.builds(
     st.sampled_from(("", "", "", "", "cancel")),
     st.booleans(),
     st.sampled_from((300, 300, 300, 12)),
+    st.one_of(st.just(0), st.integers(1, 40)),
 )
 
 
@@ -127,6 +132,16 @@ class Play:
             task.cancel()
         await asyncio.gather(*dead, return_exceptions=True)
         self.engine = None
+        await self._keep()
+
+    async def _keep(self) -> None:
+        """Leave a snapshot for the next process."""
+        events = await self.events() if self.fate.kept and await self.store.head(RUN) else []
+        if len(events) > self.fate.kept:
+            last = events[-self.fate.kept]
+            body = dump(fold_run(events[: last.seq]))
+            if body is not None:
+                await self.store.save_snapshot(RUN, NAME, Snapshot(last.seq, last.digest, body))
 
     async def settle(self) -> None:
         """Let the loop turn until nothing changes any more."""
@@ -224,20 +239,23 @@ def _restored_at(events: list[Event], cut: int) -> None:
     state = restore(body)
     assert state is not None
     for event in events[cut:]:
+        assert _where(state) == _where(whole)
+        assert decide(state) == decide(whole)
         fold_run((event,), state)
         fold_run((event,), whole)
-        for name in (
-            "pending",
-            "ready",
-            "called",
-            "doomed",
-            "losers",
-            "crowded",
-            "met",
-            "bypassed",
-        ):
-            assert getattr(state, name) == getattr(whole, name), name
-        assert list(state.pending) == list(whole.pending)
+    assert dump(state) == dump(whole)
+
+
+def _where(state: RunState) -> list[Any]:
+    """Return where control is in a run and in each graph inside it, with the order in which it came there."""
+    found: list[Any] = [[*state.active], [*state.idle], state.items, state.going, state.locals]
+    for here in (state, *state.scopes.values()):
+        found += [[*here.pending.items()], [*here.ready], [*here.called.items()], [*here.doomed]]
+        found += [[*here.running], [*here.waiting], [*here.losers], [*here.inner]]
+        found += [here.crowded, here.met, here.bypassed, here.irregular, here.failures]
+        found += [here.scope, here.graph, here.live, here.undoes, [*here.topology.nodes]]
+        found += [{node: (one.address, one.status) for node, one in here.latest.items()}]
+    return found
 
 
 CALLED_AND_GIVEN_UP = (
@@ -280,6 +298,9 @@ GIVEN_UP_AT_ONCE = (
 UNDER_WAY_IN_A_FAILING_RUN = (Spot(items=2), Spot(turns=(Turn(fails=9),)))
 """A process ends in a run that fails, while items of a map have not settled."""
 
+FAILED_INSIDE = (Spot(tries=True, inner=(Spot(turns=(Turn(fails=1),)),)),)
+"""What failed inside is tried again with what it is in, and finds what it had recorded."""
+
 LAW = settings(
     max_examples=150,
     deadline=None,
@@ -299,6 +320,7 @@ LAW = settings(
 @example(CANCELLED_FIRST, Fate(cuts=(19,), cancels=9, forgetful=True))
 @example(GIVEN_UP_AT_ONCE, Fate())
 @example(UNDER_WAY_IN_A_FAILING_RUN, Fate(steps=(0, CRASH)))
+@example(FAILED_INSIDE, Fate(steps=(0, CRASH), kept=3))
 def test_control_goes_where_the_slow_reader_says(plan: tuple[Spot, ...], fate: Fate) -> None:
     asyncio.run(check(plan, fate))
 

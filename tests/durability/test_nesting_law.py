@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from midstream import Context, Engine, Event, Graph, Retry
 from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
-from midstream.projections.run_snapshot import dump, restore
+from midstream.events.store import Snapshot
+from midstream.projections.run_snapshot import NAME, dump, restore
 from midstream.projections.run_state import fold_run
 from tests.durability.power import Power, PoweredStore
 from tests.engine.stage import JumpingClock
@@ -132,9 +133,16 @@ def _flattened(graph: Graph, plan: Sequence[Item], label: str, inputs: Mapping[i
 
 
 async def played(
-    graph: Callable[[], Graph], cuts: Sequence[int], *, forgetful: bool = False
+    graph: Callable[[], Graph], cuts: Sequence[int], mode: str = ""
 ) -> tuple[Any, list[Event]]:
-    """Drive a run whose process ends at these moments, one after the other, and return its output and its log."""
+    """Drive a run whose process ends at these moments, one after the other, and return its output and its log.
+
+    Args:
+        graph: Makes its graph.
+        cuts: The moments.
+        mode: `forgetful` for a state that is dropped after each append; `kept` where each process but the first finds a
+            snapshot of a third of the log before.
+    """
     store = MemoryStore()
     for cut in (*cuts, -1):
         power = Power(partial(_is_at, cut))
@@ -142,7 +150,7 @@ async def played(
             PoweredStore(store, power),
             recover=False,
             lease=1e-9,
-            always_replay=forgetful,
+            always_replay=mode == "forgetful",
             clock=JumpingClock(),
         )
         await engine.__aenter__()
@@ -158,8 +166,18 @@ async def played(
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        if mode == "kept" and await store.head(RUN) is not None:
+            await _keep(store)
     events = [event async for event in store.read(RUN)]
     return fold_run(events).output, events
+
+
+async def _keep(store: MemoryStore) -> None:
+    events = [event async for event in store.read(RUN)]
+    last = events[2 * len(events) // 3 - 1] if len(events) > 1 else events[0]
+    body = dump(fold_run(events[: last.seq]))
+    assert body is not None
+    await store.save_snapshot(RUN, NAME, Snapshot(last.seq, last.digest, body))
 
 
 def _is_at(cut: int, _name: str, place: int) -> bool:
@@ -187,7 +205,7 @@ BROKEN_OFF = (
 """A graph is under way where one beside it fails, and goes on when the graph around both is tried again."""
 
 
-@pytest.mark.parametrize("forgetful", [False, True])
+@pytest.mark.parametrize("mode", ["", "forgetful", "kept"])
 @settings(
     max_examples=40,
     deadline=None,
@@ -197,12 +215,12 @@ BROKEN_OFF = (
 @example(FLAKY_INSIDE_TWO, [9, 5, 3])
 @example(BROKEN_OFF, [])
 def test_a_graph_with_graphs_inside_is_the_same_graph_written_flat(
-    forgetful: bool,  # a case
+    mode: str,  # a case
     plan: tuple[Item, ...],
     cuts: list[int],
 ) -> None:
     wanted, _ = asyncio.run(played(lambda: flat(plan), ()))
-    output, events = asyncio.run(played(lambda: nested(plan), cuts, forgetful=forgetful))
+    output, events = asyncio.run(played(lambda: nested(plan), cuts, mode))
     assert output == wanted
     ended = [str(e.address) for e in events if e.type == "node.completed"]
     assert len(ended) == len(set(ended))
@@ -211,8 +229,6 @@ def test_a_graph_with_graphs_inside_is_the_same_graph_written_flat(
     assert (state.scopes, state.active, state.idle) == ({}, {}, {})
     for cut in {len(events) // 3, len(events) // 2, len(events) - 1}:
         assert fold_run(events[cut:], fold_run(events[:cut])) == state
-        body = dump(fold_run(events[:cut]))
-        if body is not None:
-            kept = restore(body)
-            assert kept is not None
-            assert fold_run(events[cut:], kept).output == output
+        kept = restore(dump(fold_run(events[:cut])) or b"")
+        assert kept is not None
+        assert fold_run(events[cut:], kept).output == output

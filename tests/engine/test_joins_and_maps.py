@@ -17,8 +17,9 @@ import pytest
 from midstream import Context, Continue, Engine, Graph, Limits, Retry
 from midstream.errors import GraphError, RunFailedError
 from midstream.events.envelope import Event
+from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
-from tests.engine.stage import Door, JumpingClock, history, types
+from tests.engine.stage import Door, JumpingClock, TellingStore, history, types
 
 
 async def run_of(graph: Graph, **inputs: Any) -> tuple[Any, list[Event]]:
@@ -378,6 +379,158 @@ async def test_an_item_that_fails_is_tried_again_by_itself() -> None:
     output, _ = await run_of(graph, numbers=[0, 1, 2])
     assert output == [0, 1, 2]
     assert sorted(tried) == [0, 1, 1, 1, 2]
+
+
+async def test_an_item_that_is_no_more_than_a_call_is_tried_again_as_often_as_is_said() -> None:
+    tried: list[int] = []
+
+    async def work(number: int) -> int:
+        tried.append(number)
+        await asyncio.sleep(0)
+        if number == 1 and tried.count(1) < 3:
+            raise OSError("not yet")
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers", retry=Retry(attempts=3, on=frozenset(("OSError",))))
+    output, events = await run_of(graph, numbers=[0, 1, 2])
+    assert output == [0, 1, 2]
+    assert sorted(tried) == [0, 1, 1, 1, 2]
+    of_one = [e for e in events if e.address == "work#1[1]"]
+    assert [e.type for e in of_one] == [
+        "node.scheduled",
+        *("node.failed", "node.started") * 2,
+        "node.completed",
+    ]
+    assert [e.data.get("attempt", 1) for e in of_one if e.type == "node.failed"] == [1, 2]
+    assert "await asyncio" not in of_one[1].data["traceback"]
+    assert 'raise OSError("not yet")' in of_one[1].data["traceback"]
+
+
+async def test_items_end_in_the_log_in_the_order_in_which_they_ended() -> None:
+    ended: list[str] = []
+    door = asyncio.Event()
+
+    async def work(number: int) -> int:
+        await door.wait()
+        ended.append(f"work#1[{number}]")
+        if number % 3 == 1:
+            raise ValueError(f"bad {number}")
+        return number
+
+    async def opener() -> None:
+        await asyncio.sleep(0.001)
+        door.set()
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers", on_failure=Continue(-1))
+    graph.add_node("opener", opener)
+    async with Engine.memory() as engine:
+        run = await engine.start(graph, numbers=list(range(30)))
+        output = (await run)["work"]
+        events = await history(run)
+    assert output == [-1 if number % 3 == 1 else number for number in range(30)]
+    told = [e for e in events if e.type == "node.completed" and str(e.address).endswith("]")]
+    assert [e.address for e in told] == ended
+
+
+async def test_items_that_end_at_the_same_moment_end_in_one_append() -> None:
+    store = TellingStore(MemoryStore())
+    door = asyncio.Event()
+    begun: list[int] = []
+
+    async def work(number: int) -> int:
+        begun.append(number)
+        if len(begun) == 100:
+            door.set()
+        await door.wait()
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers")
+    async with Engine(store) as engine:
+        assert await (await engine.start(graph, numbers=list(range(100)))) == list(range(100))
+    assert max(append.count("node.completed") for append in store.appends) >= 99
+
+
+async def test_the_first_items_of_a_long_list_begin_before_the_last_are_scheduled() -> None:
+    store = MemoryStore()
+    scheduled: list[int] = []
+
+    async def work(number: int) -> int:
+        head = await store.head(RunId("r"))
+        assert head is not None
+        scheduled.append(head.seq)
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers")
+    async with Engine(store) as engine:
+        run = await engine.start(graph, run_id="r", numbers=list(range(2000)))
+        assert await run == list(range(2000))
+    assert scheduled[0] < 100
+
+
+async def test_no_more_items_are_under_way_in_the_log_than_was_said() -> None:
+    async def work(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers", concurrency=3)
+    output, events = await run_of(graph, numbers=list(range(20)))
+    assert output == list(range(20))
+    now, most = 0, 0
+    for event in events:
+        if str(event.address).endswith("]"):
+            now += {"node.scheduled": 1, "node.completed": -1}[event.type]
+            most = max(most, now)
+    assert most == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (lambda: float("nan"), "not_recordable"),
+        (asyncio.CancelledError, "cancelled"),
+        (TimeoutError, "timeout"),
+        (lambda: ExceptionGroup("both", [KeyError("a"), OSError()]), "KeyError"),
+    ],
+    ids=["not JSON", "cancelled by somebody else", "timeout", "group"],
+)
+async def test_whatever_ends_an_item_is_the_failure_of_that_item(
+    raised: Callable[[], Any], kind: str
+) -> None:
+    async def work(number: int) -> Any:
+        await asyncio.sleep(0)
+        if number == 1:
+            what = raised()
+            if isinstance(what, BaseException):
+                raise what
+            return what
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers", on_failure=Continue(-1))
+    output, events = await run_of(graph, numbers=[0, 1, 2])
+    assert output == [0, -1, 2]
+    failed = [(e.address, e.data["kind"]) for e in events if e.type == "node.failed"]
+    assert failed == [("work#1[1]", kind)]
+
+
+async def test_an_item_is_its_own_copy_of_what_the_list_holds() -> None:
+    def work(found: list[int]) -> list[int]:
+        found.append(len(found))
+        return found
+
+    graph = Graph("g")
+    graph.add_node("lists", lambda: [[1], [1, 2]], pure=True)
+    graph.map("work", work, over="lists", pure=True)
+    graph.add_node(
+        "both", lambda lists, work: [lists, work], after=["work"], pure=True, output=True
+    )
+    output, _ = await run_of(graph)
+    assert output == [[[1], [1, 2]], [[1, 1], [1, 2, 2]]]
 
 
 @pytest.mark.parametrize(

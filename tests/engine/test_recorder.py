@@ -15,7 +15,7 @@ from midstream import Graph
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import LeaseLostError, NotRecordableError, StoreError
 from midstream.events.codec import encode
-from midstream.events.ids import RunId
+from midstream.events.ids import Address, RunId
 from midstream.events.memory import MemoryStore
 from midstream.events.payloads import (
     NodeCompleted,
@@ -83,6 +83,25 @@ async def test_what_is_recorded_in_one_go_is_one_append() -> None:
     recorder.add(ValueRecorded(value=1), "n#1/now#1")
     await recorder.durable()
     assert store.appends[1:] == [("node.scheduled", "value.recorded")]
+
+
+async def test_many_facts_of_a_type_are_folded_and_appended_together(make_store: MakeStore) -> None:
+    inner = make_store()
+    store = TellingStore(inner)
+    recorder, _ = await recording(store)
+    recorder.add(NodeScheduled(), "n#1")
+    items = [Address(f"n#1[{place}]") for place in range(600)]
+    recorder.add_each(
+        "node.scheduled", [(one, {"index": place}) for place, one in enumerate(items)]
+    )
+    assert list(recorder.state.running) == ["n#1", *items]
+    recorder.add_each("node.completed", [(one, {"output": 1}) for one in items[:2]])
+    recorder.add_each("node.completed", [])
+    await recorder.durable()
+    await recorder.settle()
+    assert recorder.state == await folded(inner)
+    if isinstance(inner, MemoryStore):  # others are asked again where an answer was lost
+        assert [len(append) for append in store.appends[1:]] == [603]
 
 
 async def test_what_somebody_else_appends_is_folded_in_its_place(make_store: MakeStore) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midstream import Context, Continue, Engine, Graph, Limits, Retry, Run
+from midstream import Context, Continue, Engine, Graph, Limits, Retry, Run, tool
 from midstream.errors import (
     ConfigError,
     GraphError,
@@ -373,6 +374,48 @@ async def test_another_attempt_keeps_what_has_completed_and_tries_again_what_has
         for attempt in (2, 3)
         for address in ("inside#1", "inside#1.inner#1", "inside#1.inner#1.flaky#1")
     ]
+
+
+@pytest.mark.parametrize("each", [False, True])
+async def test_what_failed_inside_finds_its_calls_when_it_is_tried_again_after_a_restart(
+    tmp_path: Path, each: bool
+) -> None:
+    paid: list[str] = []
+    fails = True
+
+    @tool(effect="unsafe")
+    async def pay(what: str) -> str:
+        paid.append(what)
+        return f"paid for {what}"
+
+    async def work(what: str, ctx: Context) -> str:
+        told = str(await ctx.tool(pay, what=what))
+        if fails:
+            raise ConnectionError("the shop is shut")
+        return told
+
+    def build() -> Graph:
+        inner, graph = Graph("inner"), Graph("g")
+        if each:
+            inner.map("work", work, over=lambda: ["tea"], key=str)
+        else:
+            inner.add_node("work", work, args={"what": "tea"})
+        policy = Retry(attempts=2, delay=1000.0, on=frozenset({"ConnectionError", "nodes"}))
+        graph.subgraph("sub", inner, retry=policy)
+        return graph
+
+    async with Engine.open(tmp_path / "a.db") as engine:
+        run = await engine.start(build(), run_id="r")
+        async for event in run.events():
+            if (event.type, event.address) == ("node.failed", "sub#1"):
+                break
+    fails = False
+    clock = JumpingClock()
+    clock.time = 2_000_000_000.0
+    async with Engine.open(tmp_path / "a.db", graphs=[build()], clock=clock) as engine:
+        told = await (await engine.resume("r"))
+    assert told == (["paid for tea"] if each else "paid for tea")
+    assert paid == ["tea"]
 
 
 async def test_items_that_failed_inside_are_tried_again_with_their_map() -> None:

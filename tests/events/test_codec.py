@@ -11,9 +11,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from midstream.errors import CorruptLogError, NotRecordableError
-from midstream.events.codec import INLINE, decode, encode, encode_plain, prepare, references
+from midstream.events.codec import (
+    INLINE,
+    decode,
+    encode,
+    encode_each,
+    encode_plain,
+    prepare,
+    references,
+)
 from midstream.events.envelope import Draft, Event, chain, genesis
-from midstream.events.ids import RunId
+from midstream.events.ids import Address, RunId
 from midstream.events.payloads import (
     PAYLOADS,
     Fact,
@@ -22,6 +30,7 @@ from midstream.events.payloads import (
     RunCreated,
     TimerSet,
 )
+from midstream.events.redaction import Redaction
 from midstream.events.upcast import Upcasters
 from tests.events.strategies import JSON, models, payloads
 
@@ -64,6 +73,21 @@ def test_plain_data_is_encoded_as_the_fact_that_it_stands_for(output: Any) -> No
     fact = encode(NodeCompleted(output=output), at=1)
     assert plain._replace(body=b"") == fact._replace(body=b"")
     assert orjson.loads(plain.body) == orjson.loads(fact.body)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(st.text(max_size=5), JSON), max_size=4), st.booleans())
+@example([{"output": "x" * (INLINE + 1)}, {"output": {"$blob": "no blob"}}, {}], False)
+@example([{"output": "sk-proj-0123456789abcdefghijABCDEFGHIJ"}], True)
+def test_many_facts_are_encoded_as_each_of_them_is(
+    facts: list[dict[str, Any]], redacts: bool
+) -> None:
+    redact = Redaction() if redacts else None
+    given = [(Address(f"n#1[{place}]"), data) for place, data in enumerate(facts)]
+    assert encode_each("node.completed", given, at=1, redact=redact) == [
+        encode_plain("node.completed", data, at=1, address=address, redact=redact)
+        for address, data in given
+    ]
 
 
 @settings(max_examples=60, deadline=None)

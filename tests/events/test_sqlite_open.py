@@ -66,6 +66,21 @@ async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     assert "newer release" in await refused(path, read_only=True)
 
 
+async def test_a_newer_release_that_died_is_told_by_its_log_which_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
+    path, wal = tmp_path / "log.db", tmp_path / "log.db-wal"
+    await a_store(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        before, left = path.read_bytes(), wal.read_bytes()
+    path.write_bytes(before)
+    wal.write_bytes(left)  # as its process would leave them
+    with pytest.raises(StoreOpenError, match="newer release"):
+        await SqliteStore.open(path)
+    assert (path.read_bytes(), wal.read_bytes()) == (before, left)
+
+
 async def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     await a_store(path)

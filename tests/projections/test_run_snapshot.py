@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midstream import Context, Engine, Graph, tool
+from midstream import Context, Engine, Graph, Retry, tool
 from midstream.engine.graphs.decide import decide
 from midstream.engine.recording import snapshots
-from midstream.events import Event, MemoryStore, Snapshot
+from midstream.events import Event, EventStore, MemoryStore, Snapshot
 from midstream.events.ids import RunId
+from midstream.events.sqlite import SqliteStore
 from midstream.projections import fold_run
 from midstream.projections.run_snapshot import NAME, VERSION, dump, restore
+from tests.engine.stage import Door
+from tests.stores import StoreAround
 
 RUN = RunId("r")
+
+
+class Reads(StoreAround):
+    """A store that remembers after which events it was read."""
+
+    def __init__(self, inner: EventStore) -> None:
+        super().__init__(inner)
+        self.read_after: list[int] = []
+
+    def read(self, run_id: RunId, *, after: int = 0, to: int | None = None) -> AsyncIterator[Event]:
+        self.read_after.append(after)
+        return super().read(run_id, after=after, to=to)
 
 
 @tool(effect="read")
@@ -83,6 +100,127 @@ async def test_folding_on_from_a_snapshot_is_folding_at_once(
     assert (state.output, state.status, state.seq) == (whole.output, whole.status, whole.seq)
 
 
+def office(together: int | None) -> Graph:
+    """Return a graph with graphs inside to depth 3, one of them for each item of a map, that start runs of their own."""
+    desk, room, floor, house = Graph("desk"), Graph("room"), Graph("floor"), Graph("house")
+    desk.add_node("write", lambda: "written")
+
+    @room.node
+    async def look(what: str, ctx: Context) -> str:
+        return str(await ctx.tool(look_up, key=len(what)))
+
+    @room.node(output=True, retry=Retry(attempts=2, delay=0.0, on=frozenset({"ValueError"})))
+    async def tell(look: str, what: str, ctx: Context) -> str:
+        run = await ctx.start_subrun(desk, key=what)
+        if ctx.attempt == 1:
+            raise ValueError("not yet")
+        return f"{what}: {look}, {await run}"
+
+    floor.map("rooms", room, over="things", key=str, concurrency=together)
+
+    @floor.node
+    async def counted(rooms: list[str]) -> int:
+        return len(rooms)
+
+    @floor.node(output=True)
+    async def grow(counted: int, rooms: list[str], ctx: Context) -> list[str]:
+        if ctx.step.endswith("#1"):
+            ctx.goto("rooms", what=["more"], things=["more"])
+        return rooms
+
+    house.subgraph("low", floor)
+    house.subgraph("high", floor, after=["low"], take={"things": "low"})
+    return house
+
+
+@pytest.mark.parametrize("together", [None, 1])
+async def test_a_run_with_graphs_inside_goes_on_from_a_snapshot_at_any_event(
+    together: int | None,
+) -> None:
+    store = MemoryStore()
+    async with Engine(store) as engine:
+        run = await engine.start(office(together), run_id=RUN, things=["tea", "milk"])
+        output = await run
+    events = [event async for event in store.read(RUN)]
+    whole = fold_run(events)
+    assert whole.output == output
+    for cut in range(1, len(events)):
+        part = fold_run(events[:cut])
+        body = dump(part)
+        assert body is not None
+        state = restore(body)
+        assert state is not None
+        assert decide(state) == decide(part)
+        assert dump(fold_run(events[cut:], state)) == dump(whole)
+        assert state.output == output
+
+
+async def test_a_run_with_graphs_inside_is_resumed_from_its_snapshot_and_reads_only_its_tail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "EVERY", 10)
+    door = Door()
+
+    def build() -> Graph:
+        step, inner, graph = Graph("step"), Graph("inner"), Graph("outer")
+
+        @step.node
+        async def one(what: str) -> str:
+            return f"did {what}"
+
+        @inner.node
+        async def last(steps: list[str]) -> int:
+            await door()
+            return len(steps)
+
+        inner.map("steps", step, over="things", concurrency=2)
+        graph.subgraph("inside", inner)
+        return graph
+
+    async with Engine.open(tmp_path / "a.db") as engine:
+        await engine.start(build(), run_id=RUN, things=[str(n) for n in range(40)])
+        await door.reached()
+    async with await SqliteStore.open(tmp_path / "a.db") as store:
+        found = await store.load_snapshot(RUN, NAME)
+        head = await store.head(RUN)
+        assert found is not None
+        assert head is not None
+        assert 40 < found.seq < head.seq
+        read = Reads(store)
+        state = await snapshots.load_run(read, RUN)
+        assert read.read_after == [found.seq - 1]
+        assert list(state.scopes) == ["inside#1"]
+        assert dump(state) == dump(fold_run([event async for event in store.read(RUN)]))
+    door.open()
+    async with Engine.open(tmp_path / "a.db", graphs=[build()]) as engine:
+        assert await (await engine.resume(RUN)) == 40
+
+
+async def test_a_graph_inside_that_its_run_has_changed_is_kept_with_its_changes() -> None:
+    inner, graph = Graph("inner"), Graph("g")
+
+    @inner.node
+    async def first(ctx: Context) -> str:
+        ctx.add_node("late", "more", after=["first"], output=True, args={"n": 4})
+        return "first"
+
+    @inner.function
+    def more(n: int) -> int:
+        return n
+
+    graph.subgraph("a", inner)
+    graph.subgraph("b", inner, after=["a"])
+    store = MemoryStore()
+    async with Engine(store) as engine:
+        assert await (await engine.start(graph, run_id=RUN)) == 4
+    events = [event async for event in store.read(RUN)]
+    added = next(n for n, event in enumerate(events) if event.type == "node.added") + 1
+    state = restore(dump(fold_run(events[:added])) or b"")
+    assert state is not None
+    assert state.scopes["a#1"].topology == fold_run(events[:added]).scopes["a#1"].topology
+    assert fold_run(events[added:], state).output == 4
+
+
 def kept(event: Event, body: bytes, digest: bytes | None = None) -> Snapshot:
     return Snapshot(event.seq, digest or event.digest, body)
 
@@ -118,6 +256,29 @@ async def test_a_long_run_is_resumed_from_its_snapshot_and_ends_as_it_would_have
     state = await snapshots.load_run(store, RUN)
     assert state.output == "2what is known of 2"
     assert len(state.calls) < 20
+
+
+async def test_a_run_that_has_ended_has_no_snapshot_of_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "EVERY", 4)
+    store = MemoryStore()
+    graph = Graph("pair")
+
+    @graph.node(pure=True)
+    def one() -> int:
+        return 1
+
+    @graph.node(pure=True)
+    def two(one: int) -> int:
+        return one + 1
+
+    async with Engine(store) as engine:
+        run = await engine.start(graph, run_id=RUN)
+        assert await run == 2
+    # All of it is one append, and the run is over at its end, where it would be due.
+    assert [event.type async for event in store.read(RUN)][-1] == "run.completed"
+    assert await store.load_snapshot(RUN, NAME) is None
 
 
 async def test_a_run_that_has_asked_a_model_has_no_snapshot() -> None:

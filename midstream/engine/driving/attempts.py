@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +163,7 @@ class Attempts:
         """
         address = Address(activation.address)
         try:
-            output = await self._bare(node, activation)
+            output = await self.bare(node, activation)
             if self._recorder.paced:
                 await self._recorder.turn(address)
             self._completed(node, address, output, None, held=True)
@@ -179,7 +179,7 @@ class Attempts:
         attempt = activation.attempt
         try:
             if node.bare and body is None:
-                output, steering = await self._bare(node, activation), None
+                output, steering = await self.bare(node, activation), None
             else:
                 output, steering = await self._outcome(node, address, attempt, body)
             if self._recorder.paced:
@@ -251,6 +251,19 @@ class Attempts:
         if self._models.policing is not None:
             self._models.policing.after_node(self._recorder, address)
 
+    def completed_each(self, outputs: Sequence[tuple[Address, Any]]) -> None:
+        """Record the ends of activations that were no more than calls, as `perform` does that of each, together."""
+        made = self._state.activations
+        facts = [
+            (address, {} if output is None else {"output": output})
+            for address, output in outputs
+            if made[address].status not in ("skipped", "failed")
+        ]
+        self._recorder.add_each("node.completed", facts)
+        if self._models.policing is not None:
+            for address, _ in facts:
+                self._models.policing.after_node(self._recorder, address)
+
     def _complete(
         self, node: Node, address: Address, output: Any, steering: Steering | None
     ) -> None:
@@ -297,7 +310,7 @@ class Attempts:
                 kind="bad_value",
             )
 
-    async def _bare(self, node: Node, activation: Activation) -> Any:
+    async def bare(self, node: Node, activation: Activation) -> Any:
         """Return what a node returns that takes values and nothing else."""
         try:
             rest, named = bind(node, self._code.values(activation.scope), activation, None)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
+from midstream.engine.driving.bare_items import BareItems
 from midstream.engine.driving.workers import Workers
 from midstream.engine.graphs.decide import BROKEN_OFF
 from midstream.engine.nesting.nesting import Code, break_off
@@ -26,12 +27,15 @@ from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address, item
 from midstream.events.payloads import NodeStarted
 from midstream.events.values import own, plain
+from midstream.projections.flow import Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around, is_failing
 
 _SHOWN = 3
-_TOGETHER = 256
-"""Items of a list that are begun in one go."""
+_FIRST = 64
+"""Items of a list that are begun first, before further ones are scheduled."""
+_TOGETHER = 512
+"""Items of a list that are scheduled and begun in one go: a commit of as many is written while the next are scheduled."""
 
 
 class Items:
@@ -62,8 +66,15 @@ class Items:
         self._address = address
         self._go_on = go_on
         self._end = end
-        self._workers = Workers(self._one, end)
-        self._free: asyncio.Semaphore | None = None
+        assert self._node.over is not None
+        self._over = self._node.over
+        most = self._over.concurrency
+        self._free = asyncio.Semaphore(most) if most else None
+        self._bare: BareItems | None = None
+        if self._node.bare and not recorder.paced:
+            self._bare = BareItems(self._node, attempts, recorder, code, self._settled, end)
+        one = self._one if self._bare is None or self._free is not None else self._bare.perform
+        self._workers = Workers(one, end)
         self._failed: list[Address] = []
         self._broken_off = False
         self._seen: set[Address] = set()
@@ -78,16 +89,13 @@ class Items:
         Raises:
             NodeError: An item failed, or two have the same key; those under way have settled.
         """
-        over = self._node.over
-        assert over is not None
         await self._attempts.present(self._address)
         items = self._items()
         # What the log has already is taken from there; what a function gives, it may not give again.
         try:
-            error = await self._run(items, recorded=over.items is not None)
+            error = await self._run(items, recorded=self._over.items is not None)
         finally:
-            if isinstance(items, AsyncGenerator):
-                await items.aclose()
+            await items.aclose()
         if error is not None:
             raise error
         failed = [one for one in self._failed if self._kind(one) != BROKEN_OFF]
@@ -101,24 +109,28 @@ class Items:
         made = state.activations[self._address]
         return is_failing(state, around(state, made)) if made.scope else state.failing
 
-    def _items(self) -> AsyncIterator[Any]:
+    def _items(self) -> AsyncGenerator[Sequence[Any], None]:
+        """Return what the map is made over, in parts: so many items are scheduled in one go."""
         made = self._state.activations[self._address]
         given: Any = items_of(self._node, self._code.values(made.scope), made)
         # not isinstance(): the checkers would take what it holds for unknown
         kind: type[object] = type(given)  # pyright: ignore[reportUnknownVariableType]  # user's data
         if issubclass(kind, AsyncIterable):
-            return aiter(given)
+            return _as_they_come(given)
+        if issubclass(kind, list) and self._bare is not None and self._over.items is None:
+            self._bare.of(given)
+        if issubclass(kind, list) and self._free is None:
+            return _in_parts(given)
         if issubclass(kind, Iterable) and not issubclass(kind, (str, bytes, dict)):
             return _one_by_one(given)
         raise self._error(f"is mapped over {given!r:.200}, which is no list", "bad_value")
 
-    async def _run(self, items: AsyncIterator[Any], *, recorded: bool) -> Exception | None:
+    async def _run(
+        self, items: AsyncIterator[Sequence[Any]], *, recorded: bool
+    ) -> Exception | None:
         """Perform the items, and return what ended that early; those under way have settled."""
-        over = self._node.over
-        if over is not None and over.concurrency:
-            self._free = asyncio.Semaphore(over.concurrency)
         # What is given one by one may be long in coming: what is there already begins.
-        together = _TOGETHER if over and over.items is None else 1
+        together = 1 if recorded else _TOGETHER
         begun: list[Address] = []
         error = None
         try:
@@ -132,14 +144,21 @@ class Items:
             await self._workers.done()
         finally:
             await self._workers.stop()
+            if self._bare is not None:
+                self._bare.record()
         return error
 
     async def _give(
-        self, items: AsyncIterator[Any], begun: list[Address], together: int, *, recorded: bool
+        self,
+        items: AsyncIterator[Sequence[Any]],
+        begun: list[Address],
+        together: int,
+        *,
+        recorded: bool,
     ) -> None:
         """Schedule the items, so many at a time, and have them performed."""
         free, place = self._free, 0
-        async for value in items:
+        async for part in items:
             if free is not None:
                 if free.locked():
                     self._start(begun)
@@ -147,17 +166,16 @@ class Items:
             if self._state.status == "paused":
                 self._start(begun)
                 await self._go_on()
-            key, address = self._named(value, place)
-            if self._stops() and address not in self._state.activations:
-                self._broken_off = True
+            before = len(begun)
+            if not self._schedule(part, place, begun, recorded=recorded):
                 return
-            if self._begun(key, address, value, place, recorded=recorded):
-                begun.append(address)
-            elif free is not None:
+            if free is not None and len(begun) == before:
                 free.release()
-            place += 1
-            if len(begun) >= together:
+            place += len(part)
+            if len(part) > 1 or len(begun) >= together:
                 self._start(begun)
+                if place == _FIRST and not self._node.pure:
+                    await self._recorder.durable()
                 await asyncio.sleep(0)  # others are not kept waiting, nor are these
 
     def _start(self, begun: list[Address]) -> None:
@@ -181,13 +199,41 @@ class Items:
         """Say whether no item begins any more; those that were under way when a process ended go on."""
         return bool(self._failed) or self._fails()
 
-    def _begun(self, key: str, address: Address, value: Any, place: int, *, recorded: bool) -> bool:
-        """Say whether an item is to be performed, which is scheduled if it was not; it is not where it has ended."""
-        known = self._state.activations.get(address)
-        if known is None:
-            self._schedule(key, address, value, place, recorded=recorded)
-            return True
+    def _schedule(
+        self, part: Sequence[Any], place: int, begun: list[Address], *, recorded: bool
+    ) -> bool:
+        """Schedule those items that were not yet, and say whether any more may follow.
+
+        Args:
+            part: Items, one after the other.
+            place: Of the first of them in the map.
+            begun: Takes those that are to be performed.
+            recorded: They are recorded with what is scheduled.
+        """
+        new: list[tuple[Address, dict[str, Any]]] = []
+        made, stops = self._state.activations, self._stops()
+        try:
+            for index, value in enumerate(part, place):
+                key, address = self._named(value, index)
+                known = made.get(address)
+                if known is not None:
+                    if self._goes_on(known):
+                        begun.append(address)
+                    stops = stops or bool(self._failed)
+                    continue
+                if stops:
+                    self._broken_off = True
+                    return False
+                new.append((address, self._data(key, value, index, len(new), recorded=recorded)))
+        finally:
+            self._recorder.add_each("node.scheduled", new)
+            begun += [address for address, _ in new]
+        return True
+
+    def _goes_on(self, known: Activation) -> bool:
+        """Say whether an item that was scheduled is to be performed; it is not where it has ended."""
         if known.status == "failed":
+            address = Address(known.address)
             since = self._state.activations[self._address].since
             if known.since < since and not self._stops():
                 self._recorder.add(NodeStarted(attempt=known.attempt + 1), address)
@@ -195,26 +241,21 @@ class Items:
             self._failed.append(address)
         return known.status in ("running", "waiting")
 
-    def _schedule(
-        self, key: str, address: Address, value: Any, place: int, *, recorded: bool
-    ) -> None:
-        state = self._recorder.state
+    def _data(
+        self, key: str, value: Any, index: int, before: int, *, recorded: bool
+    ) -> dict[str, Any]:
+        state = self._state
         limit = state.limits.get("activations") if state.limits else None
-        if limit is not None and len(state.activations) >= limit:
+        if limit is not None and len(state.activations) + before >= limit:
             raise self._error(f"comes up against the limit of {limit:.0f} activations", "limit")
         kept = plain(value, f"item {key!r} of {self._node.name!r}") if recorded else None
-        data: dict[str, Any] = {"index": place}
-        if kept is not None:
-            data["item"] = kept
-        self._recorder.add_plain("node.scheduled", data, address)
+        return {"index": index} if kept is None else {"index": index, "item": kept}
 
     def _named(self, value: Any, place: int) -> tuple[str, Address]:
         """Return the key of an item, and the address of its activation."""
-        over = self._node.over
-        assert over is not None
-        if over.key is None:
+        if self._over.key is None:
             return str(place), Address(f"{self._address}[{place}]")
-        key = str(over.key(own(value)))
+        key = str(self._over.key(own(value)))
         address = item(self._address, key)
         if address in self._seen:
             raise self._error(f"has two items with the key {key!r}: give each its own", "bad_value")
@@ -222,11 +263,20 @@ class Items:
         return key, address
 
     async def _one(self, address: Address, durable: bool) -> None:  # called by `Workers`
+        bare = self._bare
         try:
-            await self._attempts.perform(self._node, address, durable=durable)
+            if bare is not None:
+                await bare.perform(address, durable)
+            else:
+                await self._attempts.perform(self._node, address, durable=durable)
+                self._settled(address)
         finally:
             if self._free is not None:
+                if bare is not None:
+                    bare.record()  # in the log, too, it has ended before another one begins
                 self._free.release()
+
+    def _settled(self, address: Address) -> None:
         if self._state.activations[address].status == "failed":
             self._failed.append(address)
 
@@ -252,6 +302,23 @@ class Items:
         return NodeError(f"map {self._node.name!r} {what}", node=self._node.name, kind=kind)
 
 
-async def _one_by_one(items: Iterable[Any]) -> AsyncIterator[Any]:
+async def _as_they_come(items: AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
+    given = aiter(items)
+    try:
+        async for value in given:
+            yield (value,)
+    finally:
+        if isinstance(given, AsyncGenerator):
+            await given.aclose()
+
+
+async def _one_by_one(items: Iterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
     for value in items:
-        yield value
+        yield (value,)
+
+
+async def _in_parts(items: Sequence[Any]) -> AsyncGenerator[Sequence[Any], None]:
+    place, size = 0, _FIRST
+    while place < len(items):
+        yield items[place : place + size]
+        place, size = place + size, _TOGETHER

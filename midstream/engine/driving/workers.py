@@ -163,10 +163,7 @@ class Workers:
     async def _take(self, task: asyncio.Task[None]) -> None:
         """Perform what is in the line, one after the other."""
         line, at, left = self._line, self._at, BREATH
-        while line or len(self._resting) < self._expected:
-            if not line:
-                await self._rest()
-                continue
+        while line:
             address, durable = line.popleft()
             at[address] = task
             try:
@@ -174,8 +171,11 @@ class Workers:
             finally:
                 if at.get(address) is task:  # another task may be at its next attempt by now
                     del at[address]
-            if task.cancelling() or not self._as_found():
+            rests = not line and len(self._resting) < self._expected
+            if not (line or rests) or task.cancelling() or not self._as_found():
                 return  # what one has left behind is not for the next one to find
+            if rests:
+                await self._rest()
             left -= 1
             if not left:
                 left = BREATH

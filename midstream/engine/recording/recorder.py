@@ -9,7 +9,7 @@ still missing. Payloads refer to steps by address, so they stay right when their
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from midstream.engine.recording.group import Group, Hear
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
-from midstream.events.codec import Redact, encode, encode_plain
+from midstream.events.codec import Redact, encode, encode_each, encode_plain
 from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
-from midstream.projections.run_state import RunState, apply
+from midstream.projections.run_state import RunState, apply, fold_run
 
 if TYPE_CHECKING:
     from midstream.engine.recording.rehearsal import Answers
@@ -147,6 +147,24 @@ class Recorder:
         if self._open is not None and not self._soon and not self._flying:
             self._soon = True
             asyncio.get_running_loop().call_soon(self.flush)
+
+    def add_each(self, type_: str, facts: Iterable[tuple[Address, dict[str, Any]]]) -> None:
+        """Record facts of one type as `add_plain` does each of them, all or none, at a part of the cost."""
+        if self.error is not None:
+            raise self.error
+        at = int(self._clock() * 1_000_000)
+        drafts = encode_each(type_, facts, at=at, redact=self.redact)
+        if not drafts:
+            return
+        self._take(drafts[0])
+        group, others = self._open, drafts[1:]
+        assert group is not None
+        before = len(group.drafts)
+        group.drafts += others
+        if before < _LARGEST <= len(group.drafts):
+            asyncio.get_running_loop().call_soon(self.flush)
+        fold_run(map(self._event, others), self.state)
+        self.send_soon()
 
     def _take(self, draft: Draft) -> None:
         group = self._open

@@ -7,7 +7,7 @@ what it saw then, whatever finishes first today.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +110,11 @@ class Tape(Recorder):
     ) -> None:
         """See `Recorder.add_plain`."""
         self._compare(encode_plain(type_, data, at=int(self.now * 1e6), address=address))
+
+    def add_each(self, type_: str, facts: Iterable[tuple[Address, dict[str, Any]]]) -> None:
+        """See `Recorder.add_each`."""
+        for address, data in facts:
+            self.add_plain(type_, data, address)
 
     def when_durable(self, act: Callable[[BaseException | None], None]) -> None:
         """See `Recorder.when_durable`."""
