@@ -110,10 +110,14 @@ def restore_scopes(state: RunState, data: Mapping[str, Any]) -> None:
 def needed_in(state: RunState, here: Flow) -> Iterable[str]:
     """Return the activations whose output somebody in a flow may still take: its end, or a node to come.
 
-    Control may go back to any node, which then takes what else it needs from the log; see `LEFT_OUT`.
+    Where nothing that waits for a node has begun, that may be taken away, and the node's output is the graph's then. Control may go back to any node, which then takes what else it needs from the log; see `LEFT_OUT`.
     """
+    latest = here.latest
     nodes = set(here.topology.outputs)
-    for name in (*here.pending, *here.ready, *here.called):
+    for name, who in here.topology.successors.items():
+        if name in latest and not any(one in latest for one in who):
+            nodes.add(name)
+    for name in (*here.pending, *here.ready, *here.called, *here.doomed):
         nodes.update(here.topology.nodes[name].waits_for)
     for shape in here.topology.nodes.values():
         if shape.asks:

@@ -200,8 +200,9 @@ def _needed(state: RunState) -> set[str]:
 
 
 def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
-    # A list of one, so that an output that is None differs from one that was left out.
-    output = [made.output] if made.status != "completed" or with_output else []
+    # A list of one, so that an output that is None differs from one that was left out, perhaps by the snapshot before.
+    is_kept = made.status != "completed" or with_output
+    output = [made.output] if is_kept and made.output is not LEFT_OUT else []
     return (
         made.address,
         made.status,

@@ -287,6 +287,24 @@ async def test_items_may_have_names_and_results_the_order_in_which_they_complete
     assert addresses == ["work#1[quick %232]", "work#1[slow%2F1]", "work#1"]
 
 
+@pytest.mark.parametrize("how", ["map", "nodes"])
+async def test_one_becomes_ten_thousand_and_these_become_one(how: str) -> None:
+    graph, many = Graph("wide"), range(10_000)
+    graph.add_node("one", lambda: list(many), pure=True)
+    if how == "map":
+        graph.map("each", lambda item: item + 1, over="one", pure=True)
+        graph.add_node("all", lambda each: sum(each), pure=True)
+    else:
+        names = [f"n{number}" for number in many]
+        for number, name in enumerate(names):
+            graph.add_node(name, lambda n: n + 1, after=["one"], args={"n": number}, pure=True)
+        graph.add_node("all", lambda found: sum(found), after=names, inputs="merge", pure=True)
+    output, events = await run_of(graph)
+    assert output == sum(many) + len(many)
+    done = [event.address for event in events if event.type == "node.completed"]
+    assert len(done) == len(set(done)) == len(many) + (3 if how == "map" else 2)
+
+
 async def test_an_async_generator_gives_items_one_by_one_and_only_as_many_as_are_wanted() -> None:
     graph = Graph("g")
     given: list[int] = []

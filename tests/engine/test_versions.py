@@ -269,6 +269,30 @@ async def test_a_graph_inside_that_has_begun_must_be_the_same() -> None:
     assert await gone_on(store, around(opened(), inner_graph(2, door=opened()))) == 10
 
 
+@pytest.mark.parametrize("inside", [False, True])
+async def test_a_graph_that_the_run_has_added_and_begun_must_be_the_same(inside: bool) -> None:
+    def build(door: Door, *, more: bool) -> Graph:
+        inner, middle, graph = inner_graph(2, more=more, door=door), Graph("middle"), Graph("outer")
+        adds = middle if inside else graph
+
+        @adds.node
+        async def first(n: int, ctx: Context) -> None:
+            ctx.add_node("late", "inner", args={"n": n}, output=True)
+
+        adds.register(inner)
+        if inside:
+            graph.subgraph("middle", middle)
+        return graph
+
+    store = MemoryStore()
+    await stopped(store, lambda door: build(door, more=False), n=5)
+    with pytest.raises(
+        CodeChangedError, match=r"'more' of graph 'inner' was added.* that graph has begun"
+    ):
+        await gone_on(store, build(opened(), more=True))
+    assert await gone_on(store, build(opened(), more=False)) == 10
+
+
 async def test_nodes_that_the_run_has_added_stay() -> None:
     store = MemoryStore()
     await stopped(store, growing, n=2)

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midstream import Context, Engine, Graph, Retry, tool
-from midstream.engine.graphs.decide import decide
+from midstream.engine.graphs.decide import Complete, decide
 from midstream.engine.recording import snapshots
 from midstream.events import Event, EventStore, MemoryStore, Snapshot
 from midstream.events.ids import RunId
 from midstream.events.sqlite import SqliteStore
 from midstream.projections import fold_run
+from midstream.projections.flow import LEFT_OUT
 from midstream.projections.run_snapshot import NAME, VERSION, dump, restore
 from tests.engine.stage import Door
 from tests.stores import StoreAround
@@ -219,6 +220,56 @@ async def test_a_graph_inside_that_its_run_has_changed_is_kept_with_its_changes(
     assert state is not None
     assert state.scopes["a#1"].topology == fold_run(events[:added]).scopes["a#1"].topology
     assert fold_run(events[added:], state).output == 4
+
+
+async def test_what_becomes_an_output_later_is_not_left_out() -> None:
+    graph = Graph("g")
+    graph.add_node("first", lambda: "")
+    graph.add_node("never", lambda: "", after=["first"], start=False)
+    graph.add_node("slow", lambda: "")
+
+    @graph.node(after=["slow"])
+    async def last(ctx: Context) -> str:
+        ctx.remove_node("never")  # nobody waits for `first` any more
+        return "last"
+
+    store = MemoryStore()
+    async with Engine(store) as engine:
+        output = await (await engine.start(graph, run_id=RUN))
+    assert output == {"first": "", "last": "last"}
+    events = [event async for event in store.read(RUN)]
+    for cut in range(1, len(events)):
+        state = restore(dump(fold_run(events[:cut])) or b"")
+        assert state is not None
+        for event in events[cut:-1]:
+            fold_run((event,), state)
+        assert decide(state) == (Complete(output),)
+
+
+async def test_a_snapshot_of_what_a_snapshot_has_left_out_leaves_it_out_too() -> None:
+    graph = Graph("g")
+    graph.add_node("first", lambda: "")
+
+    @graph.node(after=["first"])
+    async def second(ctx: Context) -> None:
+        ctx.add_node("late", "gather", after=["first"], inputs="merge")
+
+    @graph.function
+    def gather(found: list[str]) -> list[str]:
+        return found
+
+    store = MemoryStore()
+    async with Engine(store) as engine:
+        assert await (await engine.start(graph, run_id=RUN)) == {"second": None, "late": [""]}
+    events = [event async for event in store.read(RUN)]
+    added = next(n for n, event in enumerate(events) if event.type == "node.added")
+    state = restore(dump(fold_run(events[:added])) or b"")
+    assert state is not None
+    assert state.activations["first#1"].output is LEFT_OUT
+    later = restore(dump(fold_run(events[added : added + 2], state)) or b"")
+    assert later is not None
+    assert [*later.pending, *later.ready] == ["late"]
+    assert later.activations["first#1"].output is LEFT_OUT
 
 
 def kept(event: Event, body: bytes, digest: bytes | None = None) -> Snapshot:

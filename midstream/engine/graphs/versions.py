@@ -167,7 +167,9 @@ def _refused(
     """Iterate over the changes of what has begun, and of what the run itself has changed."""
     own = state.topology.nodes
     begun = {*state.latest, *state.called}
-    inside = {name for node in begun for name in _run_by(recorded, node)}
+    run = [own[node].graph for node in begun if node in own]
+    run += [here.graph for here in state.scopes.values()]  # also of nodes that were added inside
+    inside = _with_those_inside(recorded, run)
     for change in changes:
         if change.graph:
             if change.graph in inside:
@@ -180,11 +182,11 @@ def _refused(
         yield from _rewired(state, recorded, changes)
 
 
-def _run_by(definition: Mapping[str, Any], node: str) -> set[str]:
-    """Return the graphs that a node runs, and those inside them."""
+def _with_those_inside(definition: Mapping[str, Any], run: Iterable[str]) -> set[str]:
+    """Return the graphs that were run, and those inside them."""
     graphs = definition.get("graphs", {})
     found: set[str] = set()
-    left = [definition["nodes"].get(node, {}).get("graph")]
+    left = [*run]
     while left:
         name = left.pop()
         if name and name not in found:
