@@ -84,7 +84,7 @@ class Recorder:
         self._acked = state.seq  # everything up to here is durable and folded
         self._sent = state.seq  # everything up to here was given to the store
         self._open: Group | None = None
-        self._soon = False  # it is sent when the loop turns
+        self._sending = False  # it is sent when the loop turns
         self._flying: list[Group] = []
         self._mending: asyncio.Task[None] | None = None
         self._newest = state.seq  # what was heard of the run in the store
@@ -144,8 +144,8 @@ class Recorder:
 
     def send_soon(self) -> None:
         """Give what was added to the store when the event loop turns, or, while an append is on its way, after that."""
-        if self._open is not None and not self._soon and not self._flying:
-            self._soon = True
+        if self._open is not None and not self._sending and not self._flying:
+            self._sending = True
             asyncio.get_running_loop().call_soon(self.flush)
 
     def add_each(self, type_: str, facts: Iterable[tuple[Address, dict[str, Any]]]) -> None:
@@ -178,7 +178,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Give what was added to the store; its place in line is that of this call."""
-        self._soon = False
+        self._sending = False
         group, self._open = self._open, None
         if group is None:
             return
