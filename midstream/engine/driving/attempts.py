@@ -21,7 +21,7 @@ from midstream.engine.nodes.node import Node
 from midstream.engine.recording.calls import Desk, Restart, Signal, shown
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.parking import Rest
-from midstream.engine.recording.raised import first_of, kind_of_error
+from midstream.engine.recording.raised import first_of, holds, kind_of_error
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address
@@ -192,19 +192,17 @@ class Attempts:
 
     def _is_outcome(self, error: BaseException) -> bool:
         """Say whether what was raised is the node's outcome, and not the driver's end."""
-        if isinstance(error, ExceptionGroup):
-            return error.subgroup(StoreError) is None
         if isinstance(error, asyncio.CancelledError):
             # Where nobody cancelled this task, the node awaited something that somebody else had cancelled.
             current = asyncio.current_task()
             return not (self._closing() or (current is not None and current.cancelling()))
-        return not isinstance(error, StoreError)
+        return not holds(error, StoreError)
 
     async def _failed(
         self, node: Node, address: Address, attempt: int, error: BaseException
     ) -> None:
         """Record that an attempt ended with an error, whatever user code raised."""
-        first = first_of(error) if isinstance(error, ExceptionGroup) else error
+        first = first_of(error)
         cancelled = isinstance(error, asyncio.CancelledError)
         kind = "cancelled" if cancelled else kind_of_error(first)
         await self._failures.failed(node, address, attempt, kind, shown(first), first)
