@@ -64,6 +64,19 @@ class Executor:
         closing: Says whether the driving is about to end.
     """
 
+    __slots__ = (
+        "_attempts",
+        "_awaited",
+        "_cancel",
+        "_closing",
+        "_code",
+        "_end",
+        "_nests",
+        "_recorder",
+        "_workers",
+        "children",
+    )
+
     def __init__(
         self,
         recorder: Recorder,

@@ -216,10 +216,14 @@ def _begin_in(state: RunState, here: Flow) -> list[Command]:
 def _schedule(here: Flow, node: str) -> Schedule:
     shape, latest = here.topology.nodes[node], here.latest
     first = node not in latest and not here.scope
-    address = Address(f"{node}#1") if first else next_address(here, node)
+    address = here.topology.first(node) if first else next_address(here, node)
     if here.irregular:
         return Schedule(node, address, _inputs(here, node), here.scope, "", shape.asks)
-    inputs = {parameter: latest[source].address for parameter, source in shape.values.items()}
+    inputs: Mapping[str, str] = {
+        parameter: latest[source].address for parameter, source in shape.values.items()
+    }
+    if first:
+        inputs = here.topology.taken(node, inputs)
     return Schedule(node, address, inputs, here.scope, "", shape.asks)
 
 

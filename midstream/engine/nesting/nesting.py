@@ -119,6 +119,8 @@ class Nests:
         advance: Does what the state asks for.
     """
 
+    __slots__ = ("_advance", "_begin", "_recorder", "_waiting")
+
     def __init__(
         self, recorder: Recorder, begin: Callable[[str], None], advance: Callable[[], None]
     ) -> None:

@@ -90,7 +90,7 @@ class Recorder:
         self._newest = state.seq  # what was heard of the run in the store
         self._head: Head | None = None  # of event `_acked`, where this driver wrote it
         self._keeper = Keeper(store, run_id, state.seq)
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeping: tuple[asyncio.Task[None], ...] = ()
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
@@ -311,8 +311,7 @@ class Recorder:
 
     def _keep(self, head: Head, snapshot: bytes) -> None:
         task = asyncio.ensure_future(self._keeper.keep(head, snapshot))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        self._keeping = (*(one for one in self._keeping if not one.done()), task)
 
     def _mend(self, error: BaseException | None = None) -> None:
         self._mending = asyncio.ensure_future(self._mended(error))
