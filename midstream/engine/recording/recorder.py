@@ -18,7 +18,7 @@ from midstream.engine.recording.group import Group, Hear
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_each, encode_plain
-from midstream.events.envelope import ENGINE, Draft, Event
+from midstream.events.envelope import ENGINE, Draft, Event, as_event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
@@ -163,7 +163,8 @@ class Recorder:
         group.drafts += others
         if before < _LARGEST <= len(group.drafts):
             asyncio.get_running_loop().call_soon(self.flush)
-        fold_run(map(self._event, others), self.state)
+        state, run_id, epoch = self.state, self.run_id, self.epoch
+        fold_run((as_event(draft, run_id, state.seq + 1, epoch) for draft in others), state)
         self.send_soon()
 
     def _take(self, draft: Draft) -> None:
@@ -174,7 +175,7 @@ class Recorder:
         if len(group.drafts) == _LARGEST:
             # Not here and now: what is added in one go must not be torn apart.
             asyncio.get_running_loop().call_soon(self.flush)
-        apply(self.state, self._event(draft))
+        apply(self.state, as_event(draft, self.run_id, self.state.seq + 1, self.epoch))
 
     def flush(self) -> None:
         """Give what was added to the store; its place in line is that of this call."""
@@ -258,18 +259,6 @@ class Recorder:
         """Leave the run as its next driver would like to find it, once nothing is on its way; see `Keeper.let_go`."""
         if self.error is None:
             await self._keeper.let_go(self._head, self.state)
-
-    def _event(self, draft: Draft) -> Event:
-        type_, version, at, actor, cause, address, body, _blobs, data, _of = draft
-        # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
-        new: Callable[[type[Event], tuple[Any, ...]], Event]
-        new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
-        # fmt: off
-        return new(Event, (
-            self.run_id, self.state.seq + 1, 0, at, type_, version, actor, cause, address, self.epoch,
-            body, b"", data, (type_, version),
-        ))
-        # fmt: on
 
     def _send(self, group: Group) -> None:
         group.expected = self._sent
@@ -368,7 +357,7 @@ class Recorder:
         self.state = state
         for group in (*self._flying, self._open):
             for draft in group.drafts if group is not None else ():
-                apply(state, self._event(draft))
+                apply(state, as_event(draft, self.run_id, state.seq + 1, self.epoch))
 
     def _is_mine(self, event: Event, draft: Draft) -> bool:
         return same_content(event, draft) and (
