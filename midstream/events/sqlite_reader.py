@@ -8,6 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
+
 from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
@@ -20,12 +22,11 @@ from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_listing import LIST, conditions, info_of
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_opening import Opening
+from midstream.events.sqlite_page import rows_of
 from midstream.events.sqlite_reading import Reading
 from midstream.events.sqlite_rows import COLUMNS, Kinds, events_of, filled
+from midstream.events.sqlite_scan import PAGE, Scan
 from midstream.events.store import Head, RunInfo, RunQuery, Snapshot
-
-PAGE = 1000
-"""Rows of a page."""
 
 _NAMES = 100_000
 """How many runs' names a scan keeps at most."""
@@ -231,24 +232,45 @@ class Reader:
 
     async def scan(self, after: int, types: frozenset[str] | None) -> AsyncIterator[list[Event]]:
         """Iterate over the events of all runs by position; blobs stay references."""
-        while True:
-            wanted = ""
-            if types is not None:
-                self._kinds.learn(await self._rows("SELECT kind, type, version FROM kinds"))
-                wanted = f"AND kind IN ({', '.join(map(str, self._kinds.numbers(types)))})"
-            rows = await self._rows(
-                f"SELECT {COLUMNS} FROM events WHERE id > ? {wanted} AND run NOT IN (SELECT run FROM sweep)"
-                f" ORDER BY id LIMIT {PAGE}",
-                (after,),
-            )
-            events, damage = await self._events(rows, self._names, with_blobs=False)
+        scan = Scan(await self._own(), types)
+        early, count = True, PAGE
+        # A page that was read before it was asked for may lack what was appended meanwhile.
+        while early or count == PAGE:
+            events, damage, early = await self._scanned(scan, after)
+            count = len(events)
             if events:
+                after = events[-1].position
                 yield events
             if damage is not None:
                 raise damage
-            if len(rows) < PAGE:
-                return
-            after = rows[-1][2]
+
+    async def _scanned(
+        self, scan: Scan, after: int
+    ) -> tuple[list[Event], CorruptLogError | None, bool]:
+        """Return a page of a scan, up to where it is damaged, and whether it was read before it was asked for."""
+        early = False
+        try:
+            packed, early = await scan.page(after)
+            rows = rows_of(packed)
+        except ValueError as error:
+            raise StoreError("the store is closed; open it again to read") from error
+        except sqlite3.Error:
+            rows = None  # to read it by rows says what it is
+        if rows is not None:
+            sealed: list[int] = []
+            with no_collecting():
+                events, damage = events_of(rows, self._names, self._kinds, sealed)
+            if damage is None and not sealed:
+                return events, None, early
+        listed = await self._rows(scan.sql, scan.parameters(after))
+        return *await self._events(listed, self._names, with_blobs=False), early
+
+    async def _own(self) -> aiosqlite.Connection:
+        """Return a connection that nobody writes by."""
+        try:
+            return await self._reading.own()
+        except sqlite3.Error as error:
+            raise translated(error, self._path, 0.0) from error
 
     async def head(self, run_id: RunId) -> Head | None:
         """See `EventStore.head`."""

@@ -39,7 +39,20 @@ class Reading:
             sqlite3.Error: A second connection could not be opened.
         """
         if self._opener is not None:
-            await self._count(self._opener)
+            self._reads += 1
+            # Whoever reads while it is being opened reads as before.
+            if self._reads > AT_FIRST and not self._under_way:
+                await self._open(self._opener)
+        return self._connection
+
+    async def own(self) -> aiosqlite.Connection:
+        """Return a connection that nobody writes by, for much to read.
+
+        Raises:
+            sqlite3.Error: It could not be opened.
+        """
+        if self._opener is not None:
+            await self._open(self._opener)
         return self._connection
 
     async def close(self) -> None:
@@ -50,13 +63,14 @@ class Reading:
         if self._own is not None:
             await self._own.close()
 
-    async def _count(self, opener: Opener) -> None:
-        self._reads += 1
-        under_way = self._opening is not None and not self._opening.done()
-        if self._reads <= AT_FIRST or under_way:
-            return  # whoever reads while it is being opened reads as before
-        # A task, so that it ends as a whole where whoever reads is cancelled.
-        self._opening = asyncio.create_task(self._opened(opener), name="midstream:reader")
+    @property
+    def _under_way(self) -> bool:
+        return self._opening is not None and not self._opening.done()
+
+    async def _open(self, opener: Opener) -> None:
+        if self._opening is None or self._opening.done():
+            # A task, so that it ends as a whole where whoever reads is cancelled.
+            self._opening = asyncio.create_task(self._opened(opener), name="midstream:reader")
         await asyncio.shield(self._opening)
 
     async def _opened(self, opener: Opener) -> None:

@@ -66,7 +66,7 @@ def row_of(seq: int, kind: int, draft: Draft, epoch: int | None, digest: bytes) 
 
 
 def events_of(
-    rows: Sequence[Sequence[Any]],
+    rows: Iterable[Sequence[Any]],
     names: Mapping[int, RunId],
     kinds: Kinds,
     sealed: list[int],
