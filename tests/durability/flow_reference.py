@@ -41,8 +41,8 @@ class Place:
             dict.fromkeys(map(self.beside, (*taken.values(), *self.data.get("after", ()))))
         )
         self.optional = set(map(self.beside, self.data.get("optional", ())))
-        join = self.data.get("join", 0)
-        self.join: int = {"any": 1, "reduce": 0}.get(join, join)
+        join: Any = self.data.get("join", 0)
+        self.join: int = 1 if join == "any" else 0 if join == "reduce" else join
         self.fewest = 1 if join == "reduce" else self.join
         self.start = not self.data.get("on_call", False)
 
