@@ -53,6 +53,10 @@ class Workers:
         self._context = copy_context()
         self._context.run(on_own_branch)
 
+    def has_more(self) -> bool:
+        """Say whether any activation is in the line."""
+        return bool(self._line)
+
     def expect(self) -> None:
         """Say that something will be put, as `expected`: `done` waits for it, and so may a task that has nothing to do."""
         self._expected += 1
