@@ -118,7 +118,7 @@ class Runner:
             clock=clock,
             models=models,
             changed=self._changed,
-            closing=lambda: self._closing,
+            closing=self._is_closing,
             recall=self._recall,
             rest=self._rest,
             subruns=subruns,
@@ -134,7 +134,7 @@ class Runner:
             subruns=subruns,
             end=self._end,
             cancel=self._cancel,
-            closing=lambda: self._closing,
+            closing=self._is_closing,
         )
 
     @property
@@ -232,6 +232,9 @@ class Runner:
             if switches[-1].target != flight.model and not flight.abandoned:
                 flight.abandoned = True
                 flight.task.cancel()
+
+    def _is_closing(self) -> bool:
+        return self._closing
 
     def _advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
