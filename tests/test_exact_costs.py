@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import random
 import sqlite3
 import string
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,6 +84,59 @@ async def test_many_runs_share_their_commits(tmp_path: Path) -> None:
         for run in runs:
             await run
         assert store.stats.commits - before <= 26
+
+
+async def test_the_appends_of_a_node_leave_nothing_for_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
+    async def left(length: int) -> int:
+        graph = chain(length)
+        async with await SqliteStore.open(tmp_path / f"{length}.db") as store, Engine(store) as one:
+            await (await one.start(graph))  # what is made with the first run stays
+            gc.collect()
+            gc.disable()
+            try:
+                await (await one.start(graph))
+                return gc.collect()
+            finally:
+                gc.enable()
+
+    few, many = [await left(length) for length in (10, 60)]
+    assert many - few <= 60  # what the run that has ended knew of each of the fifty: its activation
+
+
+async def test_a_run_that_is_being_driven_takes_at_most_16_kib(tmp_path: Path) -> None:
+    door, all_there = asyncio.Event(), asyncio.Event()
+    graph = Graph("waiting")
+    there = 0
+
+    async def wait() -> int:
+        nonlocal there
+        there += 1
+        if there == 210:
+            all_there.set()
+        await door.wait()
+        return 0
+
+    async def one() -> int:
+        return 1
+
+    graph.add_node("one", one)
+    graph.add_node("waits", wait, after=["one"])
+    async with await SqliteStore.open(tmp_path / "a.db") as store, Engine(store) as engine:
+        first = [await engine.start(graph) for _ in range(10)]
+        gc.collect()
+        tracemalloc.start()
+        try:
+            runs = await asyncio.gather(*(engine.start(graph) for _ in range(200)))
+            await all_there.wait()
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        door.set()
+        await asyncio.gather(*first, *runs)
+    assert taken <= 200 * 16 * 1024
 
 
 async def talk(path: Path, turns: int) -> int:

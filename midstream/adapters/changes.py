@@ -67,7 +67,8 @@ Repair = Literal[
 """Changes after which the target knows the same in another form."""
 
 
-Note = tuple[str, Literal["loss", "repair"], int, int | None, str]
+Severity = Literal["loss", "repair"]
+Note = tuple[str, Severity, int, int | None, str]
 """A change as its fields, in their order: what is noted while something is told. Objects are made for who looks at them."""
 
 
@@ -94,7 +95,5 @@ def hints_lost(part: Block, seq: int, place: int | None) -> list[Change]:
     ]
 
 
-def _change(
-    kind: str, severity: Literal["loss", "repair"], seq: int, part: int | None, detail: str
-) -> Change:
+def _change(kind: str, severity: Severity, seq: int, part: int | None, detail: str) -> Change:
     return Change(kind=kind, severity=severity, seq=seq, part=part, detail=detail)

@@ -52,10 +52,9 @@ class Frame(Plain, Returning):
 
     def _told_quickly(self, segments: Iterable[Segment]) -> bool:
         """Tell segments and seal them together; False where one of them has to be looked at by itself to be encoded."""
+        left = iter(segments)
         try:
-            for segment in segments:
-                if self.plain and self.plainly(segment):
-                    continue
+            while (segment := self.plainly(left)) is not None:
                 if not segment.empty:
                     self._tell(segment)
                 if self.new_head:

@@ -53,7 +53,10 @@ class Spoken:
         """Return the text with a piece at its end, which has a comma before each value."""
         if not piece:
             return self
-        recent = [*self._recent, piece if self else piece[1:]]
+        told = piece if self else piece[1:]
+        recent = [*self._recent, told]
+        if len(told) >= BLOCK:
+            return Spoken(self._blocks.extended(recent))
         while len(recent) > 1 and len(recent[-2]) <= 2 * len(recent[-1]):
             recent[-2:] = [recent[-2] + recent[-1]]
         if len(recent[0]) < BLOCK:

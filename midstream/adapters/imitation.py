@@ -11,6 +11,8 @@ from midstream.events.content import Message, Part, Text
 INSTRUCTION = "An instruction from the operator of this conversation, not from the user:\n\n"
 """Before an instruction that has to be told in a turn of the user."""
 MARK = INSTRUCTION.strip()
+LAST = MARK[-1]
+"""What ends the mark: looking for one character is many times quicker, and few texts hold it."""
 BY_USER = "The user, who is not the operator of this conversation, says:\n\n"
 """Before a text of the user that holds the mark."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from midstream.adapters.changes import Loss, Repair, told_of
+from midstream.adapters.changes import Loss, Repair, Severity, told_of
 from midstream.adapters.places import Places
 from midstream.adapters.readable import has_thought
 from midstream.adapters.sealing import Sealing
@@ -43,20 +43,21 @@ class Noting(Sealing):
 
     def loss(self, kind: Loss, detail: str, part: int | None = None) -> None:
         """Note something that the provider is not told."""
-        self.noted.append((kind, "loss", self.seq, *self._where(part, detail)))
+        self._note(kind, "loss", detail, part)
 
     def repair(self, kind: Repair, detail: str, part: int | None = None) -> None:
         """Note something that the provider is told in another form."""
-        self.noted.append((kind, "repair", self.seq, *self._where(part, detail)))
+        self._note(kind, "repair", detail, part)
 
-    def _where(self, part: int | None, detail: str) -> tuple[int | None, str]:
-        """Return the place of a part of what is told now in its segment, and what is said of it."""
+    def _note(self, kind: str, severity: Severity, detail: str, part: int | None) -> None:
+        """Note a change with the place, in its segment, of the part of what is told now that it is about."""
+        place = None
         if self.inside is not None:
-            told = detail if part is None else f"{detail} (part {part} of a result)"
-            return self.places.of(self.told_now[self.inside]), told
-        if part is None or part >= len(self.told_now):
-            return None, detail
-        return self.places.of(self.told_now[part]), detail
+            detail = detail if part is None else f"{detail} (part {part} of a result)"
+            place = self.places.of(self.told_now[self.inside])
+        elif part is not None and part < len(self.told_now):
+            place = self.places.of(self.told_now[part])
+        self.noted.append((kind, severity, self.seq, place, detail))
 
     def results_of(self, message: Message) -> Iterator[ToolResult]:
         """Yield the results in a message; what is noted meanwhile is noted of them."""

@@ -4,27 +4,30 @@ Most of what is told is of this kind, and needs none of the questions that are a
 goes the long way; either way says the same, and a law holds that.
 
 Fields are read from the `__dict__` of what is told: as attributes of a model they cost several times as much, and reading is
-most of what is done here.
+most of what is done here. What one turn leaves behind for the next is remembered once, after the last of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from midstream.adapters.imitation import MARK
+from midstream.adapters.imitation import LAST, MARK
 from midstream.adapters.telling import Telling
 from midstream.adapters.view import Segment
 from midstream.events.content import Block, Text, ToolCall, ToolResult
 
 Fields = Mapping[str, Any]
 """Of a piece of content."""
-Returned = tuple[str, bool]
-"""The text of a result, and whether the tool failed."""
+Returned = tuple[str, str, bool]
+"""Of a result: what the provider knows the call as, the text, and whether the tool failed."""
 
 
 class Plain(Telling):
     """Tells ordinary turns; each dialect says how they sound, or leaves them to the long way."""
+
+    returns_own = False
+    """An answer of the service itself goes back in a way of its own, which is never the short one."""
 
     def begin(self) -> None:
         """See `Sealing.begin`."""
@@ -43,118 +46,163 @@ class Plain(Telling):
         """Tell whether nothing waits and nothing was renamed, so that an ordinary turn is told as it always is."""
         return False
 
-    def plain_question(self, text: str) -> bool:
-        """Tell what the user says; False where it has to go the long way, and nothing was told."""
+    def plain_question(self, text: str) -> dict[str, Any]:
+        """Return what the user says."""
         raise NotImplementedError
 
-    def plain_saying(self, origin: str | None, text: str) -> bool:
-        """Tell an answer that is a text; see `plain_question`."""
+    def plain_saying(self, text: str) -> dict[str, Any]:
+        """Return an answer that is a text."""
         raise NotImplementedError
 
-    def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
-        """Tell texts and the calls after them, whose ids and names are accepted; see `plain_question`."""
+    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
+        """Tell texts and the calls after them, whose ids and names are accepted, and before them what `fill` says.
+
+        False where it has to go the long way, and nothing was told.
+        """
         raise NotImplementedError
 
     def plain_results(self, results: list[Returned]) -> bool:
-        """Tell the text of the result of each open call, in their order; see `plain_question`."""
+        """Tell the text of the result of each open call, in their order; see `plain_answer`."""
         raise NotImplementedError
 
-    def plainly(self, segment: Segment) -> bool:
-        """Tell a segment by the short way; False where it has to go the long way, and nothing was told."""
-        messages = segment.messages
-        if len(messages) != 1 or segment.system is not None or segment.tools is not None:
-            return False
-        message = messages[0].__dict__
-        dialect = message["dialect"]
-        if message["unsaid"] or (dialect and dialect == self.speech.dialect):
-            return False
-        self.seq = segment.seq
-        role, parts = message["role"], message["parts"]
-        if role == "tool":
-            return self._plain_returned(parts)
-        if self.open:
-            return False
-        if role == "assistant":
-            if message["native"] is not None and not dialect:
-                return False  # its own provider may take it as it came
-            return self._plain_said(message["origin"], parts)
-        if role != "user" or len(parts) != 1:
-            return False
-        text = _text(parts[0])
-        if not text or MARK in text:
-            return False
-        return self.plain_question(text)
+    def fill(self) -> None:
+        """Say what has to stand between two answers."""
 
-    def _plain_said(self, origin: str | None, parts: Sequence[Block]) -> bool:
-        if len(parts) == 1 and type(parts[0]) is Text:
-            text = _text(parts[0])
-            return text != "" and self.plain_saying(origin, text)
+    def told_last(self) -> str:
+        """Return what was told last, where that says what has to stand before an answer; `assistant` of an answer."""
+        return ""
+
+    def settle(self, last: str, *, by_text: bool) -> None:
+        """Remember what was told the short way.
+
+        Args:
+            last: What was told last: `user`, `assistant`, `results`, or what `told_last` returned where that was nothing.
+            by_text: The newest answer was told as a text without calls.
+        """
+        raise NotImplementedError
+
+    def plainly(self, segments: Iterator[Segment]) -> Segment | None:
+        """Tell segments by the short way; return the first that has to go the long way, or None where all were told."""
+        return self._told_plainly(segments) if self.plain else next(segments, None)
+
+    def _told_plainly(self, segments: Iterator[Segment]) -> Segment | None:
+        """See `plainly`; most turns are a text, which is looked at here, as calls would cost as much as the looking."""
+        dialect, own = self.speech.dialect, self.speech.provider if self.returns_own else ""
+        question, saying, tell = self.plain_question, self.plain_saying, self.items.append
+        last, by_text = self.told_last(), False
+        left: Segment | None = None
+        for left in segments:
+            messages = left.messages
+            if len(messages) != 1 or left.system is not None or left.tools is not None:
+                break
+            message: Fields = messages[0].__dict__
+            role, parts = message["role"], message["parts"]
+            if message["unsaid"] or message["dialect"] == dialect:
+                break
+            if len(parts) != 1 or type(parts[0]) is not Text or self.open:
+                self.seq = left.seq
+                returned = role == "tool"
+                told = (
+                    self._plain_returned(parts)
+                    if returned
+                    else self._plain_said(message, own, last)
+                )
+                if not told:
+                    break
+                last, by_text = told, by_text and returned
+                continue
+            said: Fields = parts[0].__dict__
+            text: str = said["text"]
+            if said["hints"] or said["citations"] or said["phase"] or not text.strip():
+                break
+            if role == "user" and (LAST not in text or MARK not in text):
+                tell(question(text))
+                last = "user"
+            elif role == "assistant" and not _is_kept(message, own):
+                if last == "assistant":
+                    self.seq = left.seq
+                    self.fill()
+                tell(saying(text))
+                last, by_text = "assistant", True
+            else:
+                break
+        else:
+            left = None
+        self.settle(last, by_text=by_text)
+        return left
+
+    def _plain_said(self, message: Fields, own: str, last: str) -> str:
+        """Tell an answer of texts and calls; return `assistant`, or nothing where it has to go the long way."""
+        parts: Sequence[Block] = message["parts"]
+        if message["role"] != "assistant" or self.open or not parts or _is_kept(message, own):
+            return ""
         texts: list[str] = []
         calls: list[Fields] = []
+        ids: list[str] = []
+        waiting: list[ToolCall] = []
+        fit, accepted = self.speech.ids, self._accepted
         for part in parts:
-            if type(part) is ToolCall:
-                call = part.__dict__
-                if not self._acceptable(call):
-                    return False
-                calls.append(call)
+            said: Fields = part.__dict__
+            if type(part) is not ToolCall:
+                if calls or type(part) is not Text or _is_more(said):
+                    return ""
+                texts.append(said["text"])
                 continue
-            text = _text(part)
-            if calls or not text:
-                return False
-            texts.append(text)
-        if not parts or (len(calls) > 1 and _alike(calls)):
+            id_, name = said["id"], said["name"]
+            if said["hints"] or said["form"] != "json" or len(id_) > fit.longest or id_ in ids:
+                return ""
+            if not fit.pattern.fullmatch(id_) or not (name in accepted or self._accepts(name)):
+                return ""
+            calls.append(said)
+            ids.append(id_)
+            waiting.append(part)
+        if not self.plain_answer(texts, calls, last):
+            return ""
+        self.open = tuple(waiting)
+        self.state["calls"] = tuple(ids)
+        return "assistant"
+
+    def _accepts(self, name: str) -> bool:
+        """Tell whether the provider takes the name of a tool as it is."""
+        if not self.speech.names.holds(name):
             return False
-        if not self.plain_answer(origin, texts, calls):
-            return False
-        self.open = tuple([part for part in parts if isinstance(part, ToolCall)]) if calls else ()
+        self._accepted.add(name)
         return True
 
-    def _acceptable(self, call: Fields) -> bool:
-        """Tell whether the provider takes the call under its own id and name."""
-        if call["hints"] or call["form"] != "json" or not self.speech.ids.holds(call["id"]):
-            return False
-        name: str = call["name"]
-        if name not in self._accepted:
-            if not self.speech.names.holds(name):
-                return False
-            self._accepted.add(name)
-        return True
-
-    def _plain_returned(self, parts: Sequence[Block]) -> bool:
+    def _plain_returned(self, parts: Sequence[Block]) -> str:
+        """Tell the results of the open calls; return `results`, or nothing where it has to go the long way."""
         calls = self.open
-        if not parts or len(parts) != len(calls):
-            return False
+        if not calls or len(parts) != len(calls):
+            return ""
         results: list[Returned] = []
-        for place, part in enumerate(parts):
-            if type(part) is not ToolResult:
-                return False
-            said = part.__dict__
+        for part, call, id_ in zip(parts, calls, self.state["calls"], strict=True):
+            said: Fields = part.__dict__
+            if type(part) is not ToolResult or said["hints"] or said["id"] != call.__dict__["id"]:
+                return ""
             shown = said["parts"]
-            if len(shown) != 1 or said["hints"] or said["id"] != calls[place].id:
-                return False
-            text = _text(shown[0])
-            if not text:
-                return False
-            results.append((text, said["is_error"]))
-        if len(results) > 1 and _alike([call.__dict__ for call in calls]):
-            return False
+            if len(shown) != 1 or type(shown[0]) is not Text:
+                return ""
+            inner: Fields = shown[0].__dict__
+            if _is_more(inner):
+                return ""
+            results.append((id_, inner["text"], said["is_error"]))
+        if len(calls) > 1 and len({call.id for call in calls}) < len(calls):
+            return ""
         if not self.plain_results(results):
-            return False
+            return ""
         self.open = ()
+        return "results"
+
+
+def _is_kept(message: Fields, own: str) -> bool:
+    """Tell whether an answer may go back as it came: to the provider that it came from, if it is `own`."""
+    if message["native"] is not None and not message["dialect"]:
         return True
+    origin: str | None = message["origin"] if own else None
+    return origin is not None and origin.partition(":")[0] == own
 
 
-def _alike(calls: list[Fields]) -> bool:
-    """Tell whether two of the calls have the same id."""
-    return len({call["id"] for call in calls}) < len(calls)
-
-
-def _text(part: Block) -> str:
-    """Return a text that has something to read and nothing beside it; else an empty one."""
-    if type(part) is not Text:
-        return ""
-    said = part.__dict__
-    if said["hints"] or said["citations"] or said["phase"]:
-        return ""
-    text: str = said["text"]
-    return "" if text.isspace() else text
+def _is_more(text: Fields) -> bool:
+    """Tell whether a text is more than something to read, or less."""
+    found = text["hints"] or text["citations"] or text["phase"] or not text["text"].strip()
+    return bool(found)

@@ -104,7 +104,7 @@ class Sealing:
 
     def _seal(self, encoded: Callable[[Any], bytes]) -> None:
         items = self.items[self._sealed :] if self._sealed else self.items
-        piece = b"," + encoded(items)[1:-1] if items else b""
+        piece = b"".join((b",", memoryview(encoded(items))[1:-1])) if items else b""
         head = b"\n" + encoded(self.head) + b"\n" if self.new_head else b""
         self._running.update(piece + head)
         self._size += len(piece) + len(head) - self.media

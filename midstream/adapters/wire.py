@@ -8,8 +8,9 @@ from typing import Any, TypeGuard
 
 import orjson
 
-_LONG_NUMBER = re.compile("[0-9](?:[0-9]{14}|[eE][+-]?[0-9]{3})")
-"""Numbers of which the fast parser may change the form or the value."""
+_long_number = re.compile("[0-9](?:[0-9]{14}|[eE][+-]?[0-9]{3})").search
+"""Finds numbers of which the fast parser may change the form or the value."""
+_ONLY_TEXTS = frozenset((str,))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 INVALID = "_invalid_arguments"
 """The key under which arguments that are no JSON object are told to a provider that takes only objects."""
@@ -37,13 +38,15 @@ def arguments_object(text: str) -> dict[str, Any] | None:
 
     Numbers keep their form: 1.0 stays a float, and an integer of any length stays exact.
     """
-    if _LONG_NUMBER.search(text) is None:
-        try:
-            read = orjson.loads(text or "{}")
-        except orjson.JSONDecodeError:
-            pass  # the other parser reads more
-        else:
-            return read if is_object(read) else None
+    try:
+        read: dict[str, Any] = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        pass  # the other parser reads more
+    else:
+        if read.__class__ is not dict:
+            return None
+        if _ONLY_TEXTS.issuperset(map(type, read.values())) or _long_number(text) is None:
+            return read
     try:
         value = json.loads(text or "{}", parse_constant=_refuse)
         json.dumps(value, allow_nan=False)

@@ -120,7 +120,9 @@ def settle(future: asyncio.Future[Any], outcome: object) -> None:
     else:
         future.set_result(outcome)
     if isinstance(future, Answer) and future.hear is not None:
-        future.hear(future)
+        # Whoever hears of it knows it, too: what has been told is freed at once, and not when the collector comes by.
+        hear, future.hear = future.hear, None
+        hear(future)
 
 
 def runs_of(commands: Sequence[Command]) -> list[RunId]:

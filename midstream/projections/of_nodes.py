@@ -21,9 +21,7 @@ from midstream.projections.scopes import (
     stir,
 )
 from midstream.projections.standing import RunState
-
-_NO_INPUTS: Mapping[str, str] = {}
-"""Shared by all activations that take no outputs; nobody changes it."""
+from midstream.projections.topology import NOTHING
 
 
 def _node_scheduled(state: RunState, event: Event) -> None:
@@ -44,18 +42,19 @@ def _node_scheduled(state: RunState, event: Event) -> None:
             waits_for = tuple(
                 name for name in waits_for if name in latest and latest[name].status == "completed"
             )
-        sources = tuple(latest[name].address for name in waits_for)
+        sources = here.topology.led(node, tuple([latest[name].address for name in waits_for]))
         here.ready.pop(node, None)
     else:
         sources = (caller,)
         args = _taken(state, here, node, caller)
     if not sources and here.scope:
         sources = state.activations[here.scope].sources
-    made = Activation(
-        address, node, "running", 1, data.get("inputs", _NO_INPUTS), sources, event.seq
+    # fmt: off
+    made = state.activations[address] = Activation(
+        address, shape.name, "running", 1, data.get("inputs", NOTHING), sources, event.seq, None, None,
+        args, None, event.at, here.scope,
     )
-    made.args, made.began, made.scope = args, event.at, here.scope
-    state.activations[address] = made
+    # fmt: on
     flow.scheduled(here, made)
     if shape.graph and not shape.over:
         enter(state, made, shape.graph)
@@ -77,7 +76,7 @@ def _item_scheduled(state: RunState, event: Event, address: Address) -> None:
     parent = state.activations[map_of(address)]
     # fmt: off
     made = state.activations[address] = Activation(
-        address, parent.node, "running", 1, _NO_INPUTS, parent.sources, event.seq, None, None,
+        address, parent.node, "running", 1, NOTHING, parent.sources, event.seq, None, None,
         None if item is None else {"item": item}, data["index"], event.at, parent.scope,
     )
     # fmt: on

@@ -12,7 +12,7 @@ from midstream.projections.reshaping import upgrade
 from midstream.projections.returned import returned
 from midstream.projections.scopes import reshape
 from midstream.projections.standing import RunState
-from midstream.projections.topology import shared_topology
+from midstream.projections.topology import NOTHING, shared_topology
 
 
 def _run_created(state: RunState, event: Event) -> None:
@@ -20,16 +20,16 @@ def _run_created(state: RunState, event: Event) -> None:
     state.graph = data["graph"]
     state.graph_digest = data["graph_digest"]
     state.code = data.get("code", "")
-    state.inputs = data.get("inputs", {})
+    state.inputs = data.get("inputs", NOTHING)
     state.model = data.get("model", "")
-    state.tags = data.get("tags", {})
-    state.limits = data.get("limits", {})
+    state.tags = data.get("tags", NOTHING)
+    state.limits = data.get("limits", NOTHING)
     state.began = event.at
     state.subject = data.get("subject", "")
     state.parent, state.parent_step = data.get("parent") or "", data.get("parent_step", "")
-    state.context = data.get("context", {})
+    state.context = data.get("context", NOTHING)
     state.topology = shared_topology(state.graph_digest, data["definition"])
-    state.graphs = data["definition"].get("graphs", {})
+    state.graphs = data["definition"].get("graphs", NOTHING)
     state.epoch = event.epoch or 0
     flow.begin(state)
 
@@ -57,7 +57,7 @@ def _run_forked(state: RunState, event: Event) -> None:
     if data.get("definition") is not None:
         state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
         upgrade(state, shared_topology(state.graph_digest, data["definition"]))
-        state.graphs = data["definition"].get("graphs", {})
+        state.graphs = data["definition"].get("graphs", NOTHING)
         reshape(state)
 
 
@@ -66,7 +66,7 @@ def _graph_upgraded(state: RunState, event: Event) -> None:
     state.graph_digest, state.code = data["graph_digest"], data.get("code", "")
     state.inputs = {**data.get("inputs", {}), **state.inputs}
     if data.get("definition"):
-        state.graphs = data["definition"].get("graphs", {})
+        state.graphs = data["definition"].get("graphs", NOTHING)
         upgrade(state, shared_topology(state.graph_digest, data["definition"]))
 
 
@@ -129,6 +129,8 @@ def _message_added(state: RunState, event: Event) -> None:
 
 
 def _note_added(state: RunState, event: Event) -> None:
+    if not isinstance(state.notes, set):  # most runs have none
+        state.notes = set(state.notes)
     state.notes.add(event.data["id"])
 
 

@@ -15,7 +15,7 @@ from midstream.events.ids import scope_of
 from midstream.projections import flow
 from midstream.projections.flow import Activation, Flow, last_output
 from midstream.projections.reshaping import upgrade
-from midstream.projections.topology import Topology, shared_topology
+from midstream.projections.topology import Topology, nothing, shared_topology
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Nest(Flow):
     """
 
     graph_digest: str = ""
-    graphs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    graphs: Mapping[str, Any] = field(default_factory=nothing)
     activations: dict[str, Activation] = field(default_factory=dict[str, Activation])
     scopes: dict[str, Flow] = field(default_factory=dict[str, Flow])
     active: dict[str, None] = field(default_factory=dict[str, None])

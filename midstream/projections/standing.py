@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from midstream.events.ids import node_of
 from midstream.events.store import Status
 from midstream.projections.records import Call, Cut, Said, Switch
 from midstream.projections.scopes import Nest
+from midstream.projections.topology import nothing
 
 
 @dataclass(slots=True)
@@ -64,10 +66,10 @@ class RunState(Nest):
     parent_step: str = ""
     subject: str = ""
     began: int = 0
-    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    inputs: Mapping[str, Any] = field(default_factory=nothing)
     model: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
-    limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    tags: Mapping[str, str] = field(default_factory=nothing)
+    limits: Mapping[str, float] = field(default_factory=nothing)
     items: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     going: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     locals: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -83,11 +85,11 @@ class RunState(Nest):
     heads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     threads: dict[str, str] = field(default_factory=dict[str, str])
     open_calls: dict[str, None] = field(default_factory=dict[str, None])
-    notes: set[str] = field(default_factory=set[str])
+    notes: AbstractSet[str] = frozenset()
     overrides: tuple[Mapping[str, Any], ...] = ()
     forked_at: int = 0
     rehearsal: Mapping[str, Any] | None = None
-    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    context: Mapping[str, Any] = field(default_factory=nothing)
     cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
     said: list[Said] = field(default_factory=list[Said])
     reflections: int = 0

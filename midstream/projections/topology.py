@@ -10,7 +10,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-_NOTHING: Mapping[str, Any] = {}
+from midstream.events.ids import Address
+
+NOTHING: Mapping[str, Any] = {}
+"""Shared by all that hold nothing; what it stands in is set and never changed in place."""
+
+
+def nothing() -> Mapping[str, Any]:
+    """Return what such a field holds at first."""
+    return NOTHING
 
 
 @dataclass(
@@ -84,6 +92,33 @@ class Topology:
     )
 
     dumped: bytes = field(default=b"", compare=False, repr=False)
+    _first: dict[str, Address] = field(
+        init=False, default_factory=dict[str, Address], compare=False, repr=False
+    )
+    _taken: dict[str, Mapping[str, str]] = field(
+        init=False, default_factory=dict[str, Mapping[str, str]], compare=False, repr=False
+    )
+
+    _led: dict[str, tuple[str, ...]] = field(
+        init=False, default_factory=dict[str, tuple[str, ...]], compare=False, repr=False
+    )
+
+    def first(self, node: str) -> Address:
+        """Return the address of a node's first activation, the same text for all runs."""
+        found = self._first.get(node)
+        if found is None:
+            found = self._first[node] = Address(f"{node}#1")
+        return found
+
+    def taken(self, node: str, inputs: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what a node's first activation takes, the same mapping for all runs in which that is the same."""
+        known = self._taken.setdefault(node, inputs)
+        return known if known == inputs else inputs
+
+    def led(self, node: str, sources: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what led to a node's first activation, the same texts for all runs in which that is the same."""
+        known = self._led.setdefault(node, sources)
+        return known if known == sources else sources
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -197,7 +232,7 @@ def shape_of(name: str, data: Mapping[str, Any], *, keep: bool = False) -> NodeS
         data.get("undo", ""),
         "inputs" in data,
         data.get("graph", ""),
-        data if keep else _NOTHING,
+        data if keep else NOTHING,
     )
 
 

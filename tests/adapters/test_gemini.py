@@ -17,7 +17,8 @@ from midstream.adapters.dialect import dialect
 from midstream.adapters.gemini import GeminiAdapter
 from midstream.adapters.gemini.declared import json_schema
 from midstream.adapters.gemini.parse import Assembly, parse
-from midstream.adapters.gemini.render import FILLER, UNSIGNED
+from midstream.adapters.gemini.plain import FILLER
+from midstream.adapters.gemini.render import UNSIGNED
 from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.imported import Imported
 from midstream.errors import ConversionError, MalformedAnswerError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from midstream.adapters.base import rendered
 from midstream.adapters.frame import Frame
+from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.plain import Plain
 from midstream.adapters.view import View
 from midstream.events.content import (
@@ -28,7 +30,9 @@ from tests.adapters.test_contract import MODELS
 
 LIGHT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOLD = [(adapter, model) for adapter, _, model in MODELS if model != "scripted"]
-WORDS = st.sampled_from(["hello", "hello", "hello", "two\nlines", "é", " tail ", "", " ", "\ud83d"])
+WORDS = st.sampled_from(
+    ["hello", "hello", "hello", "two\nlines: é", INSTRUCTION + "x", " tail ", "", " ", "\ud83d"]
+)
 IDS = st.sampled_from(["call_1", "call_2", "toolu_3", "é", ""])
 CALLED = st.sampled_from(["f", "f", "g", "a tool", "n" * 70])
 ARGUMENTS = st.sampled_from(
@@ -120,8 +124,8 @@ def all_of(view: View) -> dict[str, Any]:
 def test_the_short_way_says_what_the_long_one_says(
     adapter: Any, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(_: Plain, segment: Segment) -> bool:
-        return False
+    def never(_: Plain, segments: Iterator[Segment]) -> Segment | None:
+        return next(segments, None)
 
     @LIGHT
     @given(ordinary())

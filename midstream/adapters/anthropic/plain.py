@@ -15,62 +15,59 @@ FILLER = "Continue."
 class PlainTurns(Homeward):
     """Tells ordinary turns."""
 
-    def fill(self) -> None:
-        """Say something for the user: a model of today refuses to go on with its own turn, and an earlier one would."""
-        self.repair("filler_inserted", "the service needs a turn of the user here")
-        self.items.append({"role": "user", "content": FILLER})
-        self.state["tail"] = "user"
-
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
         found = self.state.get
         waits = found("held") or found("waiting")
         return bool(found("tail")) and not (found("home") or waits or found("aliases"))
 
-    def plain_question(self, text: str) -> bool:
-        """See `Plain.plain_question`."""
-        self.items.append({"role": "user", "content": text})
+    def told_last(self) -> str:
+        """See `Plain.told_last`."""
+        last: str = self.state["tail"]
+        return last
+
+    def settle(self, last: str, *, by_text: bool) -> None:
+        """See `Plain.settle`."""
+        self.state["tail"] = last
+        if by_text:
+            self.state["unthought"], self.state["calls"] = False, ()
+
+    def fill(self) -> None:
+        """Say something for the user: a model of today refuses to go on with its own turn, and an earlier one would."""
+        self.repair("filler_inserted", "the service needs a turn of the user here")
+        self.items.append({"role": "user", "content": FILLER})
         self.state["tail"] = "user"
-        return True
 
-    def plain_saying(self, origin: str | None, text: str) -> bool:
+    def plain_question(self, text: str) -> dict[str, Any]:
+        """See `Plain.plain_question`."""
+        return {"role": "user", "content": text}
+
+    def plain_saying(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_saying`."""
-        state = self.state
-        if state["tail"] == "assistant":
-            self.fill()
-        self.items.append({"role": "assistant", "content": [{"type": "text", "text": text}]})
-        state["tail"], state["unthought"], state["calls"] = "assistant", False, ()
-        return True
+        return {"role": "assistant", "content": [{"type": "text", "text": text}]}
 
-    def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
+    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
         """See `Plain.plain_answer`."""
         blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
-        ids: list[str] = []
         for call in calls:
             found = arguments_object(call["arguments"])
             if found is None:
                 return False
-            id_, name = call["id"], call["name"]
-            blocks.append({"type": "tool_use", "id": id_, "name": name, "input": found})
-            ids.append(id_)
-        state = self.state
-        if state["tail"] == "assistant":
+            block = {"type": "tool_use", "id": call["id"], "name": call["name"], "input": found}
+            blocks.append(block)
+        if last == "assistant":
             self.fill()
         self.items.append({"role": "assistant", "content": blocks})
-        state["tail"], state["unthought"] = "assistant", bool(calls)
-        state["calls"] = tuple(ids)
+        self.state["unthought"] = calls != []
         return True
 
     def plain_results(self, results: list[Returned]) -> bool:
         """See `Plain.plain_results`."""
         blocks: list[dict[str, Any]] = []
-        ids: tuple[str, ...] = self.state["calls"]
-        for place, (text, failed) in enumerate(results):
-            id_ = ids[place]
+        for id_, text, failed in results:
             block: dict[str, Any] = {"type": "tool_result", "tool_use_id": id_, "content": text}
             if failed:
                 block["is_error"] = True
             blocks.append(block)
         self.items.append({"role": "user", "content": blocks})
-        self.state["tail"] = "results"
         return True

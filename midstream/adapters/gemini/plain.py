@@ -10,13 +10,14 @@ from midstream.adapters.gemini.returning import Homeward
 from midstream.adapters.plain import Fields, Returned
 from midstream.adapters.wire import arguments_object
 
+FILLER = "Continue."
+"""What the user says where the service needs a turn of the user and nobody said anything."""
+
 
 class PlainTurns(Homeward):
     """Tells ordinary turns; an answer of the service itself has its signatures, and goes the long way."""
 
-    @abstractmethod
-    def before_answer(self, *, calls: bool = True) -> None:
-        """Say what has to stand before an answer."""
+    returns_own = True
 
     @abstractmethod
     def signed(self, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -24,22 +25,36 @@ class PlainTurns(Homeward):
 
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
-        return not (self.empty or self.state.get("home") or self.state.get("aliases"))
+        found = self.state.get
+        return bool(found("tail")) and not (found("home") or found("aliases"))
 
-    def plain_question(self, text: str) -> bool:
+    def told_last(self) -> str:
+        """See `Plain.told_last`."""
+        last: str = self.state["tail"]
+        return "assistant" if last == "model" else last
+
+    def settle(self, last: str, *, by_text: bool) -> None:
+        """See `Plain.settle`."""
+        self.state["tail"] = "model" if last == "assistant" else last
+        if by_text:
+            self.state["calls"], self.state["called"] = (), ()
+
+    def fill(self) -> None:
+        """Say something for the user, whose turn it is."""
+        self.repair("filler_inserted", "the service needs a turn of the user here")
+        self.items.append({"role": "user", "parts": [{"text": FILLER}]})
+        self.remember(tail="user")
+
+    def plain_question(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_question`."""
-        self.items.append({"role": "user", "parts": [{"text": text}]})
-        self.state["tail"] = "user"
-        return True
+        return {"role": "user", "parts": [{"text": text}]}
 
-    def plain_saying(self, origin: str | None, text: str) -> bool:
+    def plain_saying(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_saying`."""
-        return self.plain_answer(origin, [text], [])
+        return {"role": MODEL, "parts": [{"text": text}]}
 
-    def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
+    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
         """See `Plain.plain_answer`."""
-        if origin is not None and origin.partition(":")[0] == self.speech.provider:
-            return False
         blocks: list[dict[str, Any]] = [{"text": text} for text in texts]
         for call in calls:
             found = arguments_object(call["arguments"])
@@ -47,22 +62,19 @@ class PlainTurns(Homeward):
                 return False
             about = {"id": call["id"], "name": call["name"], "args": found}
             blocks.append({"functionCall": about})
-        self.before_answer(calls=bool(calls))
+        if last == "assistant":
+            self.fill()
         self.items.append({"role": MODEL, "parts": self.signed(blocks) if calls else blocks})
-        state = self.state
-        state["tail"] = "model"
-        state["calls"] = tuple([call["id"] for call in calls])
-        state["called"] = tuple([call["name"] for call in calls])
+        self.state["called"] = tuple([call["name"] for call in calls])
         return True
 
     def plain_results(self, results: list[Returned]) -> bool:
         """See `Plain.plain_results`."""
         blocks: list[dict[str, Any]] = []
         state = self.state
-        for id_, name, (text, failed) in zip(state["calls"], state["called"], results, strict=True):
+        for name, (id_, text, failed) in zip(state["called"], results, strict=True):
             about = {"id": id_, "name": name} if id_ else {"name": name}
             said = {"response": {"error" if failed else "output": text}}
             blocks.append({"functionResponse": {**about, **said}})
         self.items.append({"role": "user", "parts": blocks})
-        state["tail"] = "results"
         return True

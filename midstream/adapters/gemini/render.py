@@ -52,8 +52,6 @@ from midstream.events.content import (
 
 IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
 NAMES = Fit(re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*"), 64)
-FILLER = "Continue."
-"""What the user says where the service needs a turn of the user and nobody said anything."""
 UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Stands for the signature of a call that another model made: `skip_thought_signature_validator`, in base64.
 
@@ -137,8 +135,7 @@ class Teller(PlainTurns):
     def before_answer(self, *, calls: bool = True) -> None:
         """Say what has to stand before an answer: a turn of the user, and none but a first text may stand without."""
         if self.tail == "model" or (calls and self.tail == ""):
-            self.repair("filler_inserted", "the service needs a turn of the user here")
-            self._say("user", [{"text": FILLER}], "user")
+            self.fill()
 
     def _say(self, role: str, blocks: Blocks, tail: Tail) -> None:
         self.items.append({"role": role, "parts": blocks})

@@ -16,18 +16,20 @@ class PlainTurns(Homeward):
         """See `Plain.is_plain`."""
         return not (self.empty or self.state.get("home") or self.state.get("aliases"))
 
-    def plain_question(self, text: str) -> bool:
+    def settle(self, last: str, *, by_text: bool) -> None:
+        """See `Plain.settle`."""
+        if by_text:
+            self.state["calls"] = ()
+
+    def plain_question(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_question`."""
-        self.items.append({"role": "user", "content": text})
-        return True
+        return {"role": "user", "content": text}
 
-    def plain_saying(self, origin: str | None, text: str) -> bool:
+    def plain_saying(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_saying`."""
-        self.items.append({"role": "assistant", "content": text})
-        self.state["calls"] = ()
-        return True
+        return {"role": "assistant", "content": text}
 
-    def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
+    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
         """See `Plain.plain_answer`."""
         item: dict[str, Any] = {"role": "assistant"}
         if len(texts) == 1:
@@ -40,15 +42,16 @@ class PlainTurns(Homeward):
                 return False
             item["tool_calls"] = told
         self.items.append(item)
-        self.state["calls"] = tuple([call["id"] for call in calls])
         return True
 
     def plain_results(self, results: list[Returned]) -> bool:
         """See `Plain.plain_results`."""
-        if any(failed for _, failed in results):
-            return False
-        for id_, (text, _) in zip(self.state["calls"], results, strict=True):
-            self.items.append({"role": "tool", "tool_call_id": id_, "content": text})
+        told: list[dict[str, Any]] = []
+        for id_, text, failed in results:
+            if failed:
+                return False
+            told.append({"role": "tool", "tool_call_id": id_, "content": text})
+        self.items += told
         return True
 
     def _plain_call(self, call: Fields) -> dict[str, Any] | None:

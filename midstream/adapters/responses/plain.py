@@ -14,30 +14,30 @@ from midstream.adapters.wire import arguments_object
 class PlainTurns(Homeward):
     """Tells ordinary turns; an answer of the service itself goes back item by item, which is another way."""
 
+    returns_own = True
+
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
         found = self.state.get
         waits = Offers.of(self.state).waiting
         return not (self.empty or waits or found("home") or found("aliases") or found("free"))
 
-    def plain_question(self, text: str) -> bool:
+    def settle(self, last: str, *, by_text: bool) -> None:
+        """See `Plain.settle`."""
+        if by_text:
+            self.state["calls"], self.state["kinds"] = (), ()
+
+    def plain_question(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_question`."""
-        self.items.append({"role": "user", "content": text})
-        return True
+        return {"role": "user", "content": text}
 
-    def plain_saying(self, origin: str | None, text: str) -> bool:
+    def plain_saying(self, text: str) -> dict[str, Any]:
         """See `Plain.plain_saying`."""
-        if origin is not None and origin.partition(":")[0] == self.speech.provider:
-            return False
-        self.items.append({"role": ASSISTANT, "content": text})
-        self.state["calls"], self.state["kinds"] = (), ()
-        return True
+        return {"role": ASSISTANT, "content": text}
 
-    def plain_answer(self, origin: str | None, texts: list[str], calls: list[Fields]) -> bool:
+    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
         """See `Plain.plain_answer`."""
-        if origin is not None and origin.partition(":")[0] == self.speech.provider:
-            return False
-        told: list[dict[str, Any]] = [{"role": ASSISTANT, "content": text} for text in texts]
+        told: list[dict[str, Any]] = [self.plain_saying(text) for text in texts]
         for call in calls:
             arguments: str = call["arguments"]
             if not arguments or arguments_object(arguments) is None:
@@ -45,16 +45,15 @@ class PlainTurns(Homeward):
             about = {"call_id": call["id"], "name": call["name"], "arguments": arguments}
             told.append({"type": "function_call", **about})
         self.items += told
-        state = self.state
-        state["calls"] = tuple([call["id"] for call in calls])
-        state["kinds"] = ("function_call",) * len(calls)
+        self.state["kinds"] = ("function_call",) * len(calls)
         return True
 
     def plain_results(self, results: list[Returned]) -> bool:
         """See `Plain.plain_results`."""
-        if any(failed for _, failed in results):
-            return False
-        about = zip(self.state["calls"], self.state["kinds"], results, strict=True)
-        for id_, kind, (text, _) in about:
-            self.items.append({"type": f"{kind}_output", "call_id": id_, "output": text})
+        told: list[dict[str, Any]] = []
+        for kind, (id_, text, failed) in zip(self.state["kinds"], results, strict=True):
+            if failed:
+                return False
+            told.append({"type": f"{kind}_output", "call_id": id_, "output": text})
+        self.items += told
         return True

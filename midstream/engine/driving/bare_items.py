@@ -105,6 +105,6 @@ class BareItems:
         async def body() -> Any:
             if raised:
                 raise raised.pop()
-            return await self._attempts.bare(self._node, address)
+            return await self._attempts.bare(self._node, self._recorder.state.activations[address])
 
         return body

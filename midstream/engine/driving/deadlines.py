@@ -22,6 +22,8 @@ class Deadlines:
         clock: Tells the time.
     """
 
+    __slots__ = ("_clock", "_recorder")
+
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
         self._recorder = recorder
         self._clock = clock

@@ -64,6 +64,19 @@ class Executor:
         closing: Says whether the driving is about to end.
     """
 
+    __slots__ = (
+        "_attempts",
+        "_awaited",
+        "_cancel",
+        "_closing",
+        "_code",
+        "_end",
+        "_nests",
+        "_recorder",
+        "_workers",
+        "children",
+    )
+
     def __init__(
         self,
         recorder: Recorder,
@@ -109,6 +122,8 @@ class Executor:
             if self._awaited:
                 self._awaited = False
                 self._recorder.send()
+            else:
+                self._recorder.send_soon()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
 
@@ -130,14 +145,15 @@ class Executor:
             self._workers.put(now)
         if once_durable:
             # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+            self._workers.expect()
             self._recorder.when_durable(partial(self._begin_durable, once_durable))
             self._awaited = True
 
     def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
         if error is not None:
             self._end(error)
-        elif not self._closing():
-            self._workers.put(addresses, durable=True)
+        begins = error is None and not self._closing()
+        self._workers.put(addresses if begins else (), durable=True, expected=True)
 
     def _one(self, command: Command) -> Activation | None:
         """Carry a command out, and return the activation that it scheduled and that is to be begun."""
@@ -172,7 +188,7 @@ class Executor:
         data: dict[str, Any] = {"inputs": command.inputs} if command.inputs else {}
         if command.called:
             data["called"] = command.called
-        self._recorder.add_plain("node.scheduled", data, address)
+        self._recorder.add_plain("node.scheduled", data, address, held=True)
         return self._recorder.state.activations[address]
 
     def _wanted(self, command: Schedule) -> bool:

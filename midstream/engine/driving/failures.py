@@ -42,6 +42,8 @@ class Failures:
         end: Ends what is under way inside an activation that runs a graph.
     """
 
+    __slots__ = ("_clock", "_code", "_end_inside", "_leaving", "_recorder", "_reflector")
+
     def __init__(
         self,
         code: Code,

@@ -186,16 +186,14 @@ class Items:
         if self._node.pure:
             self._workers.put(addresses)
             return
-        self._workers.awaited += 1
+        self._workers.expect()
         self._recorder.when_durable(partial(self._start_durable, addresses))
         self._recorder.flush()
 
     def _start_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
-        self._workers.awaited -= 1
         if error is not None:
             self._end(error)
-        else:
-            self._workers.put(addresses, durable=True)
+        self._workers.put(() if error else addresses, durable=True, expected=True)
 
     def _stops(self) -> bool:
         """Say whether no item begins any more; those that were under way when a process ended go on."""

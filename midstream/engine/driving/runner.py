@@ -21,6 +21,7 @@ from midstream.engine.limits import MAX_REPLANS
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
+from midstream.engine.nodes.node import Node
 from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Signal
 from midstream.engine.recording.parking import PARK_AFTER, Moments, Parked, Rest
@@ -34,7 +35,7 @@ from midstream.events.payloads import (
     RunCancelRequested,
 )
 from midstream.events.store import EventStore
-from midstream.projections.flow import LEFT_OUT
+from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState, fold_run
 from midstream.projections.scopes import is_under_way
 
@@ -104,7 +105,7 @@ class Runner:
         if answers is not None:
             self.recorder.answers, answers.stop = answers, self._stop
             self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
-        self._code = Code(graph, lambda: self.recorder.state)
+        self._code = Code(graph, self.recorder)
         self._nests = Nests(self.recorder, self._begin_at, self._advance)
         self._attempts = Attempts(
             self._code,
@@ -260,17 +261,28 @@ class Runner:
 
     async def _perform(self, address: Address, durable: bool) -> None:  # called by `Workers`
         """Perform an activation, and do what its end asks for."""
-        if not is_under_way(self.state.activations[address]):
+        state = self.recorder.state
+        made = state.activations[address]
+        if not is_under_way(made):
             return  # given up before it was begun, and the graph that it is in may be gone
         node = self._code.node(address)
-        if node.over is None:
-            await self._attempts.perform(node, address, durable=durable)
-        else:
+        if node.over is not None:
             items = Items(
                 self._attempts, self.recorder, self._code, address, self._going_on, self._end
             )
             await self._attempts.perform(node, address, items.run, durable=durable)
+        elif self._is_plain_call(node, made, durable):
+            await self._attempts.call(node, made)
+            if self.recorder.state.activations[address].status == "waiting":
+                await self._attempts.perform(node, address)  # it has another attempt
+        else:
+            await self._attempts.perform(node, address, durable=durable)
         self._executor.advance()
+
+    def _is_plain_call(self, node: Node, made: Activation, durable: bool) -> bool:
+        """Say whether an activation may begin at once, for the first time, and is but a call of its function."""
+        begins = made.status == "running" and made.attempt == 1
+        return begins and node.bare and (durable or node.pure) and not self.state.revisions
 
     async def _going_on(self) -> None:
         await self._changed.wait_for(lambda: self.state.status != "paused")

@@ -52,6 +52,17 @@ class Models:
         advisor: Knows what earlier runs taught, or None.
     """
 
+    __slots__ = (
+        "_advisor",
+        "_listening",
+        "_made",
+        "_pricing",
+        "_providers",
+        "_show",
+        "guard",
+        "policing",
+    )
+
     def __init__(
         self,
         providers: Providers,
@@ -66,14 +77,30 @@ class Models:
         self.guard: Guard | None = None
         """Stands before the calls of the run, where there are budgets."""
         self.policing = policing
-        self._turns = Turns(
-            providers, pricing=pricing, show=show, listening=listening, policing=policing
-        )
+        self._show = show
+        self._listening = listening
+        self._providers = providers
+        self._pricing = pricing
+        self._made: Turns | None = None
+
+    @property
+    def _turns(self) -> Turns:
+        """Made with the first call: most runs that are driven side by side are not at one."""
+        made = self._made
+        if made is None:
+            made = self._made = Turns(
+                self._providers,
+                pricing=self._pricing,
+                show=self._show,
+                listening=self._listening,
+                policing=self.policing,
+            )
+        return made
 
     @property
     def flights(self) -> Mapping[str, Flight]:
         """The calls that are under way, by address."""
-        return self._turns.flights
+        return {} if self._made is None else self._made.flights
 
     async def ask(self, desk: Desk, question: Question) -> Reply:
         """Ask, let the model call its tools, and return its last answer.

@@ -21,6 +21,8 @@ class Children:
         subruns: Starts runs, and hears of their ends; None where there are none.
     """
 
+    __slots__ = ("_recorder", "_subruns")
+
     def __init__(self, recorder: Recorder, subruns: Subruns | None) -> None:
         self._recorder = recorder
         self._subruns = subruns

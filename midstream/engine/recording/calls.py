@@ -25,13 +25,15 @@ class Restart(
 class Signal:
     """Wakes everybody who waits for something that others append."""
 
+    __slots__ = ("_waiters",)
+
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[None]] | None = None
 
     def notify(self) -> None:
         """Have every waiter look again."""
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -39,11 +41,14 @@ class Signal:
         """Return once the condition is true; it is looked at after each notification."""
         while not condition():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
+            if self._waiters is None:
+                self._waiters = set()
+            waiters = self._waiters
+            waiters.add(waiter)
             try:
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                waiters.discard(waiter)
 
 
 class Desk:

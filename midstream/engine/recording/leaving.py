@@ -16,6 +16,8 @@ class Leaving:
         recorder: Writes the run.
     """
 
+    __slots__ = ("_recorder",)
+
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 

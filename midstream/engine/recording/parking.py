@@ -115,6 +115,8 @@ class Rest:
         park: Called with the moment that is to wake it, or None for none.
     """
 
+    __slots__ = ("_after", "_clock", "_moments", "_park", "_timer")
+
     def __init__(
         self,
         clock: Clock,

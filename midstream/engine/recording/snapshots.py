@@ -125,6 +125,8 @@ class Keeper:
         seq: Where the run stands.
     """
 
+    __slots__ = ("_last", "_run_id", "_store")
+
     def __init__(self, store: EventStore, run_id: RunId, seq: int) -> None:
         self._store = store
         self._run_id = run_id
