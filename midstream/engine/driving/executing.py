@@ -45,6 +45,9 @@ from midstream.projections.flow import Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import is_under_way
 
+_TOGETHER = 16
+"""Activations of one decision that are recorded together."""
+
 _MANY = 256
 """Commands of one decision that make it worth it to let the garbage collector rest."""
 
@@ -128,9 +131,20 @@ class Executor:
             self._end(error)
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
+        plain = [one for one in commands if isinstance(one, Schedule) and _is_plain(one)]
+        if len(plain) == len(commands) >= _TOGETHER:
+            self.begin(self._schedule_all(plain))
+            return
         made = [made for command in commands if (made := self._one(command)) is not None]
         if made:
             self.begin(made)
+
+    def _schedule_all(self, commands: Sequence[Schedule]) -> list[Activation]:
+        """Schedule what is to begin in one go; of joins, which may make others superfluous, `decide` gives one, the last."""
+        facts = [(one.address, {"inputs": one.inputs} if one.inputs else {}) for one in commands]
+        self._recorder.add_each("node.scheduled", facts)
+        activations = self._recorder.state.activations
+        return [activations[one.address] for one in commands]
 
     def begin(self, activations: Sequence[Activation]) -> None:
         """Have activations performed that were scheduled."""
@@ -231,3 +245,8 @@ class Executor:
                 failed = NodeFailed(kind="cancelled", message=reason, attempt=attempt)
                 self._recorder.add(failed, inner)
             self._workers.stop_at(inner)
+
+
+def _is_plain(command: Schedule) -> bool:
+    """Say whether nothing is asked before an activation is scheduled."""
+    return not (command.called or command.asks)
