@@ -189,13 +189,14 @@ class SqliteStore:
         self,
         run_id: RunId,
         *,
+        after: int = 0,
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
         bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         """See `Selective.select`."""
-        return self._reader.select(run_id, to, without, within, bare)
+        return self._reader.select(run_id, after, to, without, within, bare)
 
     async def counted(
         self, run_id: RunId, types: frozenset[str], *, to: int | None = None
