@@ -83,13 +83,14 @@ class SelectiveStore(PoweredStore):
         self,
         run_id: RunId,
         *,
+        after: int = 0,
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
         bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         page: list[Event] = []
-        async for event in self.read(run_id, to=to):
+        async for event in self.read(run_id, after=after, to=to):
             wanted = within is None or activation_of(event.address or "") in within
             if wanted and (event.type in without) == (within is not None):
                 page.append(event)

@@ -12,6 +12,7 @@ from midstream.engine.clock import Clock
 from midstream.engine.contexts.context import Context
 from midstream.engine.contexts.steering import Steering
 from midstream.engine.driving.deadlines import Deadlines, calling
+from midstream.engine.driving.ends import Ends
 from midstream.engine.driving.failures import End, Failures
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.nesting import Code, Nests
@@ -155,21 +156,29 @@ class Attempts:
             desk.claims.close()
         self.leaving.leave_all(address, retry_at)
 
-    async def call(self, node: Node, activation: Activation) -> None:
+    async def call(self, node: Node, activation: Activation, ends: Ends | None) -> None:
         """Run the first attempt of an activation that is no more than a call of its function; see `Node.bare`.
 
         What `perform` does, with as few coroutines below one another as may be: of a thousand activations that wait, each
         keeps all of them.
+
+        Args:
+            node: Its node.
+            activation: It.
+            ends: Takes the ends of many, or None where there are not many.
         """
         address = Address(activation.address)
         try:
             output = await self.bare(node, activation)
             if self._recorder.paced:
                 await self._recorder.turn(address)
-            self._completed(node, address, output, None, held=True)
+            if ends is None or not ends.takes(address, output):
+                self._completed(node, address, output, None, held=True)
         except (Exception, asyncio.CancelledError) as error:  # a node is user code
             if not self._is_outcome(error):
                 raise
+            if ends is not None:
+                ends.record()
             await self._failed(node, address, activation.attempt, error)
 
     async def _attempt(

@@ -145,7 +145,7 @@ class Items:
         finally:
             await self._workers.stop()
             if self._bare is not None:
-                self._bare.record()
+                self._bare.ends.record()
         return error
 
     async def _give(
@@ -273,7 +273,7 @@ class Items:
         finally:
             if self._free is not None:
                 if bare is not None:
-                    bare.record()  # in the log, too, it has ended before another one begins
+                    bare.ends.record()  # in the log, too, it has ended before another one begins
                 self._free.release()
 
     def _settled(self, address: Address) -> None:
