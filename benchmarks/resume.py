@@ -20,7 +20,7 @@ import sqlite3
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,6 @@ from graphs import diligent
 from measure import QUICK, Figure, folder, in_fresh_process, interleaved, main, peer
 
 from midstream import Engine
-from midstream.events.ids import RunId
 from midstream.events.sqlite import SqliteStore
 from midstream.events.store import Head
 
@@ -87,23 +86,16 @@ PARTS = ("opening the store", "entering", "reading the run", "taking it over", "
 
 
 class MarkedStore(SqliteStore):
-    """Says when it was first asked to write: then the run has been read; and when it last answered that it did."""
+    """Says when it was asked to take the run over: then the run has been read; and when it answered that it did."""
 
     marks: Marks
 
-    async def acquire(self, run_id: RunId, holder: str, *, now: float) -> int:
-        """See `EventStore.acquire`."""
+    async def seize(self, *arguments: Any, **options: Any) -> Head:
+        """See `Seizing.seize`."""
         self.marks.loaded = time.perf_counter()
-        return await super().acquire(run_id, holder, now=now)
-
-    async def _append(self, *arguments: Any, **options: Any) -> Head:
-        head = await super().append(*arguments, **options)
-        self.marks.taken = self.marks.taken or time.perf_counter()
+        head = await super().seize(*arguments, **options)
+        self.marks.taken = time.perf_counter()
         return head
-
-    def append(self, *arguments: Any, **options: Any) -> Awaitable[Head]:
-        """See `EventStore.append`."""
-        return self._append(*arguments, **options)
 
 
 async def resumed(path: Path, calls: int) -> list[float]:

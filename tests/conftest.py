@@ -26,9 +26,10 @@ from .stores import AmbiguousStore
 Mode = Literal["plain", "ambiguous", "always_replay"]
 
 # In CI the same examples each time: what is new there is the change, not the dice. Everywhere else they are thrown.
-settings.register_profile("ci", derandomize=True, print_blob=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# No example has a time limit: what it takes is the machine's mood.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # A shell ignores this signal in what it runs in the background, and children inherit that; tests that send it need it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -381,6 +381,7 @@ class Engine(AgentEngine):
         if (own := tuple(policies)) or host.policies:
             host.patrol.police(chosen, own)
         draft = host.draft(payload, actor="engine", prepared=prepared)
+        await host.appear()
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name

@@ -165,10 +165,11 @@ def encode_plain(
     if redact is not None:
         data = _redacted(redact, data, actor, address)
     body = _dumped(data)
-    blobs: dict[str, bytes] = {}
+    aside: tuple[tuple[str, bytes], ...] = ()
     if len(body) > INLINE or MARK in body:
+        blobs: dict[str, bytes] = {}
         body = _dumped(_put_aside(data, blobs))
-    aside = tuple(blobs.items()) if blobs else ()
+        aside = tuple(blobs.items())
     return Draft(type_, version or VERSIONS[type_], at, actor, cause, address, body, aside, data)
 
 

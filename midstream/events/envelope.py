@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from midstream.events.payloads import Payload
 
 ENGINE = "engine"
+"""The actor of what a driver does."""
 
 ERASED = "erased"
 """The type of an event whose content was erased, as it is read; `Event.stored` has the type that was written."""
-"""The actor of what a driver does."""
 
 REPLAY = "replay"
 """The actor of what was answered from the log of another run, and did not happen again."""
@@ -115,6 +115,20 @@ class Event(NamedTuple):
             found = f"the data of {self.type!r} does not fit: {error.errors()[0]['msg']}"
             raise CorruptLogError(self.run_id, self.seq, found) from error
         return made
+
+
+def as_event(draft: Draft, run_id: RunId, seq: int, epoch: int | None) -> Event:
+    """Return the event that a draft will be, as far as its driver knows: without its position and its digest."""
+    type_, version, at, actor, cause, address, body, _blobs, data, _of = draft
+    # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
+    new: Callable[[type[Event], tuple[Any, ...]], Event]
+    new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
+    # fmt: off
+    return new(Event, (
+        run_id, seq, 0, at, type_, version, actor, cause, address, epoch,
+        body, b"", data, (type_, version),
+    ))
+    # fmt: on
 
 
 def genesis(run_id: str) -> bytes:

@@ -28,7 +28,16 @@ from midstream.events.sqlite_erasing import Erasure, erase
 from midstream.events.sqlite_job import T, in_one_hop
 from midstream.events.sqlite_keeping import remove, sweep, writing
 from midstream.events.sqlite_keys import Keys
-from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save, settle
+from midstream.events.sqlite_line import (
+    Acquire,
+    Append,
+    Beat,
+    Command,
+    Release,
+    Save,
+    Taken,
+    settle,
+)
 from midstream.events.sqlite_open import (
     check,
     open_reader,
@@ -180,13 +189,14 @@ class SqliteStore:
         self,
         run_id: RunId,
         *,
+        after: int = 0,
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
         bare: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Sequence[Event]]:
         """See `Selective.select`."""
-        return self._reader.select(run_id, to, without, within, bare)
+        return self._reader.select(run_id, after, to, without, within, bare)
 
     async def counted(
         self, run_id: RunId, types: frozenset[str], *, to: int | None = None
@@ -232,9 +242,30 @@ class SqliteStore:
 
     async def beat(self, holder: str, *, until: float) -> None:
         """See `EventStore.beat`."""
+        await self.live(holder, until=until)
+
+    def live(self, holder: str, *, until: float) -> asyncio.Future[None]:
+        """See `Seizing.live`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._put(Beat(holder, until, future))
-        await future
+        return future
+
+    async def seize(
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        *,
+        expected: int,
+        epoch: int,
+        holder: str,
+        now: float,
+        until: float,
+    ) -> Head:
+        """See `Seizing.seize`."""
+        future = Answer(loop=asyncio.get_running_loop())
+        taken = Taken(now, until)
+        self._put(Append(run_id, tuple(drafts), expected, epoch, holder, future, None, taken))
+        return await future
 
     async def release(self, run_id: RunId, *, epoch: int) -> None:
         """See `EventStore.release`."""

@@ -174,8 +174,9 @@ class Batch:
             run = self._created(command)
         elif is_fork(command):
             raise ConcurrencyError(command.run_id, command.expected, run.seq)  # it exists already
-        if command.epoch is not None and command.epoch != run.epoch:
-            raise LeaseLostError(command.run_id, command.epoch, run.epoch)
+        epoch = self._epoch(command, run)
+        if command.epoch is not None and command.epoch != epoch:
+            raise LeaseLostError(command.run_id, command.epoch, epoch)
         if run.seq != command.expected:
             raise ConcurrencyError(command.run_id, command.expected, run.seq)
         if command.ahead is not None and command.ahead.refused:
@@ -183,6 +184,7 @@ class Batch:
             raise ConcurrencyError(command.run_id, command.ahead.expected, run.seq)
         drafts = self._sealed(command, run)
         rows, digest = self._rows(command, run, drafts)
+        self._take_with(command, run)
         if fresh:
             self.runs[command.run_id] = run
             self.new.append(run)
@@ -248,17 +250,36 @@ class Batch:
             rows.append((run, row_of(seq, kind, draft, epoch, digest)))
         return rows, digest
 
+    def _epoch(self, command: Append, run: Run) -> int:
+        """Return the epoch that an append is judged by."""
+        if command.taken is None or command.holder is None:
+            return run.epoch
+        self._check_free(run, command.holder, command.taken.now)
+        return run.epoch + 1
+
+    def _take_with(self, command: Append, run: Run) -> None:
+        """Take the run over if that is wanted, once nothing can refuse it any more."""
+        if command.taken is not None and command.holder is not None:
+            self.beats[command.holder] = self.alive[command.holder] = command.taken.until
+            self._take(run, command.holder)
+
     def _acquire(self, command: Acquire) -> int:
         run = self._run(command.run_id)
-        if run.holder is not None and run.holder != command.holder:
+        self._check_free(run, command.holder, command.now)
+        self._take(run, command.holder)
+        return run.epoch
+
+    def _check_free(self, run: Run, holder: str, now: float) -> None:
+        if run.holder is not None and run.holder != holder:
             until = self.alive.get(run.holder, 0.0)
-            if until > command.now:
-                raise LeaseHeldError(command.run_id, run.holder, until, command.now)
-        run.holder = command.holder
+            if until > now:
+                raise LeaseHeldError(run.run_id, run.holder, until, now)
+
+    def _take(self, run: Run, holder: str) -> None:
+        run.holder = holder
         run.epoch += 1
         self.taken += 1
         self._change(run)
-        return run.epoch
 
 
 def is_fork(command: Command) -> bool:

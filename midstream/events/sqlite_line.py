@@ -16,12 +16,21 @@ ROWS = 1024
 """Rows of one commit at most; one takes a few ms."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A run is taken over, and its new driver shows a sign of life; see `Seizing.seize`."""
+
+    now: float
+    until: float
+
+
 @dataclass(slots=True, eq=False)
 class Append:
     """An append in line; see `EventStore.append`.
 
     Attributes:
         ahead: The append that this one was made on top of before its outcome was known, or None.
+        taken: How the run is taken over with it, or None.
         refused: Whether it was refused.
         end: The seq of its last event.
         plain: It is nothing but rows of events: no new run, no blob, no change of status.
@@ -34,6 +43,7 @@ class Append:
     holder: str | None
     future: Answer
     ahead: Append | None
+    taken: Taken | None = None
     refused: bool = False
     end: int = field(init=False)
     plain: bool = field(init=False)
@@ -41,7 +51,7 @@ class Append:
     def __post_init__(self) -> None:
         drafts = self.drafts
         self.end = self.expected + len(drafts)
-        self.plain = self.expected > 0 and 0 < len(drafts) <= ROWS
+        self.plain = self.expected > 0 and 0 < len(drafts) <= ROWS and self.taken is None
         for draft in drafts:
             if draft.blobs or draft.of or draft.type in TURNS:
                 self.plain = False
@@ -118,3 +128,10 @@ def settle(future: asyncio.Future[Any], outcome: object) -> None:
 def runs_of(commands: Sequence[Command]) -> list[RunId]:
     """Return the runs that the commands concern, each once."""
     return list(dict.fromkeys(c.run_id for c in commands if not isinstance(c, Beat)))
+
+
+def takes_over(command: Command) -> bool:
+    """Say whether a command takes a run over."""
+    return isinstance(command, Acquire) or (
+        isinstance(command, Append) and command.taken is not None
+    )

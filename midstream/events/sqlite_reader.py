@@ -50,7 +50,6 @@ _ALONE = 3
 _HERE = "AND NOT EXISTS (SELECT 1 FROM sweep WHERE sweep.run = ?)"
 """A run that is being swept has no events any more; looked up once for a page."""
 
-
 _COUNTED = f"""SELECT CASE instr(address, '/') WHEN 0 THEN address ELSE substr(address, 1, instr(address, '/') - 1) END,
     count(*) FROM events WHERE run = ? AND seq > ? AND seq <= ? AND kind IN ({{}}) AND address IS NOT NULL {_HERE}
     GROUP BY 1"""
@@ -133,6 +132,7 @@ class Reader:
     async def select(
         self,
         run_id: RunId,
+        after: int,
         to: int | None,
         without: frozenset[str],
         within: Sequence[str] | None,
@@ -149,10 +149,10 @@ class Reader:
             # What is in an activation begins with its address and a slash, whose successor is a zero.
             texts = [f"{address}{end}" for address in within for end in "/0"]
         last = _MAX if to is None else to
-        parts = await self._parts_between(key, 0, last)
+        parts = await self._parts_between(key, after, last)
         columns = self._kinds.columns(bare)
         async with aclosing(
-            self._pages(run_id, key, 0, last, where, texts, parts, columns)
+            self._pages(run_id, key, after, last, where, texts, parts, columns)
         ) as pages:
             async for page in pages:
                 yield page

@@ -21,7 +21,7 @@ from midstream.events.sqlite_job import hand_over, in_one_hop
 from midstream.events.sqlite_keeping import tombstone_of
 from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_lazy import index_blobs
-from midstream.events.sqlite_line import ROWS, Acquire, Append, Command, runs_of
+from midstream.events.sqlite_line import ROWS, Append, Command, runs_of, takes_over
 from midstream.events.sqlite_lineage import ORIGIN
 from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
@@ -187,7 +187,7 @@ class _Judging:
         try:
             batch = Batch(self._states(runs_of(commands)), self._kinds)
             ((batch.takeovers,),) = self._rows("SELECT count FROM takeovers")
-            if any(isinstance(command, Acquire) for command in commands):
+            if any(map(takes_over, commands)):
                 batch.alive = dict(self._rows("SELECT holder, until FROM drivers"))
             batch.origins = self._origins(commands)
             batch.gone = self._gone([one for one in runs_of(commands) if one not in batch.runs])

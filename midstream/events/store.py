@@ -328,6 +328,7 @@ class Selective(Protocol):
         self,
         run_id: RunId,
         *,
+        after: int = 0,
         to: int | None = None,
         without: frozenset[str],
         within: Sequence[str] | None = None,
@@ -337,6 +338,7 @@ class Selective(Protocol):
 
         Args:
             run_id: The run.
+            after: Only events with a greater seq.
             to: Only events up to this seq.
             without: Stored types that are left out.
             within: The opposite: only those of the types in `without` that belong to a step inside of these activations.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from midstream import Engine, Event, Limits
 from midstream.engine.graphs.decide import decide
 from midstream.errors import RunCancelledError, RunFailedError
-from midstream.events.ids import RunId
+from midstream.events.ids import RunId, activation_of
 from midstream.events.memory import MemoryStore
 from midstream.events.store import Snapshot
 from midstream.projections.run_snapshot import NAME, dump, restore
@@ -45,6 +45,7 @@ class Fate(Brief):
         forgetful: All state is dropped after each append.
         most: So many activations it may have.
         kept: Each process but the first finds a snapshot of the run as it stood so many events before, or none where that is 0.
+        selects: The store can leave events out, so that the run is loaded without the calls that nobody needs.
     """
 
     steps: tuple[int, ...] = ()
@@ -54,6 +55,7 @@ class Fate(Brief):
     forgetful: bool = False
     most: int = 300
     kept: int = 0
+    selects: bool = False
 
 
 fates = st.builds(
@@ -70,7 +72,29 @@ fates = st.builds(
     st.booleans(),
     st.sampled_from((300, 300, 300, 12)),
     st.one_of(st.just(0), st.integers(1, 40)),
+    st.booleans(),
 )
+
+
+class SelectiveStore(PoweredStore):
+    """What one process sees of a store that is `Selective`."""
+
+    async def select(
+        self,
+        run_id: RunId,
+        *,
+        after: int = 0,
+        to: int | None = None,
+        without: frozenset[str],
+        within: Sequence[str] | None = None,
+        bare: frozenset[str] = frozenset(),
+    ) -> AsyncIterator[Sequence[Event]]:
+        page: list[Event] = []
+        async for event in self.read(run_id, after=after, to=to):
+            wanted = within is None or activation_of(event.address or "") in within
+            if wanted and (event.type in without) == (within is not None):
+                page.append(event)
+        yield page
 
 
 class Play:
@@ -98,7 +122,8 @@ class Play:
     async def _live(self) -> None:
         self.power, self.gate = Power(self._cut), Gate()
         self.lives += 1
-        store = PoweredStore(self.store, self.power)
+        kind = SelectiveStore if self.fate.selects else PoweredStore
+        store = kind(self.store, self.power)
         runs = child(self.gate)
         engine = Engine(
             store, graphs=[runs], recover=False, lease=1e-9, always_replay=self.fate.forgetful
@@ -341,6 +366,7 @@ LAW = settings(
 @example(UNDER_WAY_IN_A_FAILING_RUN, Fate(steps=(0, CRASH)))
 @example(ADDED_AFTER_WHAT_WAS_LEFT_OUT, Fate())
 @example(FAILED_INSIDE, Fate(steps=(0, CRASH), kept=3))
+@example(FAILED_INSIDE, Fate(steps=(0,), cuts=(8,), selects=True))
 def test_control_goes_where_the_slow_reader_says(plan: tuple[Spot, ...], fate: Fate) -> None:
     asyncio.run(check(plan, fate))
 

@@ -124,6 +124,10 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "a workflow that falls back to an agent": (
         "test_bridgic_defects::test_an_agent_takes_over_where_a_node_fails",
     ),
+    "snapshots, whose version is checked": (
+        "../projections/test_run_snapshot::test_a_snapshot_that_does_not_fit_is_passed_over",
+        "../projections/test_run_snapshot::test_a_run_with_graphs_inside_goes_on_from_a_snapshot_at_any_event",
+    ),
     "spans for tracing services": ("test_otel::test_the_tree_of_spans_is_the_tree_of_steps",),
 }
 """Of Bridgic: the tests of `tests/engine` that show each with us, with the same behaviour where that is sound."""

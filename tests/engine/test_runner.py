@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from midstream import Context, Engine, Graph, Retry
+from midstream import Context, Continue, Engine, Graph, Retry, Run
 from midstream.errors import NodeError, RunCancelledError, RunFailedError
 from tests.conftest import MakeEngine
 from tests.engine.stage import (
@@ -430,3 +431,93 @@ async def test_a_sleep_that_a_timeout_broke_off_is_slept_to_its_end(
 
     engine = await make_engine(clock=clock)
     assert await (await engine.start(graph)) == BEGINNING + 500
+
+
+async def test_nodes_that_begin_together_end_in_the_log_in_the_order_in_which_they_ended() -> None:
+    ended: list[str] = []
+    graph = Graph("g")
+
+    def worker(number: int) -> Any:
+        async def work() -> int:
+            if number % 5 == 2:
+                await asyncio.sleep(0)
+            ended.append(f"w{number}#1")
+            if number % 7 == 3:
+                raise ValueError(f"bad {number}")
+            return number
+
+        return work
+
+    names = [f"w{number}" for number in range(150)]
+    for number, name in enumerate(names):
+        graph.add_node(name, worker(number), on_failure=Continue(-1))
+    graph.add_node(
+        "all", lambda found: found, after=names, inputs="completed", join="all", output=True
+    )
+    async with Engine.memory() as engine:
+        run = await engine.start(graph)
+        output = await run
+        events = await history(run)
+    order = [e.address for e in events if e.type == "node.completed" and e.address != "all#1"]
+    assert order == ended
+    values = {f"w{number}#1": -1 if number % 7 == 3 else number for number in range(150)}
+    assert output == [values[address] for address in ended]
+
+
+async def test_an_end_does_not_wait_for_what_was_called_after_it() -> None:
+    graph = Graph("g")
+    door = asyncio.Event()
+
+    async def quick() -> int:
+        return 1
+
+    async def waits() -> int:
+        async with asyncio.timeout(20):
+            await door.wait()
+        return 2
+
+    async def opens(quick: int) -> int:
+        door.set()
+        return quick
+
+    graph.add_node("quick", quick)
+    graph.add_node("waits", waits)
+    graph.add_node("other", quick)
+    graph.add_node("opens", opens)
+    async with Engine.memory() as engine:
+        output = await (await engine.start(graph))
+    assert output == {"waits": 2, "other": 1, "opens": 1}
+
+
+async def test_what_had_ended_when_a_run_is_cancelled_is_in_its_log() -> None:
+    graph = Graph("g")
+    run: Run | None = None
+    ended: list[str] = []
+    cancelling: list[asyncio.Task[None]] = []
+
+    def worker(number: int) -> Any:
+        async def work() -> int:
+            ended.append(f"w{number}#1")
+            if number == 40:
+                assert run is not None
+                cancelling.append(asyncio.create_task(run.cancel(reason="enough")))
+            return number
+
+        return work
+
+    async def start() -> int:
+        await asyncio.sleep(0.001)  # until the test has the run
+        return 0
+
+    graph.add_node("start", start)
+    for number in range(60):
+        graph.add_node(f"w{number}", worker(number), after=["start"])
+    async with Engine.memory() as engine:
+        run = await engine.start(graph)
+        with suppress(RunCancelledError):
+            await run
+        await asyncio.gather(*cancelling)
+        events = await history(run)
+    told = [e.address for e in events if e.type == "node.completed" and e.address != "start#1"]
+    assert told == ended
+    assert len(told) > 40

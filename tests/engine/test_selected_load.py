@@ -137,3 +137,20 @@ async def test_a_call_that_can_still_be_settled_is_loaded_though_its_node_has_en
         state = await snapshots.load_run(store, RUN)
         assert state == fold_run([event async for event in store.read(RUN)])
         assert state.calls[call].status == "unknown"
+
+
+@pytest.mark.parametrize("within", [None, ["start#1"]])
+async def test_what_is_selected_may_begin_after_any_event(
+    tmp_path: Path, within: list[str] | None
+) -> None:
+    without = frozenset(("tool.requested", "tool.completed"))
+    async with await SqliteStore.open(tmp_path / "a.db") as store:
+        events = await recorded(store, asks=False, fail=False)
+
+        async def selected(after: int) -> list[int]:
+            pages = store.select(RUN, after=after, without=without, within=within)
+            return [event.seq async for page in pages for event in page]
+
+        whole_run = await selected(0)
+        for after in range(len(events) + 1):
+            assert await selected(after) == [seq for seq in whole_run if seq > after]

@@ -207,14 +207,43 @@ async def test_after_a_stop_nothing_is_left_and_nothing_begins() -> None:
 
 async def test_what_will_be_put_yet_is_waited_for() -> None:
     stage = Stage()
-    stage.workers.awaited += 1
+    stage.workers.expect()
     waiter = asyncio.ensure_future(stage.workers.done())
     await turns(3)
     assert not waiter.done()
-    stage.workers.awaited -= 1
-    stage.workers.put(addresses("plain"))
+    stage.workers.put(addresses("plain"), expected=True)
     await waiter
     assert stage.ended == ["plain"]
+
+
+async def test_a_task_that_has_nothing_to_do_goes_on_with_what_was_expected() -> None:
+    stage = Stage()
+    before = asyncio.all_tasks()
+    stage.workers.expect()
+    stage.workers.put(addresses("plain"))
+    await turns(3)
+    (resting,) = asyncio.all_tasks() - before
+    stage.workers.expect()
+    stage.workers.put(addresses("turn"), expected=True)
+    await turns(3)
+    assert asyncio.all_tasks() - before == {resting}
+    assert stage.ended == ["plain", "turn"]
+    stage.workers.put((), expected=True)
+    await asyncio.wait_for(stage.workers.done(), 1)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_task_that_waits_for_more_is_stopped_with_the_others() -> None:
+    stage = Stage()
+    before = asyncio.all_tasks()
+    stage.workers.expect()
+    stage.workers.put(addresses("plain"))
+    await turns(3)
+    assert len(asyncio.all_tasks() - before) == 1
+    await stage.workers.stop()
+    assert asyncio.all_tasks() == before
+    stage.workers.put(addresses("too late"), expected=True)
+    assert stage.began == ["plain"]
 
 
 @given(
@@ -222,18 +251,22 @@ async def test_what_will_be_put_yet_is_waited_for() -> None:
         st.tuples(
             st.lists(st.sampled_from(["plain", "turn", "mark", "more", "fail"]), max_size=90),
             st.integers(0, 3),
+            st.booleans(),
         ),
         max_size=6,
     )
 )
-async def test_everything_is_performed_once(batches: list[tuple[list[str], int]]) -> None:
+async def test_everything_is_performed_once(batches: list[tuple[list[str], int, bool]]) -> None:
     stage = Stage()
     wanted: list[str] = []
-    for batch, pause in batches:
+    for _, _, expected in batches:
+        if expected:
+            stage.workers.expect()
+    for batch, pause, expected in batches:
         names = [f"{kind}{len(wanted) + place}" for place, kind in enumerate(batch)]
         wanted += names
         wanted += [f"plain{name}" for name in names if name.startswith("more")]
-        stage.workers.put([Address(name) for name in names])
+        stage.workers.put([Address(name) for name in names], expected=expected)
         await turns(pause)
     await asyncio.wait_for(stage.workers.done(), 10)
     assert sorted(stage.began) == sorted(wanted)

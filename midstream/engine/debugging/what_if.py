@@ -17,6 +17,7 @@ from midstream.engine.debugging.tries import Estimate, Try, WhatIf, tried
 from midstream.engine.driving.fork import TRIED, Changes
 from midstream.engine.driving.host import Host
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.graphs.shelf import Shelf
 from midstream.engine.recording.rehearsal import TOOL, is_live
 from midstream.engine.spending.costing import check_models, model_at, priced
 from midstream.errors import BudgetError, ConfigError
@@ -225,7 +226,7 @@ async def _stage(host: Host, run_id: RunId, *, keep: bool) -> AsyncGenerator[Hos
     lines = [line async for line in export_lines(host.store, [run_id])]
     await import_runs(store, read_lines(lines), now=host.clock.now())
     stage = Host(
-        store, host.providers, host.pricing, host.clock, host.model, graphs=dict(host.graphs)
+        store, host.providers, host.pricing, host.clock, host.model, graphs=Shelf(host.graphs)
     )
     await stage.open(scan=False)
     try:

@@ -12,6 +12,7 @@ from midstream.engine.clock import Clock
 from midstream.engine.contexts.context import Context
 from midstream.engine.contexts.steering import Steering
 from midstream.engine.driving.deadlines import Deadlines, calling
+from midstream.engine.driving.ends import Ends
 from midstream.engine.driving.failures import End, Failures
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.nesting import Code, Nests
@@ -21,7 +22,7 @@ from midstream.engine.nodes.node import Node
 from midstream.engine.recording.calls import Desk, Restart, Signal, shown
 from midstream.engine.recording.leaving import Leaving
 from midstream.engine.recording.parking import Rest
-from midstream.engine.recording.raised import first_of, kind_of_error
+from midstream.engine.recording.raised import first_of, holds, kind_of_error
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address
@@ -155,39 +156,65 @@ class Attempts:
             desk.claims.close()
         self.leaving.leave_all(address, retry_at)
 
+    async def call(self, node: Node, activation: Activation, ends: Ends | None) -> None:
+        """Run the first attempt of an activation that is no more than a call of its function; see `Node.bare`.
+
+        What `perform` does, with as few coroutines below one another as may be: of a thousand activations that wait, each
+        keeps all of them.
+
+        Args:
+            node: Its node.
+            activation: It.
+            ends: Takes the ends of many, or None where there are not many.
+        """
+        address = Address(activation.address)
+        try:
+            output = await self.bare(node, activation)
+            if self._recorder.paced:
+                await self._recorder.turn(address)
+            if ends is None or not ends.takes(address, output):
+                self._completed(node, address, output, None, held=True)
+        except (Exception, asyncio.CancelledError) as error:  # a node is user code
+            if not self._is_outcome(error):
+                raise
+            if ends is not None:
+                ends.record()
+            await self._failed(node, address, activation.attempt, error)
+
     async def _attempt(
         self, node: Node, address: Address, body: Callable[[], Awaitable[Any]] | None
     ) -> None:
-        attempt = self._recorder.state.activations[address].attempt
+        activation = self._recorder.state.activations[address]
+        attempt = activation.attempt
         try:
             if node.bare and body is None:
-                output, steering = await self.bare(node, address), None
+                output, steering = await self.bare(node, activation), None
             else:
                 output, steering = await self._outcome(node, address, attempt, body)
             if self._recorder.paced:
                 await self._recorder.turn(address)
             self._completed(node, address, output, steering)
-        except (StoreError, Restart):
-            raise
-        except asyncio.CancelledError as error:
+        except (Exception, asyncio.CancelledError) as error:  # a node is user code
+            if not self._is_outcome(error):
+                raise
+            await self._failed(node, address, attempt, error)
+
+    def _is_outcome(self, error: BaseException) -> bool:
+        """Say whether what was raised is the node's outcome, and not the driver's end."""
+        if isinstance(error, asyncio.CancelledError):
+            # Where nobody cancelled this task, the node awaited something that somebody else had cancelled.
             current = asyncio.current_task()
-            if self._closing() or (current is not None and current.cancelling()):
-                raise
-            # Nobody cancelled this task: the node awaited something that somebody else had cancelled.
-            await self._failures.failed(node, address, attempt, "cancelled", shown(error), error)
-        except TimeoutError as error:
-            await self._failures.failed(node, address, attempt, "timeout", shown(error), error)
-        except ExceptionGroup as group:
-            if group.subgroup(StoreError) is not None:
-                raise
-            first = first_of(group)
-            await self._failures.failed(
-                node, address, attempt, kind_of_error(first), shown(first), first
-            )
-        except Exception as error:  # noqa: BLE001  # a node is user code: whatever it raises is its outcome
-            await self._failures.failed(
-                node, address, attempt, kind_of_error(error), shown(error), error
-            )
+            return not (self._closing() or (current is not None and current.cancelling()))
+        return not holds(error, StoreError)
+
+    async def _failed(
+        self, node: Node, address: Address, attempt: int, error: BaseException
+    ) -> None:
+        """Record that an attempt ended with an error, whatever user code raised."""
+        first = first_of(error)
+        cancelled = isinstance(error, asyncio.CancelledError)
+        kind = "cancelled" if cancelled else kind_of_error(first)
+        await self._failures.failed(node, address, attempt, kind, shown(first), first)
 
     async def _outcome(
         self, node: Node, address: Address, attempt: int, body: Callable[[], Awaitable[Any]] | None
@@ -204,14 +231,28 @@ class Attempts:
             await self._recorder.turn(address, closing=closing)
 
     def _completed(
-        self, node: Node, address: Address, output: Any, steering: Steering | None
+        self,
+        node: Node,
+        address: Address,
+        output: Any,
+        steering: Steering | None,
+        *,
+        held: bool = False,
     ) -> None:
-        """Record an activation's end, unless nobody waits for it, and let policies look at the run."""
+        """Record an activation's end, unless nobody waits for it, and let policies look at the run.
+
+        Args:
+            node: Its node.
+            address: The activation.
+            output: What it returned.
+            steering: What else it wants.
+            held: What comes of it is decided next, and sent together with that.
+        """
         if self._recorder.state.activations[address].status in ("skipped", "failed"):
             return
         if node.bare:
             data = {} if output is None else {"output": output}
-            self._recorder.add_plain("node.completed", data, address)
+            self._recorder.add_plain("node.completed", data, address, held=held)
         else:
             self._complete(node, address, output, steering)
         if self._models.policing is not None:
@@ -276,13 +317,12 @@ class Attempts:
                 kind="bad_value",
             )
 
-    async def bare(self, node: Node, address: Address) -> Any:
+    async def bare(self, node: Node, activation: Activation) -> Any:
         """Return what a node returns that takes values and nothing else."""
-        activation = self._recorder.state.activations[address]
         try:
             rest, named = bind(node, self._code.values(activation.scope), activation, None)
         except LeftOutError:
-            rest, named = await self._bound_again(node, address, None)
+            rest, named = await self._bound_again(node, Address(activation.address), None)
         output = node.function(*rest, **named) if rest else node.function(**named)
         if node.is_async or inspect.isawaitable(output):
             output = await output

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
+from midstream.engine.driving.ends import Ends
 from midstream.engine.nesting.nesting import Code
 from midstream.engine.nodes.binding import LeftOutError, bind, checked
 from midstream.engine.nodes.node import Node
@@ -43,10 +44,8 @@ class BareItems:
         self._recorder = recorder
         self._code = code
         self._settled = settled
-        self._end = end
+        self.ends = Ends(attempts.completed_each, end, lambda: True)
         self._path = f"output of node {node.name!r}"
-        self._ended: list[tuple[Address, Any]] = []
-        self._loop = asyncio.get_running_loop()
         self._only = node.free[0] if len(node.parameters) == 1 else None
         self._items: Sequence[Any] | None = None
 
@@ -65,14 +64,14 @@ class BareItems:
                 output = node.function(**self._arguments(made))
                 if node.is_async or inspect.isawaitable(output):
                     output = await output
-                self._ends(address, plain(output, self._path))
+                self.ends.add(address, plain(output, self._path))
             except LeftOutError:
                 pass  # it was not called yet
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # user code
                 body = self._raising(error, address)
             else:
                 return
-            self.record()
+            self.ends.record()
         await self._attempts.perform(node, address, body, durable=durable)
         self._settled(address)
 
@@ -83,21 +82,6 @@ class BareItems:
         assert only is not None
         return {only.name: checked(self._items[made.index], only, self._node.name)}
 
-    def _ends(self, address: Address, output: Any) -> None:
-        if not self._ended:
-            self._loop.call_soon(self.record)
-        self._ended.append((address, output))
-
-    def record(self) -> None:
-        """Record what has ended, in the order in which it did."""
-        ended, self._ended = self._ended, []
-        if not ended:
-            return
-        try:
-            self._attempts.completed_each(ended)
-        except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
-            self._end(error)
-
     def _raising(self, error: BaseException, address: Address) -> Callable[[], Awaitable[Any]]:
         """Return what raises an error that was raised, and calls the function in a further attempt."""
         raised = [error]
@@ -105,6 +89,6 @@ class BareItems:
         async def body() -> Any:
             if raised:
                 raise raised.pop()
-            return await self._attempts.bare(self._node, address)
+            return await self._attempts.bare(self._node, self._recorder.state.activations[address])
 
         return body

@@ -45,6 +45,9 @@ from midstream.projections.flow import Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import is_under_way
 
+_TOGETHER = 16
+"""Activations of one decision that are recorded together."""
+
 _MANY = 256
 """Commands of one decision that make it worth it to let the garbage collector rest."""
 
@@ -122,13 +125,26 @@ class Executor:
             if self._awaited:
                 self._awaited = False
                 self._recorder.send()
+            else:
+                self._recorder.send_soon()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
             self._end(error)
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
+        plain = [one for one in commands if isinstance(one, Schedule) and _is_plain(one)]
+        if len(plain) == len(commands) >= _TOGETHER:
+            self.begin(self._schedule_all(plain))
+            return
         made = [made for command in commands if (made := self._one(command)) is not None]
         if made:
             self.begin(made)
+
+    def _schedule_all(self, commands: Sequence[Schedule]) -> list[Activation]:
+        """Schedule what is to begin in one go; of joins, which may make others superfluous, `decide` gives one, the last."""
+        facts = [(one.address, {"inputs": one.inputs} if one.inputs else {}) for one in commands]
+        self._recorder.add_each("node.scheduled", facts)
+        activations = self._recorder.state.activations
+        return [activations[one.address] for one in commands]
 
     def begin(self, activations: Sequence[Activation]) -> None:
         """Have activations performed that were scheduled."""
@@ -143,14 +159,15 @@ class Executor:
             self._workers.put(now)
         if once_durable:
             # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
+            self._workers.expect()
             self._recorder.when_durable(partial(self._begin_durable, once_durable))
             self._awaited = True
 
     def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
         if error is not None:
             self._end(error)
-        elif not self._closing():
-            self._workers.put(addresses, durable=True)
+        begins = error is None and not self._closing()
+        self._workers.put(addresses if begins else (), durable=True, expected=True)
 
     def _one(self, command: Command) -> Activation | None:
         """Carry a command out, and return the activation that it scheduled and that is to be begun."""
@@ -185,7 +202,7 @@ class Executor:
         data: dict[str, Any] = {"inputs": command.inputs} if command.inputs else {}
         if command.called:
             data["called"] = command.called
-        self._recorder.add_plain("node.scheduled", data, address)
+        self._recorder.add_plain("node.scheduled", data, address, held=True)
         return self._recorder.state.activations[address]
 
     def _wanted(self, command: Schedule) -> bool:
@@ -228,3 +245,8 @@ class Executor:
                 failed = NodeFailed(kind="cancelled", message=reason, attempt=attempt)
                 self._recorder.add(failed, inner)
             self._workers.stop_at(inner)
+
+
+def _is_plain(command: Schedule) -> bool:
+    """Say whether nothing is asked before an activation is scheduled."""
+    return not (command.called or command.asks)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from midstream.engine.driving.taking_over import TakingOver
 from midstream.events.ids import RunId
+from midstream.events.seizing import Seizing
 
 
 class Host(TakingOver):
@@ -18,13 +19,14 @@ class Host(TakingOver):
         self._unwatch: Callable[[], None] = lambda: None
 
     async def open(self, *, scan: bool) -> None:
-        """Show a first sign of life, and go on showing it.
+        """Show signs of life for as long as this is open; the first one at once, or with the first run that is held here.
 
         Args:
             scan: Take over runs of known graphs whose lease runs out, for as long as this is open.
         """
         self._unwatch = self.store.watch(self._noticed)
-        await self._beat()
+        if not isinstance(self.store, Seizing):
+            await self.appear()
         self._tasks.append(asyncio.create_task(self._every(self.lease / 3, self._beat)))
         if scan:
             self._tasks.append(asyncio.create_task(self._every(self.lease / 2, self._scan)))
@@ -86,7 +88,8 @@ class Host(TakingOver):
                 )
 
     async def _beat(self) -> None:
-        await self.store.beat(self.name, until=self.clock.now() + self.lease)
+        if self.seen:  # who has held no run has nothing to hold
+            await self.store.beat(self.name, until=self.clock.now() + self.lease)
 
     async def _scan(self) -> None:
         await self.recover()

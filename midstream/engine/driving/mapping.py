@@ -145,7 +145,7 @@ class Items:
         finally:
             await self._workers.stop()
             if self._bare is not None:
-                self._bare.record()
+                self._bare.ends.record()
         return error
 
     async def _give(
@@ -186,16 +186,14 @@ class Items:
         if self._node.pure:
             self._workers.put(addresses)
             return
-        self._workers.awaited += 1
+        self._workers.expect()
         self._recorder.when_durable(partial(self._start_durable, addresses))
         self._recorder.flush()
 
     def _start_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
-        self._workers.awaited -= 1
         if error is not None:
             self._end(error)
-        else:
-            self._workers.put(addresses, durable=True)
+        self._workers.put(() if error else addresses, durable=True, expected=True)
 
     def _stops(self) -> bool:
         """Say whether no item begins any more; those that were under way when a process ended go on."""
@@ -275,7 +273,7 @@ class Items:
         finally:
             if self._free is not None:
                 if bare is not None:
-                    bare.record()  # in the log, too, it has ended before another one begins
+                    bare.ends.record()  # in the log, too, it has ended before another one begins
                 self._free.release()
 
     def _settled(self, address: Address) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
 from midstream.engine.driving.runner import Runner
-from midstream.engine.graphs.graph import Graph
+from midstream.engine.graphs.shelf import Shelf
 from midstream.engine.models.model_calls import Pricing
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.on_change import OnChange
@@ -35,6 +35,7 @@ from midstream.events.envelope import Draft
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
 from midstream.events.payloads import Fact
+from midstream.events.seizing import Seizing
 from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState, apply
 
@@ -87,6 +88,7 @@ class Process:
         subruns: The runs that runs of this process have started.
         ledger: What runs have spent.
         draining: It is being closed, and takes on nothing any more.
+        seen: It has shown a sign of life.
         woken: How many parked runs were driven on.
     """
 
@@ -107,13 +109,14 @@ class Process:
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     forget: Callable[[RunId], object] = lambda run_id: None
     name: str = field(default_factory=lambda: _driver_name())
-    graphs: dict[str, Graph] = field(default_factory=dict[str, Graph])
+    graphs: Shelf = field(default_factory=Shelf)
     live: dict[RunId, Live] = field(default_factory=dict[RunId, Live])
     listeners: dict[RunId, list[Listener]] = field(default_factory=dict[RunId, list[Listener]])
     lot: Lot = field(init=False, repr=False)
     subruns: Subruns = field(init=False, repr=False)
     ledger: Ledger = field(init=False, repr=False)
     draining: bool = field(init=False, default=False)
+    seen: bool = field(init=False, default=False)
     woken: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -200,6 +203,27 @@ class Process:
             with suppress(ConcurrencyError):
                 await append_patiently(self.store, run_id, [draft], expected=state.seq)
                 return
+
+    async def appear(self) -> None:
+        """Show a first sign of life, if there was none: a run is held by who is seen to be alive.
+
+        Where the store keeps things in line, what is asked of it next is committed with that, and nothing waits for it.
+        """
+        if self.seen:
+            return
+        self.seen = True
+        until = self.clock.now() + self.lease
+        if isinstance(self.store, Seizing):
+            self.store.live(self.name, until=until).add_done_callback(self._appeared)
+            return
+        try:
+            await self.store.beat(self.name, until=until)
+        except BaseException:
+            self.seen = False
+            raise
+
+    def _appeared(self, shown: asyncio.Future[None]) -> None:
+        self.seen = not shown.cancelled() and shown.exception() is None
 
     def _show(self, run_id: RunId, address: str, piece: Delta) -> None:
         for listener in self.listeners.get(run_id, ()):

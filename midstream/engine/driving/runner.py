@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from midstream.engine.clock import Clock
 from midstream.engine.driving.attempts import Attempts
+from midstream.engine.driving.ends import Ends
 from midstream.engine.driving.executing import Executor
 from midstream.engine.driving.mapping import Items
 from midstream.engine.driving.resting import moments
@@ -21,6 +23,7 @@ from midstream.engine.limits import MAX_REPLANS
 from midstream.engine.models.model_calls import Models
 from midstream.engine.nesting.nesting import Code, Nests
 from midstream.engine.nesting.subruns import Subruns
+from midstream.engine.nodes.node import Node
 from midstream.engine.providers import Providers
 from midstream.engine.recording.calls import Signal
 from midstream.engine.recording.parking import PARK_AFTER, Moments, Parked, Rest
@@ -34,7 +37,7 @@ from midstream.events.payloads import (
     RunCancelRequested,
 )
 from midstream.events.store import EventStore
-from midstream.projections.flow import LEFT_OUT
+from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState, fold_run
 from midstream.projections.scopes import is_under_way
 
@@ -92,6 +95,7 @@ class Runner:
         self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._driving = False
+        self._ends: Ends | None = None
         self.recorder = recorder or Recorder(
             store,
             run_id,
@@ -104,7 +108,7 @@ class Runner:
         if answers is not None:
             self.recorder.answers, answers.stop = answers, self._stop
             self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
-        self._code = Code(graph, lambda: self.recorder.state)
+        self._code = Code(graph, self.recorder)
         self._nests = Nests(self.recorder, self._begin_at, self._advance)
         self._attempts = Attempts(
             self._code,
@@ -114,7 +118,7 @@ class Runner:
             clock=clock,
             models=models,
             changed=self._changed,
-            closing=lambda: self._closing,
+            closing=self._is_closing,
             recall=self._recall,
             rest=self._rest,
             subruns=subruns,
@@ -130,7 +134,7 @@ class Runner:
             subruns=subruns,
             end=self._end,
             cancel=self._cancel,
-            closing=lambda: self._closing,
+            closing=self._is_closing,
         )
 
     @property
@@ -171,6 +175,8 @@ class Runner:
                 watch.cancel()
                 await asyncio.wait([watch])
             await self._workers.stop()
+            if self._ends is not None:
+                self._ends.record()
             await self.recorder.settle()
             await self.recorder.let_go()
 
@@ -227,6 +233,9 @@ class Runner:
                 flight.abandoned = True
                 flight.task.cancel()
 
+    def _is_closing(self) -> bool:
+        return self._closing
+
     def _advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
         if self._driving:  # before that, somebody may record a wish, but nothing begins
@@ -247,6 +256,8 @@ class Runner:
         """End every task, close what is open, and say so, in one append."""
         try:
             await self._workers.stop()
+            if self._ends is not None:
+                self._ends.record()
             self._executor.children.cancel_all(reason)
             await self.recorder.durable()
             await self._changed.wait_for(self._executor.children.ended)
@@ -260,16 +271,40 @@ class Runner:
 
     async def _perform(self, address: Address, durable: bool) -> None:  # called by `Workers`
         """Perform an activation, and do what its end asks for."""
-        if not is_under_way(self.state.activations[address]):
+        state = self.recorder.state
+        made = state.activations[address]
+        if not is_under_way(made):
             return  # given up before it was begun, and the graph that it is in may be gone
         node = self._code.node(address)
-        if node.over is None:
-            await self._attempts.perform(node, address, durable=durable)
-        else:
+        if node.over is not None:
             items = Items(
                 self._attempts, self.recorder, self._code, address, self._going_on, self._end
             )
             await self._attempts.perform(node, address, items.run, durable=durable)
+        elif self._is_plain_call(node, made, durable):
+            await self._attempts.call(node, made, self._ends_of_many())
+            status = self.recorder.state.activations[address].status
+            if status == "running":
+                return  # its end is recorded with others
+            if status == "waiting":
+                await self._attempts.perform(node, address)  # it has another attempt
+        else:
+            await self._attempts.perform(node, address, durable=durable)
+        self._executor.advance()
+
+    def _is_plain_call(self, node: Node, made: Activation, durable: bool) -> bool:
+        """Say whether an activation may begin at once, for the first time, and is but a call of its function."""
+        begins = made.status == "running" and made.attempt == 1
+        return begins and node.bare and (durable or node.pure) and not self.state.revisions
+
+    def _ends_of_many(self) -> Ends | None:
+        """Return what takes the ends of activations, once there were many at a time."""
+        if self._ends is None and self._workers.has_more() and not self.recorder.paced:
+            self._ends = Ends(self._complete_each, self._end, self._workers.has_more)
+        return self._ends
+
+    def _complete_each(self, ended: Sequence[tuple[Address, Any]]) -> None:
+        self._attempts.completed_each(ended)
         self._executor.advance()
 
     async def _going_on(self) -> None:

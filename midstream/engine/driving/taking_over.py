@@ -13,13 +13,16 @@ from midstream.engine.on_change import OnChange
 from midstream.errors import (
     ConcurrencyError,
     LeaseHeldError,
+    LeaseLostError,
     MidstreamError,
+    StoreError,
 )
 from midstream.events.codec import encode_plain
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
-from midstream.events.patience import append_patiently
+from midstream.events.patience import DEFINITE, append_patiently
 from midstream.events.payloads import Fact
+from midstream.events.seizing import Seizing
 from midstream.events.store import Head, RunQuery
 from midstream.projections.run_state import RunState, apply, fold_run
 
@@ -55,7 +58,13 @@ class TakingOver(LiveRuns):
             return
         code = self._code(run_id, state, graph)
         on_change = wanted or code.on_change or self.on_change
-        await upgrade_of(self.store, run_id, state, code, on_change)  # it may be refused
+        upgraded = await upgrade_of(self.store, run_id, state, code, on_change)  # it may be refused
+        if isinstance(self.store, Seizing) and (
+            epoch := await self._seized(self.store, run_id, state, upgraded)
+        ):
+            await self._go(run_id, code, state, epoch)
+            return
+        await self.appear()
         epoch = await self.store.acquire(run_id, self.name, now=self.clock.now())
         try:
             state = await self._resumed(run_id, state, epoch, code, on_change)
@@ -64,22 +73,52 @@ class TakingOver(LiveRuns):
             raise
         await self._go(run_id, code, state, epoch)
 
+    async def _seized(
+        self, store: Seizing, run_id: RunId, state: RunState, upgraded: Fact | None
+    ) -> int | None:
+        """Take the run over as it was read, in one commit, and fold that; return the epoch.
+
+        Returns:
+            None where it has changed since, or nobody can say what became of that: it is taken over step by step then.
+        """
+        epoch = state.epoch + 1
+        drafts = self._first(epoch, upgraded)
+        now = self.clock.now()
+        lease: Any = {"holder": self.name, "now": now, "until": now + self.lease}
+        try:
+            await store.seize(run_id, drafts, expected=state.seq, epoch=epoch, **lease)
+        except (ConcurrencyError, LeaseLostError):
+            return None
+        except DEFINITE:
+            raise
+        except StoreError:
+            return None
+        self.seen = True
+        self._fold(run_id, state, drafts, epoch)
+        return epoch
+
+    def _first(self, epoch: int, upgraded: Fact | None) -> list[Draft]:
+        """Return what a driver that takes a run over records first."""
+        upgrade = [] if upgraded is None else [self.draft(upgraded, actor="engine")]
+        return [self._taken_over(epoch), *upgrade]
+
+    def _fold(self, run_id: RunId, state: RunState, drafts: Sequence[Draft], epoch: int) -> None:
+        for draft in drafts:
+            apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), epoch))
+
     async def _resumed(
         self, run_id: RunId, state: RunState, epoch: int, code: Graph, on_change: OnChange
     ) -> RunState:
         """Record that the run was taken over, by which code, and return it as it stands then."""
         while True:
-            drafts = [self._taken_over(epoch)]
             upgraded = await upgrade_of(self.store, run_id, state, code, on_change)
-            if upgraded is not None:
-                drafts.append(self.draft(upgraded, actor="engine"))
+            drafts = self._first(epoch, upgraded)
             try:
                 await append_patiently(self.store, run_id, drafts, expected=state.seq, epoch=epoch)
             except ConcurrencyError:
                 state = await self.load(run_id)
             else:
-                for draft in drafts:
-                    apply(state, _placed(run_id, draft, Head(state.seq + 1, 0, b""), epoch))
+                self._fold(run_id, state, drafts, epoch)
                 return state
 
     def _taken_over(self, epoch: int) -> Draft:
@@ -113,6 +152,8 @@ class TakingOver(LiveRuns):
         if code is not None:
             check_shape(run_id, state, code)
         lease: Any = {"epoch": 1, "holder": self.name} if driven else {}
+        if driven:
+            await self.appear()
         await append_patiently(self.store, run_id, drafts, expected=head.seq, **lease)
         if code is not None:
             await self._go(run_id, code, state, 1)

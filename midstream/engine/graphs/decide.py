@@ -104,7 +104,9 @@ Command = Schedule | Skip | Drop | Close | Limit | Complete | Fail | Cancel
 
 def decide(state: RunState) -> tuple[Command, ...]:
     """Return what is to be done now; empty where something is to be waited for."""
-    if state.over or _only_waits(state):
+    begins = state.ready or state.doomed or state.called or state.active
+    only_waits = state.running and not (begins or state.losers) and state.cancelling is None
+    if only_waits or state.over:  # the first is so after most events
         return ()
     if state.cancelling is not None:
         return (Cancel(state.cancelling.seq, state.cancelling.data.get("reason", "")),)
@@ -114,7 +116,7 @@ def decide(state: RunState) -> tuple[Command, ...]:
         return () if state.running or state.waiting else _closing(state, _undo_or_fail(state))
     if state.status == "paused":
         return ()
-    if state.ready or state.doomed or state.called or state.active:
+    if begins:
         commands = _begin(state)
         if commands:
             return commands
@@ -123,13 +125,6 @@ def decide(state: RunState) -> tuple[Command, ...]:
     if state.pending:
         return (Fail((_deadlock(state),)),)
     return _closing(state, Complete(_output(state, state)))
-
-
-def _only_waits(state: RunState) -> bool:
-    """Say whether something runs and nothing is to be done beside it, as is so after most events."""
-    if state.ready or state.doomed or state.called or state.active or state.losers:
-        return False
-    return bool(state.running) and state.cancelling is None
 
 
 def open_children(state: RunState) -> list[Call]:

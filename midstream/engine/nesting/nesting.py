@@ -29,19 +29,19 @@ class Code:
 
     Args:
         graph: The run's.
-        state: Returns the run as it stands.
+        recorder: Has the run as it stands.
     """
 
-    def __init__(self, graph: Graph, state: Callable[[], RunState]) -> None:
+    def __init__(self, graph: Graph, recorder: Recorder) -> None:
         self.graph = graph
-        self._state = state
+        self._recorder = recorder
         self._made: dict[str, Node] = {}  # nodes that were added to the run
         self._inputs: dict[str, Mapping[str, Any]] = {}
         self._root: Values | None = None
 
     def find(self, name: str, scope: str = "") -> Node | None:
         """Return a node by its name in a scope, if the run has it."""
-        state = self._state()
+        state = self._recorder.state
         here = state.scopes.get(scope) if scope else state
         if here is None or name not in here.topology.nodes:
             return None
@@ -62,7 +62,7 @@ class Code:
 
     def node(self, address: str) -> Node:
         """Return the node of an activation."""
-        made = self._state().activations[address]
+        made = self._recorder.state.activations[address]
         found = self.find(made.node, made.scope)
         assert found is not None
         return found
@@ -86,7 +86,7 @@ class Code:
             NodeError: An input of it is missing or does not fit.
             LeftOutError: A value has to be read from the log.
         """
-        state = self._state()
+        state = self._recorder.state
         if not scope:
             root = self._root
             if root is None or root.state is not state or root.inputs is not state.inputs:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.graphs.shelf import Shelf
 from midstream.errors import MidstreamError, RunExistsError, RunNotFoundError
 from midstream.events import payloads
 from midstream.events.ids import RunId
@@ -45,7 +46,7 @@ class Drives(Protocol):
     """What starting and hearing of runs needs of a host; see `Host`."""
 
     store: EventStore
-    graphs: dict[str, Graph]
+    graphs: Shelf
 
     async def load(self, run_id: RunId) -> RunState:
         """Return a run as it stands."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from midstream.events.codec import SEALED
@@ -101,6 +101,19 @@ def changed(
     if MARKED.encode() in event.body or event.body.startswith(SEALED):
         today = as_recorded(event.data, today)  # the code gives true values, the log has marks
     return tuple(differences(_counted(event.data, left_out), _counted(today, left_out)))
+
+
+def taken_back(event: Event, events: Iterable[Event]) -> bool:
+    """Say whether a request was taken back before it was sent, as its driver heard of a migration; given what follows it."""
+    if event.type != "model.requested":
+        return False
+    after = (one for one in events if one.address == event.address and one is not event)
+    following = next(after, None)
+    return (
+        following is not None
+        and following.type == "model.aborted"
+        and following.data["reason"] == "migrated"
+    )
 
 
 def _counted(data: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:

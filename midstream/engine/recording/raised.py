@@ -10,12 +10,23 @@ from midstream.errors import AdapterError, LimitError, NodeError, NotRecordableE
 _FRAMES = 5
 
 
-def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the first single exception of a group."""
-    first: Any = group.exceptions[0]
+def first_of(error: BaseException) -> BaseException:
+    """Return the first single exception of a group; what is no group is one itself."""
+    while (inside := _group(error)) is not None:
+        error = inside.exceptions[0]
+    return error
+
+
+def holds(error: BaseException, kind: type[BaseException]) -> bool:
+    """Say whether an error is of a kind, or a group that has one of it."""
+    inside = _group(error)
+    return isinstance(error, kind) if inside is None else inside.subgroup(kind) is not None
+
+
+def _group(error: BaseException) -> BaseExceptionGroup[BaseException] | None:
     # Not isinstance(): the checkers would take the group's type parameter for unknown.
-    found: BaseException = first_of(first) if issubclass(type(first), BaseExceptionGroup) else first
-    return found
+    group: Any = error
+    return group if issubclass(type(error), BaseExceptionGroup) else None
 
 
 def kind_of_error(error: BaseException) -> str:

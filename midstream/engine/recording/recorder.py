@@ -18,7 +18,7 @@ from midstream.engine.recording.group import Group, Hear
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_each, encode_plain
-from midstream.events.envelope import ENGINE, Draft, Event
+from midstream.events.envelope import ENGINE, Draft, Event, as_event
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
@@ -84,6 +84,7 @@ class Recorder:
         self._acked = state.seq  # everything up to here is durable and folded
         self._sent = state.seq  # everything up to here was given to the store
         self._open: Group | None = None
+        self._sending = False  # it is sent when the loop turns
         self._flying: list[Group] = []
         self._mending: asyncio.Task[None] | None = None
         self._newest = state.seq  # what was heard of the run in the store
@@ -121,13 +122,31 @@ class Recorder:
         self._take(
             encode(payload, at=at, actor=actor, cause=cause, address=step, redact=self.redact)
         )
+        self.send_soon()
 
-    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
-        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`."""
+    def add_plain(
+        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+    ) -> None:
+        """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`.
+
+        Args:
+            type_: The fact's type tag.
+            data: Its fields.
+            address: Its step.
+            held: The caller says `send` or `send_soon` when it has added all.
+        """
         if self.error is not None:
             raise self.error
         at = int(self._clock() * 1_000_000)
         self._take(encode_plain(type_, data, at=at, address=address, redact=self.redact))
+        if not held:
+            self.send_soon()
+
+    def send_soon(self) -> None:
+        """Give what was added to the store when the event loop turns, or, while an append is on its way, after that."""
+        if self._open is not None and not self._sending and not self._flying:
+            self._sending = True
+            asyncio.get_running_loop().call_soon(self.flush)
 
     def add_each(self, type_: str, facts: Iterable[tuple[Address, dict[str, Any]]]) -> None:
         """Record facts of one type as `add_plain` does each of them, all or none, at a part of the cost."""
@@ -144,22 +163,23 @@ class Recorder:
         group.drafts += others
         if before < _LARGEST <= len(group.drafts):
             asyncio.get_running_loop().call_soon(self.flush)
-        fold_run(map(self._event, others), self.state)
+        state, run_id, epoch = self.state, self.run_id, self.epoch
+        fold_run((as_event(draft, run_id, state.seq + 1, epoch) for draft in others), state)
+        self.send_soon()
 
     def _take(self, draft: Draft) -> None:
         group = self._open
         if group is None:
             group = self._open = Group()
-            if not self._flying:
-                asyncio.get_running_loop().call_soon(self.flush)
         group.drafts.append(draft)
         if len(group.drafts) == _LARGEST:
             # Not here and now: what is added in one go must not be torn apart.
             asyncio.get_running_loop().call_soon(self.flush)
-        apply(self.state, self._event(draft))
+        apply(self.state, as_event(draft, self.run_id, self.state.seq + 1, self.epoch))
 
     def flush(self) -> None:
         """Give what was added to the store; its place in line is that of this call."""
+        self._sending = False
         group, self._open = self._open, None
         if group is None:
             return
@@ -210,8 +230,10 @@ class Recorder:
 
     def noticed(self, seq: int) -> None:
         """Hear that the run is at `seq` in the store; somebody else may have appended."""
-        self._newest = max(self._newest, seq)
-        self._look()
+        if seq > self._newest:
+            self._newest = seq
+        if seq > self._sent:
+            self._look()
 
     def _look(self) -> None:
         """Read the log again if it has something that we have neither read nor sent."""
@@ -237,18 +259,6 @@ class Recorder:
         """Leave the run as its next driver would like to find it, once nothing is on its way; see `Keeper.let_go`."""
         if self.error is None:
             await self._keeper.let_go(self._head, self.state)
-
-    def _event(self, draft: Draft) -> Event:
-        type_, version, at, actor, cause, address, body, _blobs, data, _of = draft
-        # Not `Event(...)`, whose own `__new__` takes as long as all the rest.
-        new: Callable[[type[Event], tuple[Any, ...]], Event]
-        new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
-        # fmt: off
-        return new(Event, (
-            self.run_id, self.state.seq + 1, 0, at, type_, version, actor, cause, address, self.epoch,
-            body, b"", data, (type_, version),
-        ))
-        # fmt: on
 
     def _send(self, group: Group) -> None:
         group.expected = self._sent
@@ -347,7 +357,7 @@ class Recorder:
         self.state = state
         for group in (*self._flying, self._open):
             for draft in group.drafts if group is not None else ():
-                apply(state, self._event(draft))
+                apply(state, as_event(draft, self.run_id, state.seq + 1, self.epoch))
 
     def _is_mine(self, event: Event, draft: Draft) -> bool:
         return same_content(event, draft) and (

@@ -63,8 +63,10 @@ async def _selected(
     last = head.seq if upto is None else min(upto, head.seq)
     state = RunState()
     doubtful: list[str] = []
+    begun: dict[str | None, int] = {}
     async for page in selective.select(run_id, to=last, without=CALLS - {_UNKNOWN}):
         doubtful += [activation_of(event.address or "") for event in page if event.type == _UNKNOWN]
+        begun = {e.address: e.seq for e in reversed(page) if e.type == "node.scheduled"} | begun
         fold_run((event for event in page if event.type != _UNKNOWN), state)
         if state.forked_at:  # what that event changed may be a call that was left out
             return await _of_fork(store, run_id, upto)
@@ -72,7 +74,11 @@ async def _selected(
     if len(needed) > _MANY:
         return await _whole(store, run_id, upto)
     if needed:
-        async for page in selective.select(run_id, to=last, without=CALLS, within=needed):
+        # A call comes after its activation was scheduled, that of an item after its map was.
+        first = min(begun.get(address.partition("[")[0], 0) for address in needed)
+        async for page in selective.select(
+            run_id, after=first, to=last, without=CALLS, within=needed
+        ):
             fold_run(page, state)
         in_order(state)
     state.seq = last

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midstream.engine.recording.compared import OUTCOMES, as_heard, changed, foreign, foreseen
+from midstream.engine.recording.compared import (
+    OUTCOMES,
+    as_heard,
+    changed,
+    foreign,
+    foreseen,
+    taken_back,
+)
 from midstream.engine.recording.mismatch import Diverged, EndOfTape, Mismatch, place_of_code
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import StoreError
@@ -105,7 +112,9 @@ class Tape(Recorder):
         step = None if address is None else Address(address)
         self._compare(encode(payload, at=int(self.now * 1e6), actor=actor, address=step))
 
-    def add_plain(self, type_: str, data: dict[str, Any], address: Address) -> None:
+    def add_plain(
+        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+    ) -> None:
         """See `Recorder.add_plain`."""
         self._compare(encode_plain(type_, data, at=int(self.now * 1e6), address=address))
 
@@ -126,7 +135,7 @@ class Tape(Recorder):
         event = self._matching(draft)
         if event is None:
             raise self._end(EndOfTape("the log ends here"))
-        unsent = self._unsent(event)
+        unsent = taken_back(event, self._events)
         asks = event.type == "model.requested"
         viewed = not asks or self._viewed(str(event.data["model"]))
         found = changed(event, draft, strict=self._strict, unsent=unsent, viewed=viewed)
@@ -141,6 +150,9 @@ class Tape(Recorder):
 
     def send(self) -> None:
         """See `Recorder.send`."""
+
+    def send_soon(self) -> None:
+        """See `Recorder.send_soon`."""
 
     async def durable(self) -> None:
         """See `Recorder.durable`."""
@@ -357,18 +369,6 @@ class Tape(Recorder):
             if (event.type, event.address) == (draft.type, draft.address) and not foreign(event)
         )
         return next(same, first)
-
-    def _unsent(self, event: Event) -> bool:
-        """Say whether a request was taken back before it was sent, as its driver heard of a migration."""
-        if event.type != "model.requested":
-            return False
-        after = (one for one in self._events if one.address == event.address and one is not event)
-        following = next(after, None)
-        return (
-            following is not None
-            and following.type == "model.aborted"
-            and following.data["reason"] == "migrated"
-        )
 
     def _diverge(
         self, event: Event, draft: Draft | None, found: tuple[Difference, ...]

@@ -13,6 +13,7 @@ from midstream.engine.agents.agent import Agent, messages_of, question_of
 from midstream.engine.agents.memory import THREAD, Memory, ThreadMemory
 from midstream.engine.driving.host import Host
 from midstream.engine.graphs.graph import Graph
+from midstream.engine.graphs.shelf import Shelf
 from midstream.engine.requests.asking import DEADLINE, Reply
 from midstream.engine.runs.agent_runs import (
     AGENT,
@@ -57,8 +58,8 @@ class AgentEngine:
     def _know(self, host: Host) -> None:
         """Let runs of agents and of single calls be driven by this host."""
         casts = self._casts
-        host.register(agent_graph(casts))
-        host.register(call_graph(casts))
+        host.graphs.offer(AGENT, lambda: agent_graph(casts))
+        host.graphs.offer(CALL, lambda: call_graph(casts))
         host.checks[AGENT] = lambda run_id, inputs: casts.of(run_id, inputs["job"])
         host.forget = casts.forget
 
@@ -118,7 +119,9 @@ class AgentEngine:
         if trace:
             yield host
             return
-        scratch = replace(host, store=MemoryStore(), graphs={}, live={}, listeners={}, checks={})
+        scratch = replace(
+            host, store=MemoryStore(), graphs=Shelf(), live={}, listeners={}, checks={}
+        )
         self._know(scratch)
         try:
             yield scratch
