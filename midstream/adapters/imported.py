@@ -101,8 +101,8 @@ def segments_of(
     if between:
         found.append(Segment(since, tuple(between)))
     if tools is not None:
-        first = found[0] if found else Segment(1)
-        found[:1] = [Segment(first.seq, first.messages, first.system, tools)]
+        opening = found[0] if found else Segment(1)
+        found[:1] = [Segment(opening.seq, opening.messages, opening.system, tools)]
     return tuple(found)
 
 
