@@ -118,7 +118,9 @@ class Plain(Telling):
             if role == "user" and (LAST not in text or MARK not in text):
                 tell(question(text))
                 last = "user"
-            elif role == "assistant" and not _is_kept(message, own):
+            elif role == "assistant" and not (
+                (own or message["native"] is not None) and _is_kept(message, own)
+            ):
                 if last == "assistant":
                     self.seq = left.seq
                     self.fill()
@@ -183,7 +185,7 @@ class Plain(Telling):
             if len(shown) != 1 or type(shown[0]) is not Text:
                 return ""
             inner: Fields = shown[0].__dict__
-            if _is_more(inner):
+            if inner["hints"] or inner["citations"] or inner["phase"] or not inner["text"].strip():
                 return ""
             results.append((id_, inner["text"], said["is_error"]))
         if len(calls) > 1 and len({call.id for call in calls}) < len(calls):
