@@ -58,6 +58,7 @@ class Reference(Flow):
             require(together <= place.data.get("concurrency", together), f"too many with {address}")
         else:
             self.begin(place, address, place.made, int(address.rpartition("#")[2]) - 1)
+            place.open.add(address)
             self._take(place, address, data)
         if "over" in place.data and not is_item:
             self.items[address] = []
@@ -154,6 +155,8 @@ class Reference(Flow):
         """Take in the end of an activation or an item, with all that is inside."""
         require(self.ends.get(address) == "live", f"{address} {how}, but it was not under way")
         self.ends[address] = how
+        if how != "failed":
+            self.place(address).open.discard(address)
         self.handled.discard(address)
         self.losers.discard(address)
         targets = self.going.pop(address, None)
@@ -184,6 +187,7 @@ class Reference(Flow):
 
     def _node_added(self, data: Any, address: str) -> None:
         place = Place(self.place(address).beside(data["name"]), data.get("definition", {}))
+        require(place.name not in self.places, f"{place.name} was added, but is there")
         self.places[place.name] = place
         needs = self.needed(place)
         place.met = set(self.counting(place))

@@ -30,6 +30,7 @@ class Place:
     turn: str = ""
     called: list[str] = field(default_factory=list[str])
     made: list[str] = field(default_factory=list[str])
+    open: set[str] = field(default_factory=set[str])  # of these, what is under way or has failed
     bypassed: set[str] = field(default_factory=set[str])
     met: set[str] = field(default_factory=set[str])  # of a join: what counts of those it waits for
 
@@ -72,12 +73,9 @@ class Flow:
         require(name in self.places, f"{address} is where nothing runs")
         return self.places[name]
 
-    def these(self, place: Place, *ends: str) -> list[str]:
-        return [address for address in place.made if self.ends[address] in ends]
-
     def to_come(self, place: Place) -> bool:
         # What failed for good may be tried again with what is around: until then, who waits for it waits.
-        return bool(place.turn or place.called or self.these(place, "live", "failed"))
+        return bool(place.turn or place.called or place.open)
 
     def newest(self, place: Place) -> str:
         """Return the newest activation of a node, if it has completed."""
@@ -98,8 +96,10 @@ class Flow:
         """Return the nodes of the graph that an activation runs."""
         return [place for place in self.places.values() if place.scope == scope]
 
-    def inside(self, scope: str, *ends: str) -> list[str]:
-        return [address for place in self.nodes(scope) for address in self.these(place, *ends)]
+    def inside(self, scope: str, how: str) -> list[str]:
+        """Return what began in a graph and is `live`, or has `failed`."""
+        begun = (address for place in self.nodes(scope) for address in place.open)
+        return [address for address in begun if self.ends[address] == how]
 
     def failing(self, scope: str) -> bool:
         around = bool(scope) and self.failing(self.place(scope).scope)
@@ -109,7 +109,7 @@ class Flow:
         every = self.nodes(scope)
         ends = [p for p in every if p.data.get("output")]
         ends = ends or [p for p in every if not self.followers(p)]
-        done = {p.own_name: self.these(p, "completed") for p in ends}
+        done = {p.own_name: [one for one in p.made if self.ends[one] == "completed"] for p in ends}
         found = {name: self.outputs[made[-1]] for name, made in done.items() if made}
         return found if len(ends) > 1 else next(iter(found.values()), None)
 
@@ -212,7 +212,7 @@ class Flow:
             if place.name in given_up or needed or not self.to_come(place):
                 continue
             given_up.add(place.name)
-            self.losers.update(self.these(place, "live"))
+            self.losers.update(one for one in place.open if self.ends[one] == "live")
             if place.turn or place.called:
                 place.called.clear()
                 place.turn = "doomed"
