@@ -66,7 +66,8 @@ def _recorded(row: Any, number: int) -> Recorded:
         raise ConversionError(f"line {number} is not a JSON object")
     if not is_array(row.get("targets")) or not text(row.get("source")):
         raise ConversionError(f"line {number} needs a source and a list of targets")
-    return recorded(row.get("request"), source=row["source"], response=row.get("response"))
+    request, source = row.get("request"), row["source"]
+    return recorded(request, source=source, response=row.get("response"), parsed=True)
 
 
 def _written(found: Recorded, id_: Any, target: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from midstream.adapters.native import overlaid
 from midstream.adapters.sse import events
 from midstream.adapters.telling import vendor
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import encode, is_object
+from midstream.adapters.wire import copy_of_json, encode, is_object
 from midstream.errors import ConversionError
 from midstream.events.content import Message
 from midstream.events.json_text import read_json
@@ -98,11 +98,20 @@ class Recorded:
     answered: bool
 
 
-def recorded(request: Any, *, source: str, response: Any = None) -> Recorded:
-    """Read a request, and its answer; see `convert`."""
+def recorded(request: Any, *, source: str, response: Any = None, parsed: bool = False) -> Recorded:
+    """Read a request, and its answer; see `convert`.
+
+    Args:
+        request: See `convert`.
+        source: See `convert`.
+        response: See `convert`.
+        parsed: It comes from a parser of JSON, and nobody else has it; what is read need not be a copy.
+    """
     come = dialect(source)
     if not is_object(request):
         raise ConversionError(f"the request is {type(request).__name__}, not a JSON object")
+    if not parsed:
+        request = copy_of_json(request, "request")
     read = come.read(request)
     if response is None:
         return Recorded(source, come, request, read, read.segments, answered=False)

@@ -46,7 +46,7 @@ class Spoken:
     __slots__ = ("_blocks", "_recent")
 
     def __init__(self, blocks: Tape | None = None, recent: tuple[bytes, ...] = ()) -> None:
-        self._blocks = Tape() if blocks is None else blocks
+        self._blocks = blocks  # made with the first of them
         self._recent = recent  # each more than twice as long as the next
 
     def extended(self, piece: bytes) -> Spoken:
@@ -55,17 +55,15 @@ class Spoken:
             return self
         told = piece if self else piece[1:]
         recent = [*self._recent, told]
-        if len(told) >= BLOCK:
-            return Spoken(self._blocks.extended(recent))
-        while len(recent) > 1 and len(recent[-2]) <= 2 * len(recent[-1]):
+        while len(recent) > 1 and len(recent[-2]) <= 2 * len(recent[-1]) < 2 * BLOCK:
             recent[-2:] = [recent[-2] + recent[-1]]
-        if len(recent[0]) < BLOCK:
+        if len(recent[0]) < BLOCK and len(told) < BLOCK:
             return Spoken(self._blocks, tuple(recent))
-        return Spoken(self._blocks.extended(recent))
+        return Spoken((self._blocks or Tape()).extended(recent))
 
     def __bool__(self) -> bool:
-        return bool(self._recent) or len(self._blocks) > 0
+        return bool(self._recent) or self._blocks is not None
 
     def pieces(self) -> list[bytes]:
         """Return the text in pieces, to be joined."""
-        return [*self._blocks.list(), *self._recent]
+        return [*(self._blocks.list() if self._blocks else ()), *self._recent]

@@ -6,7 +6,7 @@ it came from, see `home.py`; `Message.unsaid` names what another provider cannot
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -101,7 +101,8 @@ def segments_of(
     if between:
         found.append(Segment(since, tuple(between)))
     if tools is not None:
-        found[:1] = [replace(found[0], tools=tools) if found else Segment(1, tools=tools)]
+        opening = found[0] if found else Segment(1)
+        found[:1] = [Segment(opening.seq, opening.messages, opening.system, tools)]
     return tuple(found)
 
 
@@ -131,11 +132,15 @@ def as_written(parts: Iterable[Part]) -> tuple[Part, ...]:
     )
 
 
-def unknown_keys(item: Mapping[str, Any], known: Collection[str], path: str = "") -> Iterator[str]:
+def unknown_keys(item: Mapping[str, Any], known: Set[str], path: str = "") -> tuple[str, ...]:
     """Return the paths of the fields that say something and are not known."""
-    for key, value in item.items():
-        if key not in known and value not in (None, "", [], {}, False):
-            yield f"{path}{key}"
+    if item.keys() <= known:
+        return ()
+    return tuple(
+        f"{path}{key}"
+        for key, value in item.items()
+        if key not in known and value not in (None, "", [], {}, False)
+    )
 
 
 def _kind(value: Any) -> str:

@@ -20,6 +20,9 @@ _WHOLE = frozenset(
 )
 """Losses of a part with all that it carries."""
 
+_NOWHERE = Places()
+"""Before a segment is told; nothing has a place in it, and nothing is put into it."""
+
 
 class Noting(Sealing):
     """Notes what is lost and what is repaired.
@@ -33,7 +36,7 @@ class Noting(Sealing):
     def __init__(self, view: View, seq: int, dialect: str) -> None:
         super().__init__(view, seq)
         self.dialect = dialect
-        self.places = Places()
+        self.places = _NOWHERE
         self.told_now: Sequence[Block] = ()  # the parts of the message that is told
         self.inside: int | None = None  # the place of the result that is told, in its message
         self.went_back = False  # the message was told with all that this dialect knows of it

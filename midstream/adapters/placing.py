@@ -42,7 +42,7 @@ _ALLOWED: Mapping[str, frozenset[type[Block]]] = {
 
 def put_in_place(segment: Segment, places: Places) -> tuple[Segment, tuple[Change, ...]]:
     """Return the segment with its parts and messages in their places, and what was changed for that."""
-    if len(segment.messages) < 2 and all(map(_is_in_place, segment.messages)):
+    if all(map(_is_in_place, segment.messages)) and _is_in_order(segment.messages):
         return segment, ()
     changes: list[Change] = []
     told: list[Message] = []
@@ -58,6 +58,16 @@ def put_in_place(segment: Segment, places: Places) -> tuple[Segment, tuple[Chang
 
 def _is_in_place(message: Message) -> bool:
     return _ALLOWED[message.role].issuperset(map(type, message.parts))
+
+
+def _is_in_order(messages: Sequence[Message]) -> bool:
+    """Tell whether no result of a tool stands after what somebody else said since the answer."""
+    between = False
+    for message in messages:
+        if message.role == "tool" and between:
+            return False
+        between = message.role != "assistant" and (between or message.role != "tool")
+    return True
 
 
 def _split(message: Message, seq: int, changes: list[Change], at: Places) -> list[Message]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from midstream.adapters.changes import Note, told_of
 from midstream.adapters.pictures import TOKENS
-from midstream.adapters.view import View
+from midstream.adapters.view import Running, View
 from midstream.adapters.wire import encode, quick, without_surrogates
 from midstream.events.content import ToolCall
 from midstream.events.payloads import Change
@@ -48,7 +48,7 @@ class Sealing:
         self._sealed_head = view.head
         self._spoken = view.spoken
         self._size = view.size
-        self._running = sha256(view.digest) if view.running is None else view.running.copy()
+        self._running: Running | None = None  # made when something is sealed
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -88,7 +88,7 @@ class Sealing:
     def whole_view(self) -> View:
         """Return the view with everything that was sealed."""
         view = self.view
-        unchanged = self._spoken is view.spoken and self._sealed_head is view.head
+        running = self._running
         return View(
             view.model,
             self.head,
@@ -96,17 +96,25 @@ class Sealing:
             self.open,
             self.state,
             tuple(self.noted),
-            view.digest if unchanged else self._running.digest(),
+            view.digest if running is None else running.digest(),
             self._size,
             self._spoken,
-            self._running,
+            view.running if running is None else running,
         )
+
+    def _digested(self) -> Running:
+        """Return the digest of what was sealed, to go on with."""
+        if self._running is None:
+            before = self.view.running
+            self._running = sha256(self.view.digest) if before is None else before.copy()
+        return self._running
 
     def _seal(self, encoded: Callable[[Any], bytes]) -> None:
         items = self.items[self._sealed :] if self._sealed else self.items
         piece = b"".join((b",", memoryview(encoded(items))[1:-1])) if items else b""
         head = b"\n" + encoded(self.head) + b"\n" if self.new_head else b""
-        self._running.update(piece + head)
+        if piece or head:
+            self._digested().update(piece + head)
         self._size += len(piece) + len(head) - self.media
         self._size += self.images * TOKENS * CHARACTERS_PER_TOKEN
         self._spoken = self._spoken.extended(piece)

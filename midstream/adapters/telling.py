@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from itertools import count
@@ -32,9 +32,9 @@ from midstream.events.content import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """What a provider accepts as the id of a call or the name of a tool.
+    """What a provider accepts as the id of a call or the name of a tool; one object for each, equal to no other.
 
     Attributes:
         pattern: The whole of it.
@@ -311,9 +311,16 @@ class Telling(Noting):
 
 
 @lru_cache(maxsize=256)
-def speech(provider: str, dialect: str, ids: Fit, names: Fit, free_text: bool = False) -> Speech:
+def speech_of(
+    provider: str,
+    dialect: str,
+    ids: Fit,
+    names: Fit,
+    free_text: bool = False,
+    longest_image: int | None = None,
+) -> Speech:
     """Return how a provider is spoken to; the same object each time."""
-    return Speech(provider, dialect, ids, names, free_text)
+    return Speech(provider, dialect, ids, names, free_text, longest_image)
 
 
 def with_instruction(segment: Segment) -> Segment:
@@ -324,7 +331,8 @@ def with_instruction(segment: Segment) -> Segment:
     while place < len(messages) and messages[place].role == "tool":
         place += 1
     instruction = Message(role="system", parts=(Text(text=segment.system),))
-    return replace(segment, messages=(*messages[:place], instruction, *messages[place:]))
+    told = (*messages[:place], instruction, *messages[place:])
+    return Segment(segment.seq, told, segment.system, segment.tools)
 
 
 def vendor(provider: str) -> str:

@@ -8,10 +8,15 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from midstream.errors import ConversionError
+
 _long_number = re.compile("[0-9](?:[0-9]{14}|[eE][+-]?[0-9]{3})").search
 """Finds numbers of which the fast parser may change the form or the value."""
 _ONLY_TEXTS = frozenset((str,))
+_SAME_TEXT = frozenset((str, int, bool, type(None)))
+"""Types of values that both encoders write alike; they differ in the form of floats."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_GIVE = "give what a parser of JSON returns"
 INVALID = "_invalid_arguments"
 """The key under which arguments that are no JSON object are told to a provider that takes only objects."""
 
@@ -57,6 +62,11 @@ def arguments_object(text: str) -> dict[str, Any] | None:
 
 def arguments_text(value: Any) -> str:
     """Return an object as the text of arguments: one fixed form, with the keys in their order."""
+    if is_object(value) and _SAME_TEXT.issuperset(map(type, value.values())):
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:
+            pass  # half a character, or an integer that only the other encoder takes
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -91,6 +101,28 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 def is_array(value: Any) -> TypeGuard[list[Any]]:
     """Tell whether a value that came as JSON is an array."""
     return isinstance(value, list)
+
+
+def copy_of_json(value: Any, where: str) -> Any:
+    """Return a copy of JSON, which shares nothing with it that could be changed.
+
+    Args:
+        value: What should be JSON.
+        where: What it is, as in `request`; for the error.
+
+    Raises:
+        ConversionError: Something in it is none; says where.
+    """
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if is_array(value):
+        return [copy_of_json(item, f"{where}[{place}]") for place, item in enumerate(value)]
+    if not is_object(value):
+        raise ConversionError(f"{where} is {type(value).__name__}, which JSON has not; {_GIVE}")
+    for key in value:
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever calls
+            raise ConversionError(f"{where} has the key {key!r}, which is no text; {_GIVE}")
+    return {key: copy_of_json(item, f"{where}.{key}") for key, item in value.items()}
 
 
 def _refuse(constant: str) -> Any:

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from midstream.adapters.answer import mapping, text
 from midstream.adapters.anthropic.parse import part_of, plain
 from midstream.adapters.anthropic.returning import DIALECT
+from midstream.adapters.as_read import read_message, read_tool
 from midstream.adapters.imported import Imported, ShownPart, messages_of, segments_of, unknown_keys
 from midstream.adapters.output import SETTING
 from midstream.adapters.wire import INVALID, is_array, is_object
@@ -22,6 +23,7 @@ from midstream.events.content import (
     Message,
     Opaque,
     Part,
+    Role,
     ServerTool,
     Text,
     ToolCall,
@@ -87,13 +89,8 @@ def _instruction(content: Any) -> Message:
         is_object(block) and block.keys() == _TEXT and text(block["text"]).strip()
         for block in content
     )
-    return Message(
-        role="system",
-        parts=tuple(parts),
-        native=None if as_told else {"system": content},
-        dialect=DIALECT,
-        unsaid=tuple(unsaid),
-    )
+    native = None if as_told else {"system": content}
+    return read_message("system", tuple(parts), native, DIALECT, tuple(unsaid))
 
 
 class _Reading:
@@ -122,13 +119,9 @@ class _Reading:
             role == "user" and isinstance(content, str) and len(item) == 2 and bool(content.strip())
         )
         answers = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
-        return Message(
-            role="system" if role == "system" else "tool" if answers else "user",
-            parts=tuple(parts),
-            native=None if as_told else item,
-            dialect=DIALECT,
-            unsaid=tuple(unsaid),
-        )
+        speaks: Role = "system" if role == "system" else "tool" if answers else "user"
+        native = None if as_told else item
+        return read_message(speaks, tuple(parts), native, DIALECT, tuple(unsaid))
 
     def _answer(self, item: dict[str, Any]) -> Message:
         content = item.get("content")
@@ -146,14 +139,9 @@ class _Reading:
             parts.append(part)
             if not same and not isinstance(part, Opaque | ServerTool):
                 unsaid += unknown_keys(block, _SAID, path)
-        return Message(
-            role="assistant",
-            parts=tuple(parts),
-            origin=self._origin,
-            native=None if same else item,
-            dialect=DIALECT,
-            unsaid=tuple(unsaid),
-        )
+        native = None if same else item
+        said = tuple(parts)
+        return read_message("assistant", said, native, DIALECT, tuple(unsaid), self._origin)
 
     def _result(self, block: Mapping[str, Any], path: str) -> Read:
         id_ = text(block.get("tool_use_id"))
@@ -188,12 +176,12 @@ def _blocks(content: Any, path: str = "content") -> Iterator[tuple[dict[str, Any
 def _user_block(block: dict[str, Any], path: str) -> Read:
     match block:
         case {"type": "text", "text": str(said)}:
-            return Text(text=said), tuple(unknown_keys(block, _TEXT, path))
+            return Text(text=said), unknown_keys(block, _TEXT, path)
         case {"type": "image", "source": {"type": "base64", "data": str(data)} as source}:
             image = Image(media_type=text(source.get("media_type")) or "image/png", data=data)
-            return image, tuple(unknown_keys(block, _MEDIUM, path))
+            return image, unknown_keys(block, _MEDIUM, path)
         case {"type": "image", "source": {"type": "url", "url": str(url)}}:
-            return Image(url=url), tuple(unknown_keys(block, _MEDIUM, path))
+            return Image(url=url), unknown_keys(block, _MEDIUM, path)
         case {"type": "image", "source": {"type": "file", "file_id": str(file_id)}}:
             return Image(file_id=file_id, provider=DIALECT), tuple(
                 unknown_keys(block, _MEDIUM, path)
@@ -248,14 +236,14 @@ def _tool(item: Mapping[str, Any]) -> ToolSpec:
             dialect=DIALECT,
         )
     same = set(item) == {"name", "description", "input_schema"} and bool(item["description"])
-    return ToolSpec(
-        name=name,
-        description=text(item.get("description")),
-        parameters=schema,
+    return read_tool(
+        name,
+        text(item.get("description")),
+        schema,
+        None if same else dict(item),
+        DIALECT,
+        () if same else unknown_keys(item, _TOOL),
         strict=item["strict"] if isinstance(item.get("strict"), bool) else None,
-        native=None if same else dict(item),
-        dialect=DIALECT,
-        unsaid=() if same else tuple(unknown_keys(item, _TOOL)),
     )
 
 

@@ -18,7 +18,7 @@ from midstream.adapters.capabilities import Family
 from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.pictures import Picture
 from midstream.adapters.readable import document_words
-from midstream.adapters.telling import Fit, Speech, spoken_by, vendor
+from midstream.adapters.telling import Fit, speech_of, spoken_by, vendor
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_array, is_object
 from midstream.events.content import (
@@ -74,7 +74,7 @@ class Teller(PlainTurns):
     """Says messages in the words of Messages."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, longest_image=IMAGE))
+        super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES, longest_image=IMAGE))
         self._provider = provider
         self._family = family
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from midstream.adapters.answer import mapping, text
+from midstream.adapters.as_read import read_message
 from midstream.adapters.folding import folded
 from midstream.adapters.gemini.asked import settings_of
 from midstream.adapters.gemini.declared import tools_of
@@ -24,7 +25,7 @@ from midstream.adapters.imported import (
     unknown_keys,
 )
 from midstream.adapters.wire import arguments_text, is_array, is_object
-from midstream.events.content import Message, Part, Text, ToolCall, ToolResult
+from midstream.events.content import Message, Part, Role, Text, ToolCall, ToolResult
 
 _CONTENT = frozenset(("role", "parts"))
 _PARTS = frozenset(("parts",))
@@ -75,9 +76,7 @@ def _instruction(key: str, given: Mapping[str, Any]) -> Message:
     texts = [text(block.get("text")) for block in blocks_of(given)]
     parts = tuple(Text(text=said) for said in texts)
     unsaid = _unsaid(given, known=_CONTENT)
-    return Message(
-        role="system", parts=parts, native={key: dict(given)}, dialect=DIALECT, unsaid=(*unsaid,)
-    )
+    return read_message("system", parts, {key: dict(given)}, DIALECT, (*unsaid,))
 
 
 class _Reading:
@@ -99,15 +98,10 @@ class _Reading:
                 parts += parts_of(block, "", {})
         as_told = item == {"role": "user", "parts": [{"text": _only_text(parts)}]}
         answers = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
-        return Message(
-            role="tool" if answers else "user",
-            parts=tuple(parts),
-            native=None if as_told else item,
-            dialect=DIALECT,
-            unsaid=(
-                *_unsaid(item, known=_CONTENT if text(item.get("role")) in _ROLES else _PARTS),
-            ),
-        )
+        unsaid = _unsaid(item, known=_CONTENT if text(item.get("role")) in _ROLES else _PARTS)
+        speaks: Role = "tool" if answers else "user"
+        native = None if as_told else item
+        return read_message(speaks, tuple(parts), native, DIALECT, (*unsaid,))
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:
         message = message_of(item, str(place), {})

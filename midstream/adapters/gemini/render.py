@@ -30,7 +30,7 @@ from midstream.adapters.gemini.plain import PlainTurns
 from midstream.adapters.gemini.returning import Tail
 from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.pictures import Picture
-from midstream.adapters.telling import Fit, Speech, spoken_by
+from midstream.adapters.telling import Fit, speech_of, spoken_by
 from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import INVALID, arguments_object, is_object
 from midstream.events.content import (
@@ -83,7 +83,7 @@ class Teller(PlainTurns):
     """Says messages in the words of Gemini."""
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES))
+        super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES))
         self._provider = provider
         self._family = family
 

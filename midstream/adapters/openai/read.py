@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
+from midstream.adapters.as_read import read_message, read_tool
 from midstream.adapters.folding import folded
 from midstream.adapters.imported import (
     Imported,
@@ -54,7 +55,11 @@ _RESULT = frozenset(("role", "content", "tool_call_id", "name"))
 _SAID = frozenset(("role", "content"))
 _CALL = frozenset(("id", "type", "function", "custom", "index"))
 _FUNCTION = frozenset(("name", "arguments"))
+_TEXT = frozenset(("type", "text"))
+_URL = frozenset(("url",))
+_DECLARED = frozenset(("type", "function", "custom"))
 _TOOL = frozenset(("name", "description", "parameters"))
+_TOOL_SAID = _TOOL | {"strict"}
 _FORM = frozenset(("name", "schema", "description", "strict"))
 
 
@@ -109,23 +114,14 @@ class _Reading:
             and bool(content.strip())
         )
         known = _SAID if text(item.get("role")) in _ROLES else _SAID - {"role"}
-        return Message(
-            role=role,
-            parts=parts,
-            native=None if as_told else item,
-            dialect=DIALECT,
-            unsaid=(*unknown_keys(item, known), *unsaid),
-        )
+        native = None if as_told else item
+        return read_message(role, parts, native, DIALECT, (*unknown_keys(item, known), *unsaid))
 
     def _answer(self, item: dict[str, Any], place: int) -> Message:
         said = item.get("content")
         if item.keys() == _SAID and isinstance(said, str) and said:  # as most are
-            return Message(
-                role="assistant",
-                parts=(Text(text=said),),
-                origin=self._origin,
-                dialect=DIALECT,
-            )
+            spoken = (Text(text=said),)
+            return read_message("assistant", spoken, None, DIALECT, (), self._origin)
         told, others = wire_of(item, str(place))
         read = parts_of(told, others, {}, self._provider)
         parts = as_written(read)
@@ -133,14 +129,8 @@ class _Reading:
             if isinstance(part, ToolCall):
                 self._names[part.id] = part.name
         same = told == item and told == plain(told) and parts == read
-        return Message(
-            role="assistant",
-            parts=parts,
-            origin=self._origin,
-            native=None if same else item,
-            dialect=DIALECT,
-            unsaid=() if same else tuple(_unsaid(item)),
-        )
+        native, unsaid = (None, ()) if same else (item, tuple(_unsaid(item)))
+        return read_message("assistant", parts, native, DIALECT, unsaid, self._origin)
 
     def _result(self, item: dict[str, Any]) -> Message:
         id_ = text(item.get("tool_call_id"))
@@ -157,23 +147,12 @@ class _Reading:
         plain = item.keys() == {"role", "tool_call_id", "content"}
         as_told = isinstance(content, str) and not failed and plain and bool(id_)
         as_told = as_told and item["role"] == "tool"
-        return Message(
-            role="tool",
-            parts=(
-                ToolResult(
-                    id=id_,
-                    name=self._names.get(id_, name),
-                    parts=tuple(parts),
-                    is_error=failed,
-                ),
-            ),
-            native=None if as_told else item,
-            dialect=DIALECT,
-            unsaid=(
-                *unknown_keys(item, _RESULT),
-                *unsaid,
-            ),
+        result = ToolResult(
+            id=id_, name=self._names.get(id_, name), parts=tuple(parts), is_error=failed
         )
+        native = None if as_told else item
+        unsaid = (*unknown_keys(item, _RESULT), *unsaid)
+        return read_message("tool", (result,), native, DIALECT, unsaid)
 
 
 def _content(content: Any) -> tuple[tuple[Part, ...], tuple[str, ...]]:
@@ -191,7 +170,7 @@ def _content(content: Any) -> tuple[tuple[Part, ...], tuple[str, ...]]:
         if part is not None:
             unsaid += unknown_keys(block, known, f"content[{place}].")
         if isinstance(part, Image) and is_object(block["image_url"]):
-            unsaid += unknown_keys(block["image_url"], ("url",), f"content[{place}].image_url.")
+            unsaid += unknown_keys(block["image_url"], _URL, f"content[{place}].image_url.")
     return tuple(parts), tuple(unsaid)
 
 
@@ -244,7 +223,7 @@ def _unsaid(item: Mapping[str, Any]) -> Iterator[str]:
     content = item.get("content")
     for place, block in enumerate(content if is_array(content) else ()):
         if is_object(block) and block.get("type") == "text":
-            yield from unknown_keys(block, ("type", "text"), f"content[{place}].")
+            yield from unknown_keys(block, _TEXT, f"content[{place}].")
     calls = item.get("tool_calls")
     for place, call in enumerate(calls if is_array(calls) else ()):
         if is_object(call) and is_object(call.get("function")):
@@ -275,23 +254,23 @@ def _tool(item: Mapping[str, Any]) -> ToolSpec:
     same = (
         set(item) == {"type", "function"}
         and item["type"] == "function"
-        and _TOOL <= set(about) <= _TOOL | {"strict"}
+        and _TOOL <= set(about) <= _TOOL_SAID
         and is_object(parameters)
         and isinstance(strict, bool) == ("strict" in about)
     )
     unsaid = (
-        *unknown_keys(item, ("type", "function", "custom")),
-        *unknown_keys(about, _TOOL | {"strict"}),
+        *unknown_keys(item, _DECLARED),
+        *unknown_keys(about, _TOOL_SAID),
     )
-    return ToolSpec(
-        name=about["name"],
-        description=text(about.get("description")),
-        parameters=parameters if is_object(parameters) else {},
+    return read_tool(
+        about["name"],
+        text(about.get("description")),
+        parameters if is_object(parameters) else {},
+        None if same and isinstance(about["description"], str) else dict(item),
+        DIALECT,
+        unsaid,
         form=form,
         strict=strict if isinstance(strict, bool) else None,
-        native=None if same and isinstance(about["description"], str) else dict(item),
-        dialect=DIALECT,
-        unsaid=unsaid,
     )
 
 

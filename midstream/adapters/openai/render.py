@@ -21,6 +21,7 @@ from midstream.adapters.telling import (
     Declared,
     Fit,
     Speech,
+    speech_of,
     spoken_by,
     vendor,
 )
@@ -80,8 +81,8 @@ class Teller(PlainTurns):
         speech: Speech | None = None,
     ) -> None:
         free_text = "free_text" in family.traits
-        own = Speech(provider, DIALECT, IDS, NAMES, free_text)
-        super().__init__(view, seq, speech or own, family)
+        own = speech or speech_of(provider, DIALECT, IDS, NAMES, free_text)
+        super().__init__(view, seq, own, family)
         self._provider = provider
 
     def tools(self, tools: Sequence[ToolSpec]) -> None:

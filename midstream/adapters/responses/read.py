@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from midstream.adapters.answer import mapping, text
+from midstream.adapters.as_read import read_message, read_tool
 from midstream.adapters.imported import (
     Imported,
     ShownPart,
@@ -33,6 +34,7 @@ from midstream.events.content import (
     Message,
     Opaque,
     Part,
+    Role,
     Text,
     ToolCall,
     ToolResult,
@@ -43,6 +45,11 @@ _MESSAGE = frozenset(("type", "role", "content"))
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _OUTPUT = frozenset(("type", "call_id", "output", "id", "status"))
 _FROM_OUTSIDE = ("_output", "_response", "item_reference")
+_TEXT = frozenset(("type", "text"))
+_IMAGE = frozenset(("type", "image_url"))
+_AUTOMATIC = _IMAGE | {"detail"}
+_FILE_ID = frozenset(("type", "file_id"))
+_FILE = frozenset(("type", "file_data", "file_url", "file_id", "filename"))
 _TOOL = frozenset(("type", "name", "description", "parameters", "strict"))
 _NAMES: Mapping[str, str] = {
     "max_output_tokens": "max_tokens",
@@ -68,9 +75,7 @@ def read(body: Mapping[str, Any], *, provider: str = "openai-responses") -> Impo
     reading = _Reading(f"{provider}:{model}")
     messages = list(reading.messages(items))
     if isinstance(given, str):
-        messages.append(
-            (1, Message(role="user", parts=(Text(text=given),), native=given, dialect=DIALECT))
-        )
+        messages.append((1, read_message("user", (Text(text=given),), given, DIALECT)))
     left_out = {"model", "input"} if given is not None else {"model"}
     instructions, declared = body.get("instructions"), body.get("tools")
     if instructions and isinstance(instructions, str):
@@ -91,8 +96,7 @@ def read(body: Mapping[str, Any], *, provider: str = "openai-responses") -> Impo
 
 
 def _instruction(said: str) -> Message:
-    native: dict[str, JsonValue] = {"instructions": said}
-    return Message(role="system", parts=(Text(text=said),), native=native, dialect=DIALECT)
+    return read_message("system", (Text(text=said),), {"instructions": said}, DIALECT)
 
 
 class _Reading:
@@ -133,14 +137,8 @@ class _Reading:
             self._names[call.id] = call.name
         same = own_items(parts, [call.id for call in calls], lambda name: name) == items
         native: Any = None if same else items
-        return Message(
-            role="assistant",
-            parts=tuple(parts),
-            origin=self._origin,
-            native=native,
-            dialect=DIALECT,
-            unsaid=tuple(unsaid),
-        )
+        said = tuple(parts)
+        return read_message("assistant", said, native, DIALECT, tuple(unsaid), self._origin)
 
     def _result(self, item: dict[str, Any]) -> Message:
         id_ = text(item.get("call_id"))
@@ -152,13 +150,8 @@ class _Reading:
         result = ToolResult(
             id=id_, name=self._names.get(id_, ""), parts=tuple(parts), is_error=failed
         )
-        return Message(
-            role="tool",
-            parts=(result,),
-            native=item,
-            dialect=DIALECT,
-            unsaid=(*unknown_keys(item, _OUTPUT), *unsaid),
-        )
+        unsaid = [*unknown_keys(item, _OUTPUT), *unsaid]
+        return read_message("tool", (result,), item, DIALECT, tuple(unsaid))
 
 
 _CALL = frozenset(("type", "id", "call_id", "name", "arguments", "input", "status"))
@@ -179,13 +172,10 @@ def _turn(item: dict[str, Any]) -> Message:
     if text(item.get("type")) not in ("", "message"):
         parts, unsaid = [Opaque(dialect=DIALECT, data=item)], []
     as_told = set(item) == {"role", "content"} and isinstance(content, str) and bool(content)
-    return Message(
-        role="system" if role in ("system", "developer") else "user",
-        parts=tuple(parts),
-        native=None if as_told and role == "user" else item,
-        dialect=DIALECT,
-        unsaid=(*unknown_keys(item, _MESSAGE), *unsaid) if parts and content else (),
-    )
+    speaks: Role = "system" if role in ("system", "developer") else "user"
+    native = None if as_told and role == "user" else item
+    left = (*unknown_keys(item, _MESSAGE), *unsaid) if parts and content else ()
+    return read_message(speaks, tuple(parts), native, DIALECT, left)
 
 
 def _blocks(content: Any, path: str = "content") -> tuple[list[ShownPart], list[str]]:
@@ -202,22 +192,22 @@ def _blocks(content: Any, path: str = "content") -> tuple[list[ShownPart], list[
     return parts, unsaid
 
 
-def _part(block: Mapping[str, Any]) -> tuple[ShownPart, tuple[str, ...]]:
+def _part(block: Mapping[str, Any]) -> tuple[ShownPart, frozenset[str]]:
     match block:
         case {"type": "input_text" | "output_text" | "text", "text": str(said)}:
-            return Text(text=said), ("type", "text")
+            return Text(text=said), _TEXT
         case {"type": "input_image", "image_url": str(url)}:
-            known = ("type", "image_url", *(("detail",) if block.get("detail") == "auto" else ()))
+            known = _AUTOMATIC if block.get("detail") == "auto" else _IMAGE
             head, comma, data = url.partition(",")
             if comma and head.startswith("data:") and head.endswith(";base64"):
                 return Image(media_type=head[5:-7] or "image/png", data=data), known
             return Image(url=url), known
         case {"type": "input_image", "file_id": str(file_id)}:
-            return Image(file_id=file_id, provider="openai"), ("type", "file_id")
+            return Image(file_id=file_id, provider="openai"), _FILE_ID
         case {"type": "input_file"}:
-            return _document(block), ("type", "file_data", "file_url", "file_id", "filename")
+            return _document(block), _FILE
         case _:
-            return Opaque(dialect=DIALECT, data=dict(block)), ()
+            return Opaque(dialect=DIALECT, data=dict(block)), frozenset()
 
 
 def _document(file: Mapping[str, Any]) -> Document:
@@ -240,15 +230,15 @@ def _tool(item: Mapping[str, Any]) -> ToolSpec:
         return ToolSpec(name=name or kind, hosted=DIALECT, hints=hints, dialect=DIALECT)
     form: Literal["json", "text"] = "text" if kind == "custom" else "json"
     parameters, strict = item.get("parameters"), item.get("strict")
-    return ToolSpec(
-        name=name,
-        description=text(item.get("description")),
-        parameters=parameters if is_object(parameters) else {},
+    return read_tool(
+        name,
+        text(item.get("description")),
+        parameters if is_object(parameters) else {},
+        dict(item),
+        DIALECT,
+        unknown_keys(item, _TOOL),
         form=form,
         strict=strict if isinstance(strict, bool) else None,
-        native=dict(item),
-        dialect=DIALECT,
-        unsaid=tuple(unknown_keys(item, _TOOL)),
     )
 
 

@@ -30,7 +30,7 @@ from midstream.adapters.schema import INPUT, can_be_strict
 from midstream.adapters.telling import (
     Declared,
     Fit,
-    Speech,
+    speech_of,
     spoken_by,
     vendor,
 )
@@ -86,7 +86,7 @@ class Teller(PlainTurns):
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits
-        super().__init__(view, seq, Speech(provider, DIALECT, IDS, NAMES, free_text, IMAGE))
+        super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES, free_text, IMAGE))
         self._provider = provider
         self._family = family
 
