@@ -28,6 +28,7 @@ from midstream.events.store import (
     Snapshot,
     Stretch,
     Watcher,
+    refuse,
 )
 from midstream.events.system import KEEPING, is_system, opening
 
@@ -76,8 +77,7 @@ class MemoryStore:
     ) -> None:
         """Tell the writer; what it appends from here on no longer counts on the refused append."""
         self._refused.pop(end, None)
-        if not future.done():
-            future.set_exception(error)
+        refuse(future, error)
 
     def _append(
         self,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from midstream.events.catalog import TURNS, status_after
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
-from midstream.events.store import Answer, Snapshot, Status
+from midstream.events.store import Answer, Snapshot, Status, refuse
 
 ROWS = 1024
 """Rows of one commit at most; one takes a few ms."""
@@ -116,7 +116,7 @@ def settle(future: asyncio.Future[Any], outcome: object) -> None:
     if future.done():
         return
     if isinstance(outcome, Exception):
-        future.set_exception(outcome)
+        refuse(future, outcome)
     else:
         future.set_result(outcome)
     if isinstance(future, Answer) and future.hear is not None:

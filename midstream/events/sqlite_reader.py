@@ -22,7 +22,7 @@ from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_listing import LIST, conditions, info_of
 from midstream.events.sqlite_open import translated
 from midstream.events.sqlite_opening import Opening
-from midstream.events.sqlite_page import rows_of
+from midstream.events.sqlite_page import events_in
 from midstream.events.sqlite_reading import Reading
 from midstream.events.sqlite_rows import COLUMNS, Kinds, events_of, filled
 from midstream.events.sqlite_scan import PAGE, Scan
@@ -248,20 +248,18 @@ class Reader:
         self, scan: Scan, after: int
     ) -> tuple[list[Event], CorruptLogError | None, bool]:
         """Return a page of a scan, up to where it is damaged, and whether it was read before it was asked for."""
-        early = False
+        early, events = False, None
         try:
             packed, early = await scan.page(after)
-            rows = rows_of(packed)
         except ValueError as error:
             raise StoreError("the store is closed; open it again to read") from error
         except sqlite3.Error:
-            rows = None  # to read it by rows says what it is
-        if rows is not None:
-            sealed: list[int] = []
+            pass  # to read it by rows says what it is
+        else:
             with no_collecting():
-                events, damage = events_of(rows, self._names, self._kinds, sealed)
-            if damage is None and not sealed:
-                return events, None, early
+                events = events_in(packed, self._names, self._kinds)
+        if events is not None:
+            return events, None, early
         listed = await self._rows(scan.sql, scan.parameters(after))
         return *await self._events(listed, self._names, with_blobs=False), early
 

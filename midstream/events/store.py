@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
@@ -132,6 +132,16 @@ class Answer(asyncio.Future[Head]):
     def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self.hear: Callable[[asyncio.Future[Head]], None] | None = None
+
+
+def refuse(answer: asyncio.Future[Any], error: Exception) -> None:
+    """Give an answer its error, unless whoever waited for it has gone.
+
+    Who waits may be cancelled in the same turn of the loop, and asyncio would then report an error that nobody has missed.
+    """
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()  # it counts as seen
 
 
 Watcher = Callable[[RunId, int], None]

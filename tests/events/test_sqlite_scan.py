@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,24 +17,26 @@ from midstream.errors import CorruptLogError, StoreError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
 from midstream.events.sqlite import SqliteStore
-from midstream.events.sqlite_page import PACKED, rows_of
-from midstream.events.sqlite_rows import COLUMNS
+from midstream.events.sqlite_page import PACKED, events_in
+from midstream.events.sqlite_rows import COLUMNS, Kinds, events_of
 from midstream.events.sqlite_scan import PAGE
+from midstream.events.sqlite_squeeze import squeezed
 from tests.events.stores import RUN, behind, created, filled, note, text
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 numbers = st.integers(-(2**63), 2**63 - 1)
+bodies = st.dictionaries(texts, texts | numbers, max_size=3).map(orjson.dumps)
 rows = st.lists(
     st.tuples(
-        numbers,  # run
+        st.integers(1, 3),  # run
         numbers,  # seq
         numbers,  # at
-        st.integers(1, 99),  # kind
+        st.integers(1, 2),  # kind
         st.none() | texts,  # actor
         st.none() | numbers,  # cause
         st.none() | texts,  # address
         st.none() | numbers,  # epoch
-        st.binary(max_size=40),  # body
+        bodies | bodies.map(lambda body: squeezed(body + b" " * 2000)),
         st.binary(min_size=32, max_size=32),
     ),
     max_size=8,
@@ -42,12 +45,14 @@ rows = st.lists(
 _TABLE = "CREATE TABLE events (id INTEGER PRIMARY KEY, run, seq, at, kind, actor, cause, address, epoch, body, digest)"
 _INTO = "INSERT INTO events (run, seq, at, kind, actor, cause, address, epoch, body, digest) VALUES"
 _PAGE = f"SELECT {COLUMNS} FROM events ORDER BY id"
+_NAMES = {number: RunId(f"r{number}") for number in (1, 2, 3)}
+_KINDS = Kinds([(1, "note.added", 1), (2, "from.tomorrow", 7)])
 
 
-def both(connection: sqlite3.Connection) -> tuple[list[Any], list[Any] | None]:
+def both(connection: sqlite3.Connection) -> tuple[list[Event], list[Event] | None]:
     """Return a page by rows, and as one row."""
-    plain = [list(row) for row in connection.execute(_PAGE)]
-    return plain, rows_of(connection.execute(PACKED.format(_PAGE)).fetchone())
+    plain, _ = events_of(connection.execute(_PAGE).fetchall(), _NAMES, _KINDS, [])
+    return plain, events_in(connection.execute(PACKED.format(_PAGE)).fetchone(), _NAMES, _KINDS)
 
 
 @given(rows)
@@ -57,13 +62,25 @@ def test_a_page_as_one_row_says_what_its_rows_say(given_rows: list[tuple[Any, ..
         connection.executemany(f"{_INTO} ({', '.join('?' * 10)})", given_rows)
         plain, packed = both(connection)
     assert packed == plain
+    assert len(plain) == len(given_rows)
 
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("body", "a text"), ("digest", b"short"), ("at", float("inf")), ("digest", b"x" * 33)],
+    [
+        ("body", "{}"),
+        ("body", b"no JSON"),
+        ("body", b""),
+        ("digest", b"short"),
+        ("digest", b"x" * 33),
+        ("at", float("inf")),
+        ("run", 4),
+        ("kind", 3),
+    ],
 )
-def test_a_page_with_what_is_never_written_is_read_by_rows(column: str, value: object) -> None:
+def test_a_page_with_what_is_not_known_or_never_written_is_read_by_rows(
+    column: str, value: object
+) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(_TABLE)
         row = (1, 1, 1, 1, None, None, "a", 1, b"{}", b"d" * 32)
