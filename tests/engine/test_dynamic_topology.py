@@ -174,6 +174,21 @@ async def test_edges_may_be_added_and_nodes_and_edges_removed_before_they_are_ne
     assert state.topology.nodes["end"].waits_for == ("choose", "extra", "early")
 
 
+def _given(ctx: Context) -> None:
+    ctx.add_node("new", "double", args={"number": 1})
+    ctx.add_edge("new", "last", to="beside")
+
+
+def _given_then_taken_away(ctx: Context) -> None:
+    _given(ctx)
+    ctx.remove_node("new")
+
+
+def _given_then_cut(ctx: Context) -> None:
+    _given(ctx)
+    ctx.remove_edge("new", "last")
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -208,6 +223,8 @@ async def test_edges_may_be_added_and_nodes_and_edges_removed_before_they_are_ne
         (lambda ctx: ctx.add_edge("last", "last"), "would close a cycle"),
         (lambda ctx: ctx.remove_edge("choose", "last"), "does not wait for 'choose'"),
         (lambda ctx: ctx.remove_edge("beside", "last"), "takes the output of 'beside'"),
+        (_given_then_taken_away, "node 'last' takes the output of 'new'; remove that node first"),
+        (_given_then_cut, "node 'last' takes the output of 'new'; the edge goes with"),
     ],
 )
 async def test_what_cannot_be_changed_is_refused_before_anything_is_recorded(

@@ -94,6 +94,7 @@ class View:
         self._needs: dict[str, dict[str, None]] = {}
         self._followers: dict[str, dict[str, None]] = {}
         self._cut: set[tuple[str, str]] = set()
+        self._given: dict[str, dict[str, str]] = {}  # by added edges, to parameters
 
     def is_current(self, values: Values) -> bool:
         """Say whether nobody has changed the topology since these changes were put on top of it."""
@@ -204,6 +205,8 @@ class View:
         self._cut.discard((source, target))
         self._needs.setdefault(target, {})[source] = None
         self._followers.setdefault(source, {})[target] = None
+        if to:
+            self._given.setdefault(target, {})[to] = source
 
     def _disconnect(self, source: str, target: str) -> None:
         self._existing(target)
@@ -251,10 +254,12 @@ class View:
             raise TopologyError(name, f"{self._where}: {lacks}")
 
     def _values(self, name: str) -> set[str]:
-        shape = self._here.topology.nodes.get(name)
+        """Return the nodes whose output a node takes."""
+        given, shape = self._given.get(name, {}), self._here.topology.nodes.get(name)
         if shape is not None:
-            return set(shape.values.values())
-        return {parameter.source for parameter in self._added[name].waits}
+            return set({**shape.values, **given}.values())
+        taken = {parameter.name: parameter.source for parameter in self._added[name].waits}
+        return set((taken | given).values())
 
     def _is_output(self, name: str) -> bool:
         node = self._added.get(name)
