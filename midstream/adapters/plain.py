@@ -113,7 +113,7 @@ class Plain(Telling):
                 continue
             said: Fields = parts[0].__dict__
             text: str = said["text"]
-            if said["hints"] or said["citations"] or said["phase"] or not text.strip():
+            if said["hints"] or said["citations"] or said["phase"] or not text or text.isspace():
                 break
             if role == "user" and (LAST not in text or MARK not in text):
                 tell(question(text))
@@ -185,9 +185,10 @@ class Plain(Telling):
             if len(shown) != 1 or type(shown[0]) is not Text:
                 return ""
             inner: Fields = shown[0].__dict__
-            if inner["hints"] or inner["citations"] or inner["phase"] or not inner["text"].strip():
+            text = inner["text"]
+            if inner["hints"] or inner["citations"] or inner["phase"] or not text or text.isspace():
                 return ""
-            results.append((id_, inner["text"], said["is_error"]))
+            results.append((id_, text, said["is_error"]))
         if len(calls) > 1 and len({call.id for call in calls}) < len(calls):
             return ""
         if not self.plain_results(results):
@@ -206,5 +207,5 @@ def _is_kept(message: Fields, own: str) -> bool:
 
 def _is_more(text: Fields) -> bool:
     """Tell whether a text is more than something to read, or less."""
-    found = text["hints"] or text["citations"] or text["phase"] or not text["text"].strip()
-    return bool(found)
+    said: str = text["text"]
+    return bool(text["hints"] or text["citations"] or text["phase"] or not said or said.isspace())

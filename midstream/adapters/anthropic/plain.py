@@ -10,6 +10,7 @@ from midstream.adapters.wire import arguments_object
 
 FILLER = "Continue."
 """What the user says where the service needs a turn of the user and nobody said anything."""
+_NEEDED = "the service needs a turn of the user here"
 
 
 class PlainTurns(Homeward):
@@ -34,7 +35,8 @@ class PlainTurns(Homeward):
 
     def fill(self) -> None:
         """Say something for the user: a model of today refuses to go on with its own turn, and an earlier one would."""
-        self.repair("filler_inserted", "the service needs a turn of the user here")
+        # What `repair` notes of a whole turn.
+        self.noted.append(("filler_inserted", "repair", self.seq, None, _NEEDED))
         self.items.append({"role": "user", "content": FILLER})
         self.state["tail"] = "user"
 
