@@ -44,6 +44,7 @@ class Shared:
         self.file = folder / "runs.db"
         self.world = World(folder / "effects", pace=SLOW)
         self.errors = folder / "effects.errors"
+        self.lease = LEASE
 
     def drive(self) -> int:
         """Begin to drive the run in another process."""
@@ -53,11 +54,12 @@ class Shared:
             effects=str(self.world.file),
             run=RUN,
             pace=self.world.pace,
-            lease=LEASE,
+            lease=self.lease,
         )
 
-    def engine(self, lease: float = LEASE) -> Engine:
+    def engine(self, lease: float | None = None) -> Engine:
         """Return an engine of this process, which takes nothing over by itself."""
+        lease = self.lease if lease is None else lease
         models = {"walker": self.world.script(), "other": self.world.script()}
         return Engine.open(self.file, models=models, model=MODEL, recover=False, lease=lease)
 
@@ -152,12 +154,16 @@ async def test_a_driver_that_was_stopped_beyond_its_lease_is_refused(shared: Sha
 
 
 async def test_a_living_driver_is_not_deposed(shared: Shared) -> None:
+    shared.lease = (
+        1.0  # a process that gets no time for as long as the short one is not seen to live
+    )
+    shared.world.pace = 0.4
     child = shared.drive()
     await in_flight(shared, "model")
     async with shared.engine() as engine:
         for _ in range(5):
             assert await engine.recover() == ()
-            await asyncio.sleep(LEASE / 3)
+            await asyncio.sleep(shared.lease / 3)
         run = await engine.start(expedition(shared.world), run_id=RUN, land="home")
         assert await run == OUTPUT
     assert shared.nursery.wait(child) == "done"
