@@ -32,7 +32,7 @@ from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.pictures import Picture
 from midstream.adapters.telling import Fit, speech_of, spoken_by
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import INVALID, arguments_object, is_object
+from midstream.adapters.wire import INVALID, arguments_object, is_object, quick
 from midstream.events.content import (
     Audio,
     Document,
@@ -50,7 +50,7 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
+IDS = Fit(re.compile(r"[!-~]+"), 64, "call_", words=True)
 NAMES = Fit(re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*"), 64)
 UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Stands for the signature of a call that another model made: `skip_thought_signature_validator`, in base64.
@@ -81,6 +81,8 @@ def closing(view: View, provider: str, family: Family) -> Teller:
 
 class Teller(PlainTurns):
     """Says messages in the words of Gemini."""
+
+    __slots__ = ("_family", "_provider")
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES))
@@ -248,7 +250,7 @@ class Teller(PlainTurns):
         return ids
 
     def signed(self, blocks: Blocks) -> Blocks:
-        """See `PlainTurns.signed`: where the call has none, and the model asks for one."""
+        """Return an answer with what stands for the signature of its first call, where it has none and the model asks."""
         if "signed" not in self._family.traits:
             return blocks
         place = next((i for i, block in enumerate(blocks) if call_of(block) is not None), None)
@@ -257,6 +259,13 @@ class Teller(PlainTurns):
         self.repair("signature_placeholder", "a call that another model made")
         signed = {**blocks[place], "thoughtSignature": UNSIGNED}
         return [*blocks[:place], signed, *blocks[place + 1 :]]
+
+    def unsigned(self) -> bytes:
+        """See `PlainTurns.unsigned`."""
+        if "signed" not in self._family.traits:
+            return b""
+        self.repair("signature_placeholder", "a call that another model made")
+        return b',"thoughtSignature":' + quick(UNSIGNED)
 
     def _blocks(self, message: Message, ids: Sequence[str], own: bool) -> Blocks:
         told = own_parts(message.parts, ids, self.alias) if own else None
