@@ -374,6 +374,8 @@ class Graph(Documented, Planner, AsTool):
 
     def with_variables(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the inputs of a run, with the variables that somebody takes and that were not given."""
+        if not self.variables:
+            return inputs
         return {k: v for k, v in self.variables.items() if k in self.input_names} | {**inputs}
 
     def check_inputs(self, inputs: Iterable[str]) -> None:
@@ -383,6 +385,8 @@ class Graph(Documented, Planner, AsTool):
             GraphError: One is missing or unknown.
         """
         given = set(inputs)
+        if given == self.input_names.keys():
+            return
         missing = [
             name for name, required in self.input_names.items() if required and name not in given
         ]
