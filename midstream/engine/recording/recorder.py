@@ -23,6 +23,7 @@ from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
+from midstream.projections.run_snapshot import Dump
 from midstream.projections.run_state import RunState, apply, fold_run
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ class Recorder:
         elif self._always_replay:
             self._mend()
 
-    def _keep(self, head: Head, snapshot: bytes) -> None:
+    def _keep(self, head: Head, snapshot: Dump) -> None:
         task = asyncio.ensure_future(self._keeper.keep(head, snapshot))
         self._keeping = (*(one for one in self._keeping if not one.done()), task)
 
