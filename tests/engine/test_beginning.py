@@ -37,7 +37,11 @@ def test_the_first_fact_of_a_run_is_written_as_the_fact_itself_would_be(
     parent: str | None,
 ) -> None:
     graph = Graph("g", version="2")
-    graph.add_node("a", lambda i: i)
+
+    @graph.node
+    def a(i: Any) -> Any:
+        return i
+
     policy = ContextPolicy("trim", window=9) if trims else None
     more: Any = {"subject": subject, "parent": parent, "parent_step": subject}
     fields = created(graph, inputs, policy, "m", tags, limits=limits, **more)

@@ -385,7 +385,7 @@ class Graph(Documented, Planner, AsTool):
             GraphError: One is missing or unknown.
         """
         given = set(inputs)
-        if given == self.input_names.keys():
+        if given == set(self.input_names):
             return
         missing = [
             name for name, required in self.input_names.items() if required and name not in given
