@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from midstream.events.ids import nested
 from midstream.projections.sparse import A_DICT, Sparse, new_dict, new_list
-from midstream.projections.topology import NodeShape, Topology
+from midstream.projections.topology import NodeShape, Topology, nowhere
 
 Progress = Literal["running", "waiting", "completed", "failed", "skipped"]
 
@@ -69,10 +69,6 @@ class Called:
     by: str
 
 
-_NOWHERE = Topology({}, {}, {}, {})
-"""Before a run has begun; like every topology that is shared, it is copied before it is changed."""
-
-
 @dataclass(slots=True)
 class Flow(Sparse):
     """Where control is.
@@ -99,7 +95,7 @@ class Flow(Sparse):
         undoes: Something in it is undone if the run fails.
     """
 
-    topology: Topology = field(default_factory=lambda: _NOWHERE)
+    topology: Topology = field(default_factory=nowhere)
     pending: dict[str, int] = field(default_factory=new_dict)
     ready: dict[str, None] = field(default_factory=new_dict)
     called: dict[str, list[Called]] = field(default_factory=new_dict)

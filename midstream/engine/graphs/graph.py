@@ -374,8 +374,6 @@ class Graph(Documented, Planner, AsTool):
 
     def with_variables(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the inputs of a run, with the variables that somebody takes and that were not given."""
-        if not self.variables:
-            return inputs
         return {k: v for k, v in self.variables.items() if k in self.input_names} | {**inputs}
 
     def check_inputs(self, inputs: Iterable[str]) -> None:
@@ -385,8 +383,6 @@ class Graph(Documented, Planner, AsTool):
             GraphError: One is missing or unknown.
         """
         given = set(inputs)
-        if given == set(self.input_names):
-            return
         missing = [
             name for name, required in self.input_names.items() if required and name not in given
         ]
