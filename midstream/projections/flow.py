@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from midstream.events.ids import nested
 from midstream.projections.sparse import A_DICT, Sparse, new_dict, new_list
@@ -61,8 +61,7 @@ class Activation:
     ends: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Called:
+class Called(NamedTuple):
     """An activation that was called and has not been scheduled."""
 
     args: Mapping[str, Any]
