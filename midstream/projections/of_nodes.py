@@ -241,7 +241,8 @@ def _reflection_made(state: RunState, event: Event) -> None:
 
 def _plan_revised(state: RunState, event: Event) -> None:
     attempt = state.activations[event.address or ""].attempt
-    state.revisions.append({**event.data, "after": attempt, "activation": event.address})
+    plan = {**event.data, "after": attempt, "activation": event.address}
+    state.revisions = (*state.revisions, plan)
 
 
 OF_NODES: Mapping[str, Handler[RunState]] = {

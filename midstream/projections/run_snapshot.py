@@ -21,8 +21,8 @@ from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.flow_snapshot import (
     find_latest,
     flow_data,
-    flow_fields,
     needed_in,
+    restore_flow,
     restore_scopes,
     root_shape,
     scopes_data,
@@ -201,17 +201,16 @@ def restored(body: bytes) -> Restored | None:
 
 
 def _restored(data: Mapping[str, Any]) -> RunState:
-    fields: dict[str, Any] = {name: data[name] for name in _PLAIN}
-    fields |= {name: dict.fromkeys(data[name]) for name in _NAMES}
-    state = RunState(
-        **fields,
-        notes=set(data["notes"]),
-        overrides=tuple(data["overrides"]),
-        switches=[Switch(*values) for values in data["switches"]],
-        said=[Said(*values) for values in data["said"]],
-        topology=root_shape(data),
-        **flow_fields(data),
-    )
+    state = RunState(topology=root_shape(data), notes=set(data["notes"]))
+    for name in _PLAIN:
+        setattr(state, name, data[name])
+    for name in _NAMES:
+        setattr(state, name, dict.fromkeys(data[name]))
+    state.revisions = tuple(data["revisions"])
+    state.overrides = tuple(data["overrides"])
+    state.switches = [Switch(*values) for values in data["switches"]]
+    state.said = [Said(*values) for values in data["said"]]
+    restore_flow(state, data)
     for address, status, attempt, inputs, sources, since, output, *more in data["activations"]:
         made = state.activations[address] = Activation(
             address,

@@ -15,6 +15,7 @@ from midstream.events.ids import scope_of
 from midstream.projections import flow
 from midstream.projections.flow import Activation, Flow, last_output
 from midstream.projections.reshaping import upgrade
+from midstream.projections.sparse import new_dict
 from midstream.projections.topology import Topology, nothing, shared_topology
 
 
@@ -34,10 +35,10 @@ class Nest(Flow):
 
     graph_digest: str = ""
     graphs: Mapping[str, Any] = field(default_factory=nothing)
-    activations: dict[str, Activation] = field(default_factory=dict[str, Activation])
-    scopes: dict[str, Flow] = field(default_factory=dict[str, Flow])
-    active: dict[str, None] = field(default_factory=dict[str, None])
-    idle: dict[str, None] = field(default_factory=dict[str, None])
+    activations: dict[str, Activation] = field(default_factory=new_dict)
+    scopes: dict[str, Flow] = field(default_factory=new_dict)
+    active: dict[str, None] = field(default_factory=new_dict)
+    idle: dict[str, None] = field(default_factory=new_dict)
     limited: Mapping[str, Any] | None = None
 
     @property

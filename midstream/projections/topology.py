@@ -291,6 +291,14 @@ def _expected(
     return {name: expected[name] for name in nodes if name in expected}
 
 
+_NOWHERE = Topology({}, {}, {}, {})
+
+
+def nowhere() -> Topology:
+    """Return the topology before a run has begun; like every one that is shared, it is copied before it is changed."""
+    return _NOWHERE
+
+
 _KNOWN: dict[str, Topology] = {}
 _KNOWN_LIMIT = 256
 

@@ -153,7 +153,7 @@ class Executor:
         for made in activations:
             node = self._code.find(made.node, made.scope)
             assert node is not None
-            waits = not node.pure and node.graph is None and made.status != "waiting"
+            waits = node.acts and node.graph is None and made.status != "waiting"
             (once_durable if waits else now).append(Address(made.address))
         if now:
             self._workers.put(now)

@@ -30,7 +30,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import Prepared, Redact, encode
+from midstream.events.codec import Prepared, Redact, encode, encode_prepared
 from midstream.events.envelope import Draft
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -139,15 +139,19 @@ class Process:
         address: str | None = None,
         *,
         actor: str,
-        prepared: Mapping[str, Prepared] | None = None,
     ) -> Draft:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
         step = None if address is None else Address(address)
-        if self.redact is not None and prepared is not None:
+        return encode(payload, at=at, actor=actor, address=step, redact=self.redact)
+
+    def created(self, data: dict[str, Any], definition: Prepared) -> Draft:
+        """Return the `run.created` of these fields, which are plain JSON, as a draft, recorded now."""
+        prepared: Mapping[str, Prepared] = {"definition": definition}
+        if self.redact is not None:
             prepared = self._fields(prepared, self.redact)
-        redact = self.redact
-        return encode(payload, at=at, actor=actor, address=step, prepared=prepared, redact=redact)
+        at = int(self.clock.now() * 1_000_000)
+        return encode_prepared("run.created", data, prepared, at=at, redact=self.redact)
 
     async def append(
         self, run_id: RunId, payload: Fact, address: str | None = None, *, actor: str

@@ -280,7 +280,8 @@ class Runner:
             items = Items(
                 self._attempts, self.recorder, self._code, address, self._going_on, self._end
             )
-            await self._attempts.perform(node, address, items.run, durable=durable)
+            begins = durable or not node.acts
+            await self._attempts.perform(node, address, items.run, durable=begins)
         elif self._is_plain_call(node, made, durable):
             await self._attempts.call(node, made, self._ends_of_many())
             status = self.recorder.state.activations[address].status
