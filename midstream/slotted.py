@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, FrozenInstanceError
+from dataclasses import MISSING, FrozenInstanceError, field
 from functools import partial
 from operator import attrgetter
 from reprlib import recursive_repr
@@ -38,7 +38,7 @@ else:
         return partial(_made, frozen=frozen, eq=eq)
 
 
-__all__ = ["dataclass"]
+__all__ = ["dataclass", "field"]
 
 
 class _New:
@@ -68,14 +68,14 @@ def _made(cls: type, *, frozen: bool, eq: bool) -> type:
     if "__init__" not in own:
         methods["__init__"] = _init_of(made, fields, frozen=frozen)
     if eq:
-        compared = _values_of([field.name for field in fields if field.compare])
+        compared = _values_of([f.name for f in fields if f.compare])
         methods["__eq__"] = _eq_of(compared)
         hashed = [f.name for f in fields if (f.compare if f.hash is None else f.hash)]
         methods["__hash__"] = _hash_of(_values_of(hashed)) if frozen else None
         if own.get("__hash__") is not None:
             del methods["__hash__"]
     if frozen:
-        methods |= _frozen(made, frozenset([field.name for field in fields]))
+        methods |= _frozen(made, frozenset([f.name for f in fields]))
     for name, method in methods.items():
         if name not in own or name == "__hash__":
             if method is not None:
@@ -95,23 +95,23 @@ def _init_of(
     places: list[str] = []
     named: list[str] = []
     lines: list[str] = []
-    for field in fields:
-        name, value = field.name, field.name
-        if field.default_factory is not MISSING:
-            known[f"_make_{name}"] = field.default_factory
+    for each in fields:
+        name, value = each.name, each.name
+        if each.default_factory is not MISSING:
+            known[f"_make_{name}"] = each.default_factory
             made = f"_make_{name}()"
-            value = f"{made} if {name} is _new else {name}" if field.init else made
+            value = f"{made} if {name} is _new else {name}" if each.init else made
             default = "=_new"
-        elif field.default is not MISSING:
-            known[f"_of_{name}"] = field.default
+        elif each.default is not MISSING:
+            known[f"_of_{name}"] = each.default
             default = f"=_of_{name}"
-            value = name if field.init else f"_of_{name}"
+            value = name if each.init else f"_of_{name}"
         else:
             default = ""
-            if not field.init:
+            if not each.init:
                 continue
-        if field.init:
-            (named if field.kw_only else places).append(name + default)
+        if each.init:
+            (named if each.kw_only else places).append(name + default)
         if not frozen:
             lines.append(f"  self.{name} = {value}")
         elif (slot := getattr(getattr(cls, name, None), "__set__", None)) is not None:
@@ -128,7 +128,7 @@ def _init_of(
     # As a function of the class's module, so that whoever reads its annotations finds what they name.
     exec(text, sys.modules[cls.__module__].__dict__, found)
     init = found["made"](**known)
-    init.__annotations__ = {field.name: field.type for field in fields if field.init}
+    init.__annotations__ = {f.name: f.type for f in fields if f.init}
     init.__annotations__["return"] = None
     return init  # type: ignore[no-any-return]
 
@@ -187,9 +187,9 @@ def _frozen(cls: Any, names: frozenset[str]) -> Mapping[str, Callable[..., Any]]
 
 
 def _getstate(self: Any) -> list[Any]:
-    return [getattr(self, field.name) for field in dataclasses.fields(self)]
+    return [getattr(self, f.name) for f in dataclasses.fields(self)]
 
 
 def _setstate(self: Any, state: list[Any]) -> None:
-    for field, value in zip(dataclasses.fields(self), state, strict=True):
-        object.__setattr__(self, field.name, value)
+    for each, value in zip(dataclasses.fields(self), state, strict=True):
+        object.__setattr__(self, each.name, value)
