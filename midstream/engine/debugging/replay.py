@@ -244,8 +244,8 @@ class _Replay:
         models = Models(
             self._providers,
             pricing=lambda provider, model, usage, at: None,
-            show=lambda address, piece: None,
-            listening=lambda: False,
+            run_id=self._run_id,
+            listeners={},
             advisor=RecordedAdvice(events),
         )
         runner = Runner(

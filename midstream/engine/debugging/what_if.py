@@ -270,7 +270,7 @@ async def _ended(host: Host, fork: RunId) -> None:
     """Wait until a try has ended; one that would wait for somebody is ended."""
     live = host.live.get(fork)
     if live is not None:
-        await asyncio.wait([live.task])
+        await live.ended()
         if not live.task.cancelled() and (error := live.task.exception()) is not None:
             raise error
         if not live.runner.state.over:

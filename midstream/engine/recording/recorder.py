@@ -126,14 +126,14 @@ class Recorder:
         self.send_soon()
 
     def add_plain(
-        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+        self, type_: str, data: dict[str, Any], address: Address | None, *, held: bool = False
     ) -> None:
         """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`.
 
         Args:
             type_: The fact's type tag.
             data: Its fields.
-            address: Its step.
+            address: Its step, or None.
             held: The caller says `send` or `send_soon` when it has added all.
         """
         if self.error is not None:

@@ -113,7 +113,7 @@ class Tape(Recorder):
         self._compare(encode(payload, at=int(self.now * 1e6), actor=actor, address=step))
 
     def add_plain(
-        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+        self, type_: str, data: dict[str, Any], address: Address | None, *, held: bool = False
     ) -> None:
         """See `Recorder.add_plain`."""
         self._compare(encode_plain(type_, data, at=int(self.now * 1e6), address=address))
