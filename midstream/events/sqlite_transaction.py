@@ -91,7 +91,7 @@ class Transactions:
             context: What `then` is called in.
         """
         self.stats.hops += 1
-        rows = len(quick.rows)
+        rows = quick.count
         statements = quick.rows.statements(self.takeovers)
 
         def work(connection: sqlite3.Connection) -> tuple[int, int]:
