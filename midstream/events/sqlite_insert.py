@@ -15,6 +15,8 @@ from midstream.events.sqlite_beside import TAKEOVERS
 from midstream.events.sqlite_rows import filled
 
 EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
+_WIDTH = EVENT.count(",") + 1
+_APART = _WIDTH - 4
 
 TOGETHER = 256
 """Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
@@ -34,14 +36,6 @@ class Rows:
     common: tuple[int, None, None, int | None] | None = None
     values: list[Any] = field(default_factory=list[Any])
 
-    @property
-    def width(self) -> int:
-        """How many values each row has."""
-        return 10 if self.common is None else 6
-
-    def __len__(self) -> int:
-        return len(self.values) // self.width
-
     def statements(self, takeovers: int) -> list[tuple[str, Sequence[Any]]]:
         """Return the statements that write the rows, in order, and what is bound to each.
 
@@ -49,18 +43,23 @@ class Rows:
             takeovers: How often any run had been taken over, as far as is known: where that is behind the file, a
                 statement writes nothing.
         """
-        step = TOGETHER * self.width
+        width = _WIDTH if self.common is None else _APART
+        if len(self.values) <= TOGETHER * width:
+            return [self._statement(self.values, width, takeovers)]
+        step = TOGETHER * width
         return [
-            self._statement(self.values[start : start + step], takeovers)
+            self._statement(self.values[start : start + step], width, takeovers)
             for start in range(0, len(self.values), step)
         ]
 
-    def _statement(self, values: list[Any], takeovers: int) -> tuple[str, Sequence[Any]]:
-        rows = len(values) // self.width
+    def _statement(
+        self, values: list[Any], width: int, takeovers: int
+    ) -> tuple[str, Sequence[Any]]:
+        rows = len(values) // width
         of = filled(rows)
-        empty = [None] * (self.width * (of - rows))
+        empty = [None] * (width * (of - rows))
         if self.common is None:
-            return _apart(of), [*values, *empty, takeovers]
+            return _whole(of), [*values, *empty, takeovers]
         return _alike(of), [*self.common, *values, *empty, takeovers]
 
 
@@ -72,11 +71,11 @@ def _values(rows: int, width: int) -> str:
 
 
 @cache
-def _apart(rows: int) -> str:
-    return f"INSERT INTO events {EVENT} SELECT * {_values(rows, 10)}"
+def _whole(rows: int) -> str:
+    return f"INSERT INTO events {EVENT} SELECT * {_values(rows, _WIDTH)}"
 
 
 @cache
 def _alike(rows: int) -> str:
     columns = "?1, column1, column2, column3, ?2, ?3, column4, ?4, column5, column6"
-    return f"INSERT INTO events {EVENT} SELECT {columns} {_values(rows, 6)}"
+    return f"INSERT INTO events {EVENT} SELECT {columns} {_values(rows, _APART)}"

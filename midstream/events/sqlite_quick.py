@@ -23,10 +23,12 @@ class Quick:
 
     Attributes:
         rows: The rows.
+        count: How many they are.
     """
 
     def __init__(self) -> None:
         self.rows = Rows()
+        self.count = 0
         self._ends: list[tuple[Append, Run, int, bytes]] = []
 
     def take(
@@ -39,7 +41,6 @@ class Quick:
 
         The runs in `known` move on as they will once the rows are written; where that fails, they have to be dropped.
         """
-        before = 0
         for command in commands:
             assert isinstance(command, Append)
             run = known.get(command.run_id)
@@ -58,8 +59,8 @@ class Quick:
             else:
                 self._take_apart(run, command.epoch, drafts, kinds, digests)
             run.seq, run.digest = run.seq + len(drafts), digests[-1]
-            before += len(drafts)
-            self._ends.append((command, run, before - 1, digests[-1]))
+            self.count += len(drafts)
+            self._ends.append((command, run, self.count - 1, digests[-1]))
         return True
 
     def _take_alike(

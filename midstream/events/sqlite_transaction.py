@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -28,6 +27,7 @@ from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
 from midstream.events.sqlite_uses import USED
+from midstream.slotted import dataclass
 
 _LARGE = 64
 """Rows from which on the loop sees that the thread begins."""
@@ -91,7 +91,7 @@ class Transactions:
             context: What `then` is called in.
         """
         self.stats.hops += 1
-        rows = len(quick.rows)
+        rows = quick.count
         statements = quick.rows.statements(self.takeovers)
 
         def work(connection: sqlite3.Connection) -> tuple[int, int]:
