@@ -31,7 +31,7 @@ def digest_of(arguments: Any) -> str:
 
 def on_own_branch() -> None:
     """Say that the current task is no parallel branch of an activation."""
-    if _LANE.get():  # where nothing is said, nothing is: a context that nobody has changed is as it was found
+    if _LANE.get():  # else nothing is put there, and a context that nobody has changed is as it was
         _LANE.set("")
 
 
