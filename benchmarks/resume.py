@@ -55,6 +55,7 @@ async def left(path: Path, calls: int, *, keep: bool) -> None:
     if not keep:
         with sqlite3.connect(path) as connection:
             connection.execute("DELETE FROM snapshots")
+        connection.close()
 
 
 @dataclass(slots=True)

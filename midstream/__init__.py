@@ -5,6 +5,7 @@ it has cost) is folded from them, so a run can be killed, resumed elsewhere, and
 middle of a tool loop.
 """
 
+import gc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,13 @@ if not TYPE_CHECKING:  # a checker would take any name for one that exists
             return import_module(f"{__name__}.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(_ELSEWHERE.get(name, "midstream.engine")), name)
+        was_collecting = gc.isenabled()
+        gc.disable()  # what is imported stays: to look through it again and again is a tenth of the time
+        try:
+            found = getattr(import_module(_ELSEWHERE.get(name, "midstream.engine")), name)
+        finally:
+            if was_collecting:
+                gc.enable()
         globals()[name] = found
         return found
 

@@ -9,6 +9,7 @@ import sqlite3
 import string
 import tracemalloc
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,7 +175,7 @@ async def test_the_file_of_a_conversation_is_hardly_larger_than_its_words(
 
 async def test_a_later_turn_takes_as_many_bytes_as_an_early_one(tmp_path: Path) -> None:
     await talk(tmp_path / "a.db", 300)
-    with sqlite3.connect(tmp_path / "a.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         rows = connection.execute("SELECT length(body) FROM events ORDER BY id").fetchall()
     sizes = [row[0] for row in rows]
     early, late = sum(sizes[20:120]), sum(sizes[-120:-20])

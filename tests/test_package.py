@@ -52,8 +52,8 @@ PACKAGES = ("midstream", *(f"midstream.{room}" for room in ROOMS))
 FILES = sorted(path.relative_to(HERE).as_posix() for path in HERE.rglob("*.py"))
 
 
-def loaded_by(statement: str) -> set[str]:
-    code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+def said_by(code: str) -> str:
+    """Return what a fresh process prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -62,7 +62,13 @@ def loaded_by(statement: str) -> set[str]:
         timeout=60,
         env={**os.environ, "PYTHONPATH": str(HERE.parent)},
     )
-    names: list[str] = json.loads(done.stdout)
+    return done.stdout.strip()
+
+
+def loaded_by(statement: str) -> set[str]:
+    names: list[str] = json.loads(
+        said_by(f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))")
+    )
     return {name.partition(".")[0] for name in names}
 
 
@@ -75,6 +81,20 @@ def test_opening_a_file_loads_the_driver_and_no_vendor() -> None:
     loaded = loaded_by("import midstream.events.sqlite")
     assert "aiosqlite" in loaded
     assert loaded & {"openai", "anthropic", "typer", "rich"} == set()
+
+
+def test_the_engine_loads_no_facts_of_tools_people_or_time_before_they_are_used() -> None:
+    told = said_by(
+        "from midstream import Engine, Graph, Context; import json, sys; print(json.dumps([*sys.modules]))"
+    )
+    facts = {name for name in json.loads(told) if name.endswith("_facts")}
+    assert facts == {f"midstream.events.{one}_facts" for one in ("model", "node", "run")}
+
+
+@pytest.mark.parametrize("state", ["enable", "disable"])
+def test_an_import_leaves_the_collector_as_it_was(state: str) -> None:
+    told = said_by(f"import gc; gc.{state}(); from midstream import Engine; print(gc.isenabled())")
+    assert told == str(state == "enable")
 
 
 def order(name: str) -> tuple[int, str]:

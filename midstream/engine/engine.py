@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from midstream.adapters.base import Adapter
 from midstream.adapters.scripted import Script
 from midstream.engine.clock import Clock
+from midstream.engine.driving.beginning import chosen_id, created
 from midstream.engine.driving.host import Host
 from midstream.engine.driving.taking_over import fold_created
 from midstream.engine.experience.advisor import LessonAdvisor
@@ -25,7 +25,7 @@ from midstream.engine.on_change import OnChange, checked_policy
 from midstream.engine.planning.reflection import Reflector
 from midstream.engine.providers import Providers
 from midstream.engine.recording.parking import PARK_AFTER
-from midstream.engine.requests.context_policy import ContextOption, ContextPolicy, context_policy
+from midstream.engine.requests.context_policy import ContextOption, context_policy
 from midstream.engine.runs.agent_engine import AgentEngine
 from midstream.engine.runs.agent_runs import Casts
 from midstream.engine.runs.conversation_graph import DIALECT, TALK, conversation, facts
@@ -41,12 +41,11 @@ from midstream.errors import (
     RunExistsError,
     StoreError,
 )
-from midstream.events.ids import RUN_ID, RunId, new_run_id
+from midstream.events.ids import RunId
 from midstream.events.memory import MemoryStore
 from midstream.events.patience import append_patiently
-from midstream.events.payloads import Cost, NodeScheduled, RunCreated, Usage
+from midstream.events.payloads import Cost, NodeScheduled, Usage
 from midstream.events.store import OPEN, EventStore, Head, RunInfo, RunQuery
-from midstream.events.values import plain
 from midstream.events.verify import Verdict, verify
 
 if TYPE_CHECKING:
@@ -371,23 +370,24 @@ class Engine(AgentEngine):
                 "the engine is being closed and starts nothing new; start the run elsewhere"
             )
         policy = context_policy(context) or context_policy(graph.context) or self._context
-        bounds = (limits or graph.limits).data()
-        prepared = {"definition": graph.prepared}
-        payload = self._created(host, graph, model, tags or {}, inputs, policy, bounds)
-        update = {**(extra or {}), **({"subject": subject} if subject else {})}
-        payload = payload.model_copy(update=update) if update else payload
-        chosen = _chosen(run_id)
+        more: dict[str, Any] = {
+            "limits": (limits or graph.limits).data(),
+            "subject": subject,
+            **(extra or {}),
+        }
+        fields = created(graph, inputs, policy, model or host.model, tags, **more)
+        chosen = chosen_id(run_id)
         host.register(graph)
         if (own := tuple(policies)) or host.policies:
             host.patrol.police(chosen, own)
-        draft = host.draft(payload, actor="engine", prepared=prepared)
+        draft = host.created(fields, graph.prepared)
         await host.appear()
         try:
             head = await append_patiently(
                 host.store, chosen, [draft], expected=0, epoch=1, holder=host.name
             )
         except (ConcurrencyError, LeaseLostError):  # it exists; a later driver may have it by now
-            await self._same(host, chosen, payload)
+            await self._same(host, chosen, fields)
         else:
             host.drive(chosen, graph, fold_created(chosen, draft, head), 1)
         return Run(host, chosen)
@@ -454,10 +454,10 @@ class Engine(AgentEngine):
         graph = host.graphs.get(CONVERSATION) or conversation()
         marks = {DIALECT: source, **(tags or {})}
         policy = context_policy(context) or self._context
-        payload = self._created(host, graph, model, marks, {}, policy, graph.limits.data())
-        chosen = _chosen(run_id)
+        fields = created(graph, {}, policy, model or host.model, marks, limits=graph.limits.data())
+        chosen = chosen_id(run_id)
         drafts = [
-            host.draft(payload, actor="engine", prepared={"definition": graph.prepared}),
+            host.created(fields, graph.prepared),
             host.draft(NodeScheduled(), f"{TALK}#1", actor="engine"),
             *(
                 host.draft(fact, at, actor="engine")
@@ -474,37 +474,13 @@ class Engine(AgentEngine):
         await host.store.release(chosen, epoch=1)
         return Run(host, chosen)
 
-    def _created(
-        self,
-        host: Host,
-        graph: Graph,
-        model: str,
-        tags: Mapping[str, str],
-        inputs: Mapping[str, Any],
-        policy: ContextPolicy | None,
-        limits: Mapping[str, float],
-    ) -> RunCreated:
-        graph.check_inputs(inputs)
-        inputs = graph.with_variables(inputs)
-        return RunCreated(
-            graph=graph.name,
-            definition={},  # it takes long to look at, and is the same for all runs: see `Graph.prepared`
-            graph_digest=graph.digest,
-            code=graph.version,
-            inputs={name: plain(value, f"input {name!r}") for name, value in inputs.items()},
-            model=model or host.model,
-            tags=dict(tags),
-            id=uuid.uuid4().hex,
-            limits=limits,
-            context={} if policy is None else policy.data(),
-        )
-
-    async def _same(self, host: Host, run_id: RunId, wanted: RunCreated) -> None:
+    async def _same(self, host: Host, run_id: RunId, wanted: Mapping[str, Any]) -> None:
         """See that a run which exists is the one that is wanted, and drive it where nobody does."""
         state = await host.load(run_id)
-        if state.graph != wanted.graph or state.graph_digest != wanted.graph_digest:
+        if (state.graph, state.graph_digest) != (wanted["graph"], wanted["graph_digest"]):
             raise RunExistsError(run_id, f"another graph, {state.graph!r}")
-        inputs = dict(wanted.inputs) if host.redact is None else host.redact(dict(wanted.inputs))
+        given = wanted.get("inputs", {})
+        inputs = given if host.redact is None else host.redact(given)
         if dict(state.inputs) != inputs:
             raise RunExistsError(run_id, f"other inputs, {dict(state.inputs)!r:.200}")
         with suppress(LeaseHeldError):  # it is being driven elsewhere
@@ -657,20 +633,6 @@ class Engine(AgentEngine):
     async def verify(self, run_id: str, *, anchor: Head | None = None) -> Verdict:
         """Check that a run's log is what was written; see `midstream.events.verify`."""
         return await verify(self._here().store, RunId(run_id), anchor=anchor)
-
-
-def _chosen(run_id: str | None) -> RunId:
-    """Return the id of a new run.
-
-    Raises:
-        ConfigError: It is not one.
-    """
-    chosen = RunId(run_id) if run_id is not None else new_run_id()
-    if not RUN_ID.fullmatch(chosen):
-        raise ConfigError(
-            f"run_id {run_id!r}: must begin with a letter or digit and hold at most 128 letters, digits and _.:~-"
-        )
-    return chosen
 
 
 def _redaction(option: bool | Redaction | Callable[[str], str]) -> Redaction | None:

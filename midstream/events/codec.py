@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +20,7 @@ from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import VERSIONS, type_of
 from midstream.events.upcast import upcast
+from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -46,7 +46,6 @@ def encode(
     actor: str = ENGINE,
     cause: int | None = None,
     address: Address | None = None,
-    prepared: Mapping[str, Prepared] | None = None,
     redact: Redact | None = None,
 ) -> Draft:
     """Return the payload as a draft, ready to be appended.
@@ -57,7 +56,6 @@ def encode(
         actor: Who records it.
         cause: The seq of the event that led to it.
         address: The step it belongs to.
-        prepared: Fields that take the place of the payload's own; they are not redacted here.
         redact: Takes secrets out of what is recorded.
 
     Raises:
@@ -82,12 +80,6 @@ def encode(
     blobs: dict[str, bytes] = {}
     if len(body) > INLINE or MARK in body:
         body = _dumped(_put_aside(data, blobs))
-    if prepared is not None:
-        data |= {name: field.value for name, field in prepared.items()}
-        stored = {name: field.stored for name, field in prepared.items()}
-        body = _dumped({**orjson.loads(body), **stored})
-        for field in prepared.values():
-            blobs.update(field.blobs)
     return Draft(
         type_, payload.version, at, actor, cause, address, body, tuple(blobs.items()), data
     )
@@ -133,7 +125,7 @@ class Prepared:
 
 
 def prepare(value: JsonValue) -> Prepared:
-    """Return plain JSON, as of `values.plain`, for `encode`."""
+    """Return plain JSON, as of `values.plain`, for `encode_prepared`."""
     blobs: dict[str, bytes] = {}
     kept = _put_aside({"": value}, blobs)[""]
     return Prepared(value, orjson.Fragment(orjson.dumps(kept)), tuple(blobs.items()))
@@ -171,6 +163,38 @@ def encode_plain(
         body = _dumped(_put_aside(data, blobs))
         aside = tuple(blobs.items())
     return Draft(type_, version or VERSIONS[type_], at, actor, cause, address, body, aside, data)
+
+
+def encode_prepared(
+    type_: str,
+    data: dict[str, Any],
+    prepared: Mapping[str, Prepared],
+    *,
+    at: int,
+    actor: str = ENGINE,
+    redact: Redact | None = None,
+) -> Draft:
+    """Return the draft that `encode_plain` makes of a fact some of whose fields are the same for many events.
+
+    Args:
+        type_: The fact's type tag.
+        data: Its fields as `encode_plain` takes them, with an empty value in the place of each of those.
+        prepared: Those; they are not redacted here.
+        at: See `encode`.
+        actor: See `encode`.
+        redact: See `encode`.
+    """
+    if redact is not None:
+        data = _redacted(redact, data, actor, None)
+    blobs: dict[str, bytes] = {}
+    own = orjson.dumps(data)
+    kept = _put_aside(data, blobs) if len(own) > INLINE or MARK in own else data
+    stored, whole = {**kept}, {**data}
+    for name, field in prepared.items():
+        stored[name], whole[name] = field.stored, field.value
+        blobs.update(field.blobs)
+    body, aside = _dumped(stored), tuple(blobs.items())
+    return Draft(type_, VERSIONS[type_], at, actor, None, None, body, aside, whole)
 
 
 def encode_each(

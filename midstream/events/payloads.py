@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ContextTrimmed,
         MessageAdded,
     )
+    from midstream.events.effect import Effect
     from midstream.events.experience_facts import (
         ExperienceDistilled,
         ExperienceErased,
@@ -121,7 +122,6 @@ if TYPE_CHECKING:
         SubrunRequested,
     )
     from midstream.events.tool_facts import (
-        Effect,
         ToolCompleted,
         ToolFailed,
         ToolRequested,
@@ -310,7 +310,7 @@ _PLACES = {
     "Fact": "fact",
     "Change": "model_facts",
     "Cost": "model_facts",
-    "Effect": "tool_facts",
+    "Effect": "effect",
     "Failure": "run_facts",
     "FinishReason": "model_facts",
     "Usage": "model_facts",

@@ -283,6 +283,12 @@ class SqliteStore:
         """See `EventStore.load_snapshot`."""
         return await self._reader.snapshot(run_id, name)
 
+    async def latest(
+        self, run_id: RunId, name: str, *, to: int | None = None
+    ) -> tuple[Snapshot, AsyncIterator[Event]] | None:
+        """See `Tailing.latest`."""
+        return await self._reader.latest(run_id, name, to)
+
     async def remove(
         self, run_ids: Sequence[RunId], *, at: int, actor: str, reason: str = ""
     ) -> Sequence[Tombstone]:

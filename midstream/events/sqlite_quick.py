@@ -7,13 +7,14 @@ A head only ever moves on, so what is known of it is right or behind. Where it i
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
 
-from midstream.events.envelope import chain
+from midstream.events.envelope import ENGINE, Draft, chain_each
 from midstream.events.ids import RunId
 from midstream.events.sqlite_batch import Run
+from midstream.events.sqlite_insert import Rows
 from midstream.events.sqlite_line import Append, Command
 from midstream.events.sqlite_rows import row_of
+from midstream.events.sqlite_squeeze import squeezed
 from midstream.events.store import Head
 
 
@@ -21,13 +22,13 @@ class Quick:
     """Rows of events, and the answers once they are written.
 
     Attributes:
-        values: The values of all rows, one after the other.
-        rows: How many rows they are.
+        rows: The rows.
+        count: How many they are.
     """
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
-        self.rows = 0
+        self.rows = Rows()
+        self.count = 0
         self._ends: list[tuple[Append, Run, int, bytes]] = []
 
     def take(
@@ -40,28 +41,55 @@ class Quick:
 
         The runs in `known` move on as they will once the rows are written; where that fails, they have to be dropped.
         """
-        values = self.values
         for command in commands:
             assert isinstance(command, Append)
             run = known.get(command.run_id)
             if run is None or not _is_next(command, run):
                 return False
-            epoch, seq, digest = command.epoch, run.seq, run.digest
-            sealer = run.sealer
-            for draft in command.drafts:
-                kind = numbers.get((draft.type, draft.version))
-                if kind is None:
-                    return False
-                seq += 1
-                if sealer is not None:
-                    draft = sealer.draft(run.run_id, seq, draft)  # what is written
-                digest = chain(digest, seq, draft, epoch)
-                values.append(run.key)
-                values += row_of(seq, kind, draft, epoch, digest)
-            run.seq, run.digest = seq, digest
-            self.rows += len(command.drafts)
-            self._ends.append((command, run, self.rows - 1, digest))
+            drafts: Sequence[Draft] = command.drafts
+            if run.sealer is not None:
+                seal, run_id = run.sealer.draft, run.run_id
+                drafts = [seal(run_id, seq, one) for seq, one in enumerate(drafts, run.seq + 1)]
+            kinds = [numbers.get((draft.type, draft.version), 0) for draft in drafts]
+            if 0 in kinds:
+                return False
+            digests = chain_each(run.digest, run.seq + 1, drafts, command.epoch)
+            if len(commands) == 1 and _are_bare(drafts):
+                self._take_alike(run, command.epoch, drafts, kinds, digests)
+            else:
+                self._take_apart(run, command.epoch, drafts, kinds, digests)
+            run.seq, run.digest = run.seq + len(drafts), digests[-1]
+            self.count += len(drafts)
+            self._ends.append((command, run, self.count - 1, digests[-1]))
         return True
+
+    def _take_alike(
+        self,
+        run: Run,
+        epoch: int | None,
+        drafts: Sequence[Draft],
+        kinds: Sequence[int],
+        digests: Sequence[bytes],
+    ) -> None:
+        self.rows.common = (run.key, None, None, epoch)
+        values, seq = self.rows.values, run.seq
+        for draft, kind, digest in zip(drafts, kinds, digests, strict=True):
+            seq += 1
+            values += (seq, kind, draft.at, draft.address, squeezed(draft.body), digest)
+
+    def _take_apart(
+        self,
+        run: Run,
+        epoch: int | None,
+        drafts: Sequence[Draft],
+        kinds: Sequence[int],
+        digests: Sequence[bytes],
+    ) -> None:
+        values, seq, key = self.rows.values, run.seq, run.key
+        for draft, kind, digest in zip(drafts, kinds, digests, strict=True):
+            seq += 1
+            values.append(key)
+            values += row_of(seq, kind, draft, epoch, digest)
 
     def heads(self, first: int) -> list[tuple[Append, Head]]:
         """Return each append's head, given the position of the first row; the runs learn theirs."""
@@ -79,3 +107,8 @@ def _is_next(command: Append, run: Run) -> bool:
         and (command.epoch is None or command.epoch == run.epoch)
         and (command.ahead is None or not command.ahead.refused)
     )
+
+
+def _are_bare(drafts: Sequence[Draft]) -> bool:
+    """Say whether the engine recorded all of them by itself, and not because of another event."""
+    return all(draft.cause is None and draft.actor == ENGINE for draft in drafts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import aiosqlite
 from midstream.errors import CorruptLogError, RunNotFoundError, StoreError
 from midstream.events.envelope import Event
 from midstream.events.ids import RunId
-from midstream.events.keeping import Tombstone
 from midstream.events.pause import no_collecting
+from midstream.events.sqlite_asking import KNOWN, Asking
 from midstream.events.sqlite_blobs import Blobs
-from midstream.events.sqlite_keeping import tombstone_of
+from midstream.events.sqlite_job import in_one_hop
 from midstream.events.sqlite_keys import Keys
 from midstream.events.sqlite_lineage import LINEAGE, Part, parts_of
 from midstream.events.sqlite_listing import LIST, conditions, info_of
@@ -31,9 +31,6 @@ from midstream.events.store import Head, RunInfo, RunQuery, Snapshot
 _NAMES = 100_000
 """How many runs' names a scan keeps at most."""
 
-_KEYS = 10_000
-"""How many runs' numbers are kept."""
-
 _SLICE = 250
 """Of so many events the blobs are in memory at a time."""
 
@@ -47,6 +44,9 @@ _BOUNDS = """SELECT
 _ALONE = 3
 """A run whose events are a third of those between its first and its last one is looked through quicker with them."""
 
+_SNAPSHOT = """SELECT r.run, s.seq, s.digest, s.body FROM runs r
+    LEFT JOIN snapshots s ON s.run = r.run AND s.name = ? WHERE r.uid = ? AND r.removed IS NULL"""
+
 _HERE = "AND NOT EXISTS (SELECT 1 FROM sweep WHERE sweep.run = ?)"
 """A run that is being swept has no events any more; looked up once for a page."""
 
@@ -56,7 +56,7 @@ _COUNTED = f"""SELECT CASE instr(address, '/') WHEN 0 THEN address ELSE substr(a
 """How many events of some kinds each activation of a run has."""
 
 
-class Reader:
+class Reader(Asking):
     """Queries.
 
     Args:
@@ -67,49 +67,12 @@ class Reader:
     """
 
     def __init__(self, reading: Reading, kinds: Kinds, path: Path, keys: Keys) -> None:
-        self._reading = reading
+        super().__init__(reading, path)
         self.blobs = Blobs(self._rows)
         self._opening = Opening(reading, keys, self.blobs.kept)
         self._kinds = kinds
-        self._path = path
         self._names: dict[int, RunId] = {}
-        self._keys: dict[RunId, int] = {}
         self._lines: dict[int, tuple[Part, ...]] = {}
-
-    async def key(self, run_id: RunId) -> int:
-        """Return the number of a run.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        known = self._keys.get(run_id)
-        if known is not None:
-            return known
-        sql = "SELECT run, removed FROM runs WHERE uid = ?"
-        for key, removed in await self._rows(sql, (run_id,)):
-            if removed is not None:
-                raise tombstone_of(run_id, removed).error()
-            self._learn(run_id, key)
-            return int(key)
-        raise RunNotFoundError(run_id)
-
-    async def tombstone(self, run_id: RunId) -> Tombstone | None:
-        """See `Removing.removed`."""
-        sql = "SELECT removed FROM runs WHERE uid = ? AND removed IS NOT NULL"
-        for (removed,) in await self._rows(sql, (run_id,)):
-            return tombstone_of(run_id, removed)
-        return None
-
-    async def _still_there(self, run_id: RunId) -> None:
-        """Refuse a run whose number was known and that is no longer there."""
-        if (found := await self.tombstone(run_id)) is not None:
-            self._keys.pop(run_id, None)
-            raise found.error()
-
-    def _learn(self, run_id: RunId, key: int) -> None:
-        if len(self._keys) >= _KEYS:
-            self._keys.clear()
-        self._keys[run_id] = key
 
     async def read(
         self, run_id: RunId, key: int | None, after: int, to: int | None
@@ -180,12 +143,16 @@ class Reader:
         columns: str = COLUMNS,
         *,
         stored: bool = False,
+        rows: list[Any] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
-        """Iterate over pages; `shared` are the parts that other runs recorded, None looks only where they seem to lack."""
-        sql = f"SELECT {columns} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} {_HERE} ORDER BY seq LIMIT {PAGE}"
-        rows: list[Any] | None = None
+        """Iterate over pages; `shared` are the parts that other runs recorded, None looks only where they seem to lack.
+
+        Where no other run's part is wanted, `rows` may be the first page, which was read before.
+        """
+        sql = _page(where, columns)
         if shared is None:
-            rows = await self._rows(sql, (key, after, last, *parameters, key))
+            if rows is None:
+                rows = await self._rows(sql, (key, after, last, *parameters, key))
             if not rows or rows[0][1] != after + 1:
                 # Nothing is left to read, or what is wanted begins in a run that this one was forked from.
                 await self._still_there(run_id)
@@ -200,18 +167,23 @@ class Reader:
                         await self._still_there(part.run_id)
                 for start in range(0, len(rows), _SLICE):
                     sliced = rows[start : start + _SLICE]
-                    names = {part.key: part.run_id}
-                    events, damage = await self._events(sliced, names, opened=not stored)
-                    earlier = None
-                    if not stored:
-                        events, earlier = await self.blobs.put_in(events)
+                    events, damage = await self._told(sliced, part, stored=stored)
                     yield events
-                    damage = earlier or damage
                     if damage is not None:
                         raise damage
                 full = len(rows) == PAGE
                 after = rows[-1][1] if rows else after
                 rows = None
+
+    async def _told(
+        self, rows: Sequence[Sequence[Any]], part: Part, *, stored: bool
+    ) -> tuple[list[Event], CorruptLogError | None]:
+        """Return the events of rows, as they are stored or with all that is in them, up to one that is damaged."""
+        events, damage = await self._events(rows, {part.key: part.run_id}, opened=not stored)
+        if stored:
+            return events, damage
+        events, earlier = await self.blobs.put_in(events)
+        return events, earlier or damage
 
     async def _parts_between(self, key: int, after: int, last: int) -> list[Part]:
         """Return the parts that other runs recorded of what stands between two events of a run."""
@@ -225,7 +197,7 @@ class Reader:
         """Return which run recorded which part of a run's events; it never changes, so it is read once."""
         known = self._lines.get(key)
         if known is None:
-            if len(self._lines) >= _KEYS:
+            if len(self._lines) >= KNOWN:
                 self._lines.clear()
             known = self._lines[key] = parts_of(await self._rows(LINEAGE, (key,)))
         return known
@@ -333,19 +305,40 @@ class Reader:
 
     async def snapshot(self, run_id: RunId, name: str) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
-        rows = await self._rows(
-            "SELECT r.run, s.seq, s.digest, s.body FROM runs r"
-            " LEFT JOIN snapshots s ON s.run = r.run AND s.name = ? WHERE r.uid = ? AND r.removed IS NULL",
-            (name, run_id),
-        )
+        return (await self._kept(run_id, await self._rows(_SNAPSHOT, (name, run_id))))[1]
+
+    async def latest(
+        self, run_id: RunId, name: str, to: int | None
+    ) -> tuple[Snapshot, AsyncIterator[Event]] | None:
+        """See `Tailing.latest`."""
+        last = _MAX if to is None else to
+
+        def both(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            kept = connection.execute(_SNAPSHOT, (name, run_id)).fetchall()
+            if not kept or kept[0][1] is None:
+                return kept, []
+            key, seq = kept[0][:2]
+            return kept, connection.execute(_page(), (key, seq - 1, last, key)).fetchall()
+
+        found, rows = await self._asked(lambda there: in_one_hop(there, both))
+        key, snapshot = await self._kept(run_id, found)
+        if snapshot is None:
+            return None
+        pages = self._pages(run_id, key, snapshot.seq - 1, last, rows=rows)
+        return snapshot, _each(pages)
+
+    async def _kept(
+        self, run_id: RunId, rows: Sequence[Sequence[Any]]
+    ) -> tuple[int, Snapshot | None]:
+        """Return the number of a run and its snapshot from what `_SNAPSHOT` has found."""
         if not rows:
             await self._still_there(run_id)
             raise RunNotFoundError(run_id)
         key, *kept = rows[0]
         self._learn(run_id, key)
         if kept[0] is None:
-            return None
-        return await self._opening.snapshot(run_id, Snapshot(*kept))
+            return key, None
+        return key, await self._opening.snapshot(run_id, Snapshot(*kept))
 
     async def grown(self, after: int) -> tuple[dict[RunId, int], int]:
         """Return the newest seq of each run that has events after this position, and the last position."""
@@ -388,11 +381,17 @@ class Reader:
             rows = await self._rows(sql, (*missing, *[None] * (count - len(missing))))
             self._names.update(rows)
 
-    async def _rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
-        try:
-            connection = await self._reading.connection()
-            return list(await connection.execute_fetchall(sql, parameters))
-        except sqlite3.Error as error:
-            raise translated(error, self._path, 0.0) from error
-        except ValueError as error:
-            raise StoreError("the store is closed; open it again to read") from error
+
+def _page(where: str = "", columns: str = COLUMNS) -> str:
+    """Return the statement that reads a page of a run's events."""
+    return (
+        f"SELECT {columns} FROM events WHERE run = ? AND seq > ? AND seq <= ? {where} {_HERE}"
+        f" ORDER BY seq LIMIT {PAGE}"
+    )
+
+
+async def _each(pages: AsyncGenerator[list[Event], None]) -> AsyncIterator[Event]:
+    async with aclosing(pages):
+        async for page in pages:
+            for event in page:
+                yield event

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -16,7 +15,8 @@ from midstream.events.ids import RunId
 from midstream.events.keeping import Tombstone
 from midstream.events.sealing import subject_id
 from midstream.events.sqlite_batch import Batch, Run, is_fork
-from midstream.events.sqlite_beside import BEAT, TAKEN_OVER, TAKEOVERS
+from midstream.events.sqlite_beside import BEAT, TAKEN_OVER
+from midstream.events.sqlite_insert import EVENT, TOGETHER
 from midstream.events.sqlite_job import hand_over, in_one_hop
 from midstream.events.sqlite_keeping import tombstone_of
 from midstream.events.sqlite_keys import Keys
@@ -27,12 +27,7 @@ from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
 from midstream.events.sqlite_uses import USED
-
-_EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
-_WIDTH = _EVENT.count(",") + 1
-_TOGETHER = 256
-"""Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
-ones, the interpreter's lock is given up and waited for more often."""
+from midstream.slotted import dataclass
 
 _LARGE = 64
 """Rows from which on the loop sees that the thread begins."""
@@ -96,17 +91,14 @@ class Transactions:
             context: What `then` is called in.
         """
         self.stats.hops += 1
-        rows = quick.rows
-        if rows <= _TOGETHER:
-            sql, values = self._statement(quick.values)
+        rows = quick.count
+        statements = quick.rows.statements(self.takeovers)
 
-            def work(connection: sqlite3.Connection) -> tuple[int, int]:
-                cursor = connection.execute(sql, values)
-                return cursor.rowcount, cursor.lastrowid or 0
-        else:
-
-            def work(connection: sqlite3.Connection) -> tuple[int, int]:
-                return self._in_parts(connection, quick.values)
+        def work(connection: sqlite3.Connection) -> tuple[int, int]:
+            if len(statements) > 1:
+                return _in_parts(connection, statements)
+            cursor = connection.execute(*statements[0])
+            return cursor.rowcount, cursor.lastrowid or 0
 
         def written(found: tuple[int, int] | None, error: BaseException | None) -> None:
             if found is None or not found[0]:
@@ -121,28 +113,6 @@ class Transactions:
         if self._appended >= _MOVED:
             self._appended, afterwards = 0, _move
         hand_over(self.connection, work, written, context, afterwards, large=rows >= _LARGE)
-
-    def _statement(self, values: list[Any]) -> tuple[str, list[Any]]:
-        """Return the statement that writes the rows of these values, and what is bound to it."""
-        rows = len(values) // _WIDTH
-        empty = filled(rows) - rows
-        return _events_at_once(filled(rows)), [*values, *[None] * (_WIDTH * empty), self.takeovers]
-
-    def _in_parts(self, connection: sqlite3.Connection, values: list[Any]) -> tuple[int, int]:
-        """Write rows in several statements and one transaction; return how many the last wrote, and the last position."""
-        cursor = connection.execute("BEGIN IMMEDIATE")
-        try:
-            for start in range(0, len(values), _WIDTH * _TOGETHER):
-                part = values[start : start + _WIDTH * _TOGETHER]
-                cursor = connection.execute(*self._statement(part))
-                if not cursor.rowcount:
-                    break  # the first of them, since nobody else writes meanwhile
-            connection.execute("COMMIT" if cursor.rowcount else "ROLLBACK")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return cursor.rowcount, int(cursor.lastrowid or 0)
 
     async def under_lock(self, commands: Sequence[Command]) -> tuple[Batch, int]:
         """Read the state of all runs concerned, judge, write; return the batch and the position of its first row."""
@@ -222,16 +192,16 @@ class _Judging:
             [(run.key, *rest) for run, *rest in batch.snapshots],
         )
         first = 0
-        for start in range(0, len(batch.rows), _TOGETHER):
-            part = batch.rows[start : start + _TOGETHER]
+        for start in range(0, len(batch.rows), TOGETHER):
+            part = batch.rows[start : start + TOGETHER]
             values = [value for run, row in part for value in (run.key, *row)]
-            last = self._insert("events", _EVENT, values, len(part))
+            last = self._insert("events", EVENT, values, len(part))
             first = first or last - len(part) + 1
         return first
 
     def _insert_runs(self, new: Sequence[Run]) -> None:
-        for start in range(0, len(new), _TOGETHER):
-            runs = new[start : start + _TOGETHER]
+        for start in range(0, len(new), TOGETHER):
+            runs = new[start : start + TOGETHER]
             values: list[Any] = []
             for run in runs:
                 assert run.created is not None
@@ -366,13 +336,22 @@ def _move(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
-@cache
-def _events_at_once(rows: int) -> str:
-    values = ", ".join([f"({', '.join('?' * 10)})"] * rows)
-    return (
-        f"INSERT INTO events {_EVENT} SELECT * FROM (VALUES {values})"
-        f" WHERE column1 IS NOT NULL AND {TAKEOVERS} = ?"
-    )
+def _in_parts(
+    connection: sqlite3.Connection, statements: Sequence[tuple[str, Sequence[Any]]]
+) -> tuple[int, int]:
+    """Write rows in one transaction of several statements; return how many the last wrote, and the last position."""
+    cursor = connection.execute("BEGIN IMMEDIATE")
+    try:
+        for sql, values in statements:
+            cursor = connection.execute(sql, values)
+            if not cursor.rowcount:
+                break  # the first of them, since nobody else writes meanwhile
+        connection.execute("COMMIT" if cursor.rowcount else "ROLLBACK")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return cursor.rowcount, int(cursor.lastrowid or 0)
 
 
 @cache

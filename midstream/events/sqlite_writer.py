@@ -186,7 +186,7 @@ class Writer:
         for command, head in quick.heads(first):
             grown[command.run_id] = head.seq
             self._end(command, head)
-        self._committed(grown, first, first + quick.rows - 1)
+        self._committed(grown, first, first + quick.count - 1)
 
     def _hopeless(self, commands: Sequence[Command], error: BaseException, began: float) -> bool:
         """Say whether nothing else is tried with commands that were not written at once."""

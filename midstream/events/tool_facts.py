@@ -8,10 +8,8 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from midstream.events.content import ResultPart
+from midstream.events.effect import Effect
 from midstream.events.fact import Fact
-
-Effect = Literal["read", "idempotent", "unsafe"]
-"""What a tool does to the world: nothing, the same when repeated with its key, or something that must not be repeated."""
 
 
 class ToolRequested(Fact):

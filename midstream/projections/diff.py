@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any
 
 from midstream.events.envelope import Event
 from midstream.projections.diff_steps import LEFT_OUT, StepDiff, Steps, counted, in_words
 from midstream.projections.difference import NOTHING, Difference, differences
+from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

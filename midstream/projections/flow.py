@@ -9,11 +9,12 @@ at the whole graph.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from midstream.events.ids import nested
-from midstream.projections.topology import NodeShape, Topology
+from midstream.projections.sparse import A_DICT, Sparse, new_dict, new_list
+from midstream.projections.topology import NodeShape, Topology, nowhere
+from midstream.slotted import dataclass, field
 
 Progress = Literal["running", "waiting", "completed", "failed", "skipped"]
 
@@ -60,8 +61,7 @@ class Activation:
     ends: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Called:
+class Called(NamedTuple):
     """An activation that was called and has not been scheduled."""
 
     args: Mapping[str, Any]
@@ -69,7 +69,7 @@ class Called:
 
 
 @dataclass(slots=True)
-class Flow:
+class Flow(Sparse):
     """Where control is.
 
     Attributes:
@@ -94,24 +94,24 @@ class Flow:
         undoes: Something in it is undone if the run fails.
     """
 
-    topology: Topology = field(default_factory=lambda: Topology({}, {}, {}, {}))
-    pending: dict[str, int] = field(default_factory=dict[str, int])
-    ready: dict[str, None] = field(default_factory=dict[str, None])
-    called: dict[str, list[Called]] = field(default_factory=dict[str, list[Called]])
-    doomed: dict[str, str] = field(default_factory=dict[str, str])
-    running: dict[str, None] = field(default_factory=dict[str, None])
-    waiting: dict[str, None] = field(default_factory=dict[str, None])
-    losers: dict[str, str] = field(default_factory=dict[str, str])
-    latest: dict[str, Activation] = field(default_factory=dict[str, Activation])
-    crowded: dict[str, int] = field(default_factory=dict[str, int])
-    met: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
-    bypassed: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
+    topology: Topology = field(default_factory=nowhere)
+    pending: dict[str, int] = field(default_factory=new_dict)
+    ready: dict[str, None] = field(default_factory=new_dict)
+    called: dict[str, list[Called]] = field(default_factory=new_dict)
+    doomed: dict[str, str] = field(default_factory=new_dict)
+    running: dict[str, None] = field(default_factory=new_dict)
+    waiting: dict[str, None] = field(default_factory=new_dict)
+    losers: dict[str, str] = field(default_factory=new_dict)
+    latest: dict[str, Activation] = field(default_factory=new_dict)
+    crowded: dict[str, int] = field(default_factory=new_dict)
+    met: dict[str, dict[str, None]] = field(init=False, metadata=A_DICT)
+    bypassed: dict[str, dict[str, None]] = field(init=False, metadata=A_DICT)
     irregular: bool = False
-    failures: list[str] = field(default_factory=list[str])
+    failures: list[str] = field(default_factory=new_list)
     scope: str = ""
     graph: str = ""
     live: int = 0
-    inner: dict[str, None] = field(default_factory=dict[str, None])
+    inner: dict[str, None] = field(init=False, metadata=A_DICT)
     undoes: bool = False
 
 

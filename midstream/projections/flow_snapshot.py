@@ -42,14 +42,14 @@ def flow_data(flow: Flow) -> dict[str, Any]:
     }
 
 
-def flow_fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a flow that `flow_data` has made data of, but for `latest`."""
-    return {
-        **{name: data[name] for name in PLAIN},
-        **{name: dict.fromkeys(data[name]) for name in NAMES},
-        "called": {
-            node: [Called(args, by) for args, by in calls] for node, calls in data["called"].items()
-        },
+def restore_flow(flow: Flow, data: Mapping[str, Any]) -> None:
+    """Give a flow what `flow_data` has made data of, but for `latest`."""
+    for name in PLAIN:
+        setattr(flow, name, data[name])
+    for name in NAMES:
+        setattr(flow, name, dict.fromkeys(data[name]))
+    flow.called = {
+        node: [Called(args, by) for args, by in calls] for node, calls in data["called"].items()
     }
 
 
@@ -94,7 +94,6 @@ def restore_scopes(state: RunState, data: Mapping[str, Any]) -> None:
     for kept in scopes:
         place: int | None = kept.get("shape")
         here = Flow(
-            **flow_fields(kept),
             topology=inner_topology(state, kept["graph"]) if place is None else shapes[place],
             scope=kept["scope"],
             graph=kept["graph"],
@@ -102,6 +101,7 @@ def restore_scopes(state: RunState, data: Mapping[str, Any]) -> None:
             waiting=state.waiting,
             losers=state.losers,
         )
+        restore_flow(here, kept)
         find_latest(here, kept, state.activations)
         state.scopes[here.scope] = here
     state.active, state.idle = dict.fromkeys(data["active"]), dict.fromkeys(data["idle"])

@@ -138,7 +138,8 @@ def _node_completed(state: RunState, event: Event) -> None:
         flow.leave(here, node, state.going.pop(address))
     else:
         flow.settle(here, node)
-    stir(state, here)
+    if here.scope:
+        stir(state, here)
 
 
 def _gathered(state: RunState, address: str, order: str) -> list[Any]:
@@ -241,7 +242,8 @@ def _reflection_made(state: RunState, event: Event) -> None:
 
 def _plan_revised(state: RunState, event: Event) -> None:
     attempt = state.activations[event.address or ""].attempt
-    state.revisions.append({**event.data, "after": attempt, "activation": event.address})
+    plan = {**event.data, "after": attempt, "activation": event.address}
+    state.revisions = (*state.revisions, plan)
 
 
 OF_NODES: Mapping[str, Handler[RunState]] = {

@@ -7,21 +7,22 @@ a copy of the log: a run that has asked a model has no snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from midstream.events.ids import activation_of
 from midstream.events.pause import no_collecting
 from midstream.events.payloads import PAYLOADS
+from midstream.projections.call_snapshot import add_calls, call_data, parted
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.flow_snapshot import (
     find_latest,
     flow_data,
-    flow_fields,
     needed_in,
+    restore_flow,
     restore_scopes,
     root_shape,
     scopes_data,
@@ -34,7 +35,7 @@ from midstream.projections.scopes import around
 NAME = "run"
 """By which the store keeps it."""
 
-VERSION = 7
+VERSION = 8
 """Of this form and of the fold behind it; a snapshot of another version is not used."""
 
 _PLAIN = (
@@ -100,15 +101,59 @@ def in_order(state: RunState) -> None:
     state.open_calls = {call.address: None for call in calls if call.address in state.open_calls}
 
 
+class Dump(NamedTuple):
+    """A snapshot in two parts.
+
+    Attributes:
+        body: The state.
+        calls: Answered calls that are not in it; empty where it has all.
+        kept: How many calls there are in both.
+    """
+
+    body: bytes
+    calls: bytes
+    kept: int
+
+
+class Restored(NamedTuple):
+    """The state of a snapshot.
+
+    Attributes:
+        state: It.
+        apart: The activations that have calls beside the snapshot.
+    """
+
+    state: RunState
+    apart: Sequence[str]
+
+
 def dump(state: RunState) -> bytes | None:
     """Return the state as a snapshot, or None for a run that has none: it has asked a model, or is to be cancelled."""
+    data = _data(state)
+    if data is None:
+        return None
+    return orjson.dumps(data | {"calls": [call_data(call) for call in _calls(state)]})
+
+
+def dump_apart(state: RunState) -> Dump | None:
+    """Return the state as `dump` does, with calls that were answered beside it where they are many."""
+    data = _data(state)
+    if data is None:
+        return None
+    going, answered = parted(_calls(state))
+    data["apart"] = list(dict.fromkeys(activation_of(call.address) for call in answered))
+    data["calls"] = [call_data(call) for call in going]
+    calls = orjson.dumps([call_data(call) for call in answered]) if answered else b""
+    return Dump(orjson.dumps(data), calls, len(going) + len(answered))
+
+
+def _data(state: RunState) -> dict[str, Any] | None:
     if state.cancelling is not None:
         return None
     if any(call.kind == "model" for call in state.calls.values()):
         return None
     outputs = _needed(state)
-    going = set(state.unsettled())
-    data = {
+    return {
         "version": VERSION,
         **{name: getattr(state, name) for name in _PLAIN},
         **{name: list(getattr(state, name)) for name in _NAMES},
@@ -123,37 +168,49 @@ def dump(state: RunState) -> bytes | None:
             _activation(made, with_output=made.address in outputs)
             for made in state.activations.values()
         ],
-        "calls": [
-            _call(call)
-            for call in state.calls.values()
-            if call.address in state.open_calls or activation_of(call.address) in going
-        ],
+        "apart": (),
     }
-    return orjson.dumps(data)
+
+
+def _calls(state: RunState) -> list[Call]:
+    """Return the calls that driving the run on needs."""
+    going = set(state.unsettled())
+    return [
+        call
+        for call in state.calls.values()
+        if call.address in state.open_calls or activation_of(call.address) in going
+    ]
 
 
 def restore(body: bytes) -> RunState | None:
-    """Return the state of a snapshot, or None where this release does not know its form."""
+    """Return the state of a snapshot that has all of it, or None where this release does not know its form."""
+    found = restored(body)
+    return None if found is None or found.apart else found.state
+
+
+def restored(body: bytes) -> Restored | None:
+    """Return what a snapshot holds, or None where this release does not know its form."""
     try:
         with no_collecting():
             data = orjson.loads(body)
-            return _restored(data) if data["version"] == VERSION else None
+            if data["version"] == VERSION:
+                return Restored(_restored(data), data["apart"])
     except (ValueError, KeyError, TypeError):
-        return None
+        pass
+    return None
 
 
 def _restored(data: Mapping[str, Any]) -> RunState:
-    fields: dict[str, Any] = {name: data[name] for name in _PLAIN}
-    fields |= {name: dict.fromkeys(data[name]) for name in _NAMES}
-    state = RunState(
-        **fields,
-        notes=set(data["notes"]),
-        overrides=tuple(data["overrides"]),
-        switches=[Switch(*values) for values in data["switches"]],
-        said=[Said(*values) for values in data["said"]],
-        topology=root_shape(data),
-        **flow_fields(data),
-    )
+    state = RunState(topology=root_shape(data), notes=set(data["notes"]))
+    for name in _PLAIN:
+        setattr(state, name, data[name])
+    for name in _NAMES:
+        setattr(state, name, dict.fromkeys(data[name]))
+    state.revisions = tuple(data["revisions"])
+    state.overrides = tuple(data["overrides"])
+    state.switches = [Switch(*values) for values in data["switches"]]
+    state.said = [Said(*values) for values in data["said"]]
+    restore_flow(state, data)
     for address, status, attempt, inputs, sources, since, output, *more in data["activations"]:
         made = state.activations[address] = Activation(
             address,
@@ -171,11 +228,7 @@ def _restored(data: Mapping[str, Any]) -> RunState:
         made.ends = tuple(made.ends)
     find_latest(state, data, state.activations)
     restore_scopes(state, data)
-    for values in data["calls"]:
-        call = Call(*values)
-        state.calls[call.address] = call
-        if call.kind not in ("value", "memory"):  # these are found by their place
-            state.call_keys.setdefault(call.address.rpartition("#")[0], []).append(call.address)
+    add_calls(state, data["calls"])
     return state
 
 
@@ -218,19 +271,4 @@ def _activation(made: Activation, *, with_output: bool) -> tuple[Any, ...]:
         made.scope,
         made.ended,
         made.ends,
-    )
-
-
-def _call(call: Call) -> tuple[Any, ...]:
-    return (
-        call.address,
-        call.kind,
-        call.status,
-        call.lane,
-        call.request,
-        call.outcome,
-        call.first_seq,
-        call.seq,
-        call.epoch,
-        call.attempt,
     )

@@ -8,14 +8,16 @@ gone when that has ended, unless something in it is to be undone if the run fail
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from midstream.events.ids import scope_of
 from midstream.projections import flow
 from midstream.projections.flow import Activation, Flow, last_output
 from midstream.projections.reshaping import upgrade
+from midstream.projections.sparse import new_dict
 from midstream.projections.topology import Topology, nothing, shared_topology
+from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)
@@ -34,10 +36,10 @@ class Nest(Flow):
 
     graph_digest: str = ""
     graphs: Mapping[str, Any] = field(default_factory=nothing)
-    activations: dict[str, Activation] = field(default_factory=dict[str, Activation])
-    scopes: dict[str, Flow] = field(default_factory=dict[str, Flow])
-    active: dict[str, None] = field(default_factory=dict[str, None])
-    idle: dict[str, None] = field(default_factory=dict[str, None])
+    activations: dict[str, Activation] = field(default_factory=new_dict)
+    scopes: dict[str, Flow] = field(default_factory=new_dict)
+    active: dict[str, None] = field(default_factory=new_dict)
+    idle: dict[str, None] = field(default_factory=new_dict)
     limited: Mapping[str, Any] | None = None
 
     @property

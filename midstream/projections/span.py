@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Literal
 
 from midstream.projections.span_names import Value
+from midstream.slotted import dataclass
 
 
 def trace_id(run_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from midstream.events.envelope import Event
@@ -12,7 +12,9 @@ from midstream.events.ids import node_of
 from midstream.events.store import Status
 from midstream.projections.records import Call, Cut, Said, Switch
 from midstream.projections.scopes import Nest
+from midstream.projections.sparse import A_DICT, A_LIST, new_dict
 from midstream.projections.topology import nothing
+from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)
@@ -70,30 +72,30 @@ class RunState(Nest):
     model: str = ""
     tags: Mapping[str, str] = field(default_factory=nothing)
     limits: Mapping[str, float] = field(default_factory=nothing)
-    items: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    going: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    locals: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    undo: list[str] = field(default_factory=list[str])
-    calls: dict[str, Call] = field(default_factory=dict[str, Call])
-    call_keys: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    switches: list[Switch] = field(default_factory=list[Switch])
-    failed_data: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    items: dict[str, list[str]] = field(init=False, metadata=A_DICT)
+    going: dict[str, list[str]] = field(default_factory=new_dict)
+    locals: dict[str, Mapping[str, Any]] = field(init=False, metadata=A_DICT)
+    undo: list[str] = field(init=False, metadata=A_LIST)
+    calls: dict[str, Call] = field(init=False, metadata=A_DICT)
+    call_keys: dict[str, list[str]] = field(init=False, metadata=A_DICT)
+    switches: list[Switch] = field(init=False, metadata=A_LIST)
+    failed_data: dict[str, Mapping[str, Any]] = field(init=False, metadata=A_DICT)
     cancelling: Event | None = None
     epoch: int = 0
     output: Any = None
     ended: Mapping[str, Any] | None = None
-    heads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
-    threads: dict[str, str] = field(default_factory=dict[str, str])
-    open_calls: dict[str, None] = field(default_factory=dict[str, None])
+    heads: dict[str, dict[str, str]] = field(init=False, metadata=A_DICT)
+    threads: dict[str, str] = field(init=False, metadata=A_DICT)
+    open_calls: dict[str, None] = field(default_factory=new_dict)
     notes: AbstractSet[str] = frozenset()
     overrides: tuple[Mapping[str, Any], ...] = ()
     forked_at: int = 0
     rehearsal: Mapping[str, Any] | None = None
     context: Mapping[str, Any] = field(default_factory=nothing)
-    cuts: dict[str, list[Cut]] = field(default_factory=dict[str, list[Cut]])
-    said: list[Said] = field(default_factory=list[Said])
+    cuts: dict[str, list[Cut]] = field(init=False, metadata=A_DICT)
+    said: list[Said] = field(init=False, metadata=A_LIST)
     reflections: int = 0
-    revisions: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    revisions: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def over(self) -> bool:

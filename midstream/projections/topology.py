@@ -7,10 +7,11 @@ that a change costs what it changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, cast
 
 from midstream.events.ids import Address
+from midstream.slotted import dataclass
 
 NOTHING: Mapping[str, Any] = {}
 """Shared by all that hold nothing; what it stands in is set and never changed in place."""
@@ -289,6 +290,14 @@ def _expected(
                 expected[follower] = 1
                 stack.append(follower)
     return {name: expected[name] for name in nodes if name in expected}
+
+
+_NOWHERE = Topology({}, {}, {}, {})
+
+
+def nowhere() -> Topology:
+    """Return the topology before a run has begun; like every one that is shared, it is copied before it is changed."""
+    return _NOWHERE
 
 
 _KNOWN: dict[str, Topology] = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.projections.fold import Handler
+from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -110,6 +110,12 @@ async def test_what_cannot_be_started_leaves_no_trace(make_engine: MakeEngine) -
         await engine.start(graph, run_id="a/b")
     with pytest.raises(NotRecordableError, match="input 'n'"):
         await engine.start(graph, n=float("inf"))
+    with pytest.raises(ConfigError, match=r"tag 'team': must be a text, not 5; pass str"):
+        await engine.start(graph, n=1, tags=cast("Any", {"team": 5}))
+    with pytest.raises(NotRecordableError, match="name of a tag"):
+        await engine.start(graph, n=1, tags={"\ud800": "red"})
+    with pytest.raises(ConfigError, match="model: must be a text, not 7"):
+        await engine.start(graph, n=1, model=cast("Any", 7))
     cyclic = Graph("cyclic")
     cyclic.add_node("a", lambda b: b)
     cyclic.add_node("b", lambda a: a)

@@ -471,6 +471,42 @@ async def test_items_that_end_at_the_same_moment_end_in_one_append() -> None:
     assert max(append.count("node.completed") for append in store.appends) >= 99
 
 
+@pytest.mark.parametrize("most", [None, 100, 40])
+async def test_items_that_have_a_place_are_scheduled_in_one_append(most: int | None) -> None:
+    store = TellingStore(MemoryStore())
+
+    async def work(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over="numbers", concurrency=most)
+    async with Engine(store) as engine:
+        assert await (await engine.start(graph, numbers=list(range(100)))) == list(range(100))
+    scheduled = [append.count("node.scheduled") for append in store.appends]
+    # The map itself begins with its first items: it does nothing that has to wait for its log.
+    assert max(scheduled) == 1 + min(64, most or 64)
+    assert sum(scheduled) == 101
+
+
+async def test_a_map_whose_items_a_function_gives_waits_until_its_beginning_is_durable() -> None:
+    store = TellingStore(MemoryStore())
+    durable: list[bool] = []
+
+    def numbers() -> list[int]:
+        durable.append(any("node.scheduled" in append for append in store.appends))
+        return [1, 2]
+
+    async def work(number: int) -> int:
+        return number
+
+    graph = Graph("g")
+    graph.map("work", work, over=numbers)
+    async with Engine(store) as engine:
+        assert await (await engine.start(graph)) == [1, 2]
+    assert durable == [True]
+
+
 async def test_the_first_items_of_a_long_list_begin_before_the_last_are_scheduled() -> None:
     store = MemoryStore()
     scheduled: list[int] = []

@@ -17,6 +17,7 @@ from midstream.events.codec import (
     encode,
     encode_each,
     encode_plain,
+    encode_prepared,
     prepare,
     references,
 )
@@ -32,6 +33,7 @@ from midstream.events.payloads import (
 )
 from midstream.events.redaction import Redaction
 from midstream.events.upcast import Upcasters
+from midstream.events.values import plain
 from tests.events.strategies import JSON, models, payloads
 
 RUN = RunId("r1")
@@ -100,7 +102,9 @@ def test_a_prepared_field_is_stored_as_it_would_be_without_preparing(
     def created(definition: dict[str, Any]) -> RunCreated:
         return RunCreated(graph="g", definition=definition, graph_digest="d", inputs=inputs)
 
-    draft = encode(created({}), at=1, prepared={"definition": prepare(definition)})
+    fields: dict[str, Any] = {"graph": "g", "definition": None, "graph_digest": "d"}
+    fields |= {"inputs": plain(inputs)} if inputs else {}
+    draft = encode_prepared("run.created", fields, {"definition": prepare(definition)}, at=1)
     event = stored(draft, dict(draft.blobs))
     assert event.payload == created(definition)
     assert event.data == draft.data

@@ -77,8 +77,7 @@ class Teller(PlainTurns):
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES, longest_image=IMAGE))
-        self._provider = provider
-        self._family = family
+        self._provider, self._family = provider, family
 
     @property
     def degrades(self) -> bool:

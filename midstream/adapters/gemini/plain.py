@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 from midstream.adapters.gemini.parts import MADE
 from midstream.adapters.gemini.returning import Homeward
@@ -14,6 +15,7 @@ FILLER = "Continue."
 _TEXT = b'{"text":%b}'
 _CALL = b'{"id":"%b","name":%b,"args":%b}'
 _PART = b'{"functionCall":%b%b}'
+_SIGNATURE = b',"thoughtSignature":%b'
 _ANSWER = b'{"role":"model","parts":[%b]}'
 _ID = b'"id":"%b",'
 _RESULT = b'{"functionResponse":{%b"name":%b,"response":{"%b":%b}}}'
@@ -32,8 +34,8 @@ class PlainTurns(Homeward):
     filler = question % quick(FILLER)
 
     @abstractmethod
-    def unsigned(self) -> bytes:
-        """Return what stands for the signature of the first call of an answer, as a field after others; says so."""
+    def signed(self, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the parts of an answer with what stands for the signature of its first call."""
 
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
@@ -69,7 +71,7 @@ class PlainTurns(Homeward):
         self.state["called"] = tuple([call.name for call in self.open])
         parts = [_TEXT % text for text in texts]
         for place, call in enumerate(calls):
-            parts.append(_PART % (call, b"" if place else self.unsigned()))
+            parts.append(_PART % (call, b"" if place else self._signature()))
         told.append(_ANSWER % b",".join(parts))
 
     def plain_result(self, place: int, id_: bytes, text: bytes, failed: bool) -> bytes:
@@ -81,3 +83,8 @@ class PlainTurns(Homeward):
     def plain_results(self, told: list[bytes], results: list[bytes]) -> None:
         """See `Plain.plain_results`."""
         told.append(_RESULTS % b",".join(results))
+
+    def _signature(self) -> bytes:
+        """Return what stands for the signature of a call, as a field after the others, where it needs one; says so."""
+        found = self.signed([{"functionCall": {}}])[0].get("thoughtSignature")
+        return _SIGNATURE % quick(found) if found else b""

@@ -32,7 +32,7 @@ from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.pictures import Picture
 from midstream.adapters.telling import Fit, speech_of, spoken_by
 from midstream.adapters.view import Segment, View
-from midstream.adapters.wire import INVALID, arguments_object, is_object, quick
+from midstream.adapters.wire import INVALID, arguments_object, is_object
 from midstream.events.content import (
     Audio,
     Document,
@@ -250,7 +250,7 @@ class Teller(PlainTurns):
         return ids
 
     def signed(self, blocks: Blocks) -> Blocks:
-        """Return an answer with what stands for the signature of its first call, where it has none and the model asks."""
+        """See `PlainTurns.signed`: where the call has none, and the model asks for one."""
         if "signed" not in self._family.traits:
             return blocks
         place = next((i for i, block in enumerate(blocks) if call_of(block) is not None), None)
@@ -259,13 +259,6 @@ class Teller(PlainTurns):
         self.repair("signature_placeholder", "a call that another model made")
         signed = {**blocks[place], "thoughtSignature": UNSIGNED}
         return [*blocks[:place], signed, *blocks[place + 1 :]]
-
-    def unsigned(self) -> bytes:
-        """See `PlainTurns.unsigned`."""
-        if "signed" not in self._family.traits:
-            return b""
-        self.repair("signature_placeholder", "a call that another model made")
-        return b',"thoughtSignature":' + quick(UNSIGNED)
 
     def _blocks(self, message: Message, ids: Sequence[str], own: bool) -> Blocks:
         told = own_parts(message.parts, ids, self.alias) if own else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from midstream.adapters.base import Adapter
@@ -11,6 +10,7 @@ from midstream.adapters.routing.ledger import Ledger
 from midstream.adapters.routing.route import Checking, Endpoint
 from midstream.adapters.routing.state import BreakerStatus, RoutingState
 from midstream.errors import AdapterError, MidstreamError
+from midstream.slotted import dataclass
 
 
 class Router(Protocol):

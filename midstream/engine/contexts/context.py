@@ -28,9 +28,10 @@ from midstream.engine.retry import MODEL_RETRY, NEVER, Retry
 from midstream.engine.spending.spending import Amounts
 from midstream.engine.tools.tool import OnUnknown, Tool, make_tool
 from midstream.errors import ConfigError
+from midstream.events import payloads
 from midstream.events.content import Message, user
 from midstream.events.ids import NODE_NAME, Address, RunId
-from midstream.events.payloads import Effect, NoteAdded, TimerFired, TimerSet, ValueRecorded
+from midstream.events.payloads import Effect, NoteAdded
 from midstream.events.values import plain
 
 Value = TypeVar("Value")
@@ -265,13 +266,13 @@ class Context(Conversing, PeopleContext, AgentContext, SteeringContext, SubrunCo
             return
         if call is None:
             await desk.turn(address)
-            desk.recorder.add(TimerSet(until=until, lane=lane), address)
+            desk.recorder.add(payloads.TimerSet(until=until, lane=lane), address)
             call = desk.state.calls[address]
         if desk.recorder.answers is not None and desk.recorder.answers.give(desk.recorder, address):
             return  # it was waited for in the run that is tried
         await desk.effect(desk.wait(call.request["until"], unless=None))
         await desk.turn(address)
-        desk.recorder.add(TimerFired(), address)
+        desk.recorder.add(payloads.TimerFired(), address)
         await desk.recorded()
 
     async def now(self) -> float:
@@ -315,7 +316,7 @@ class Context(Conversing, PeopleContext, AgentContext, SteeringContext, SubrunCo
                 if not desk.takes_new_path(address):
                     return False
                 await desk.turn(address)
-                desk.recorder.add(ValueRecorded(value=True), address)
+                desk.recorder.add(payloads.ValueRecorded(value=True), address)
                 await desk.recorded()
         return True
 
@@ -334,7 +335,7 @@ class Context(Conversing, PeopleContext, AgentContext, SteeringContext, SubrunCo
             await desk.turn(address)
             answers = desk.recorder.answers
             if answers is None or not answers.give(desk.recorder, address):
-                desk.recorder.add(ValueRecorded(value=draw()), address)
+                desk.recorder.add(payloads.ValueRecorded(value=draw()), address)
             await desk.recorded()
             call = desk.state.calls[address]
         return (call.outcome or {}).get("value")

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.clock import Clock
@@ -30,6 +29,7 @@ from midstream.events.store import EventStore
 from midstream.projections.difference import Difference, differences
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import line
+from midstream.slotted import dataclass
 
 PATIENCE = 10.0
 """Seconds that code which does something of its own, such as a thread, is waited for."""
@@ -244,8 +244,8 @@ class _Replay:
         models = Models(
             self._providers,
             pricing=lambda provider, model, usage, at: None,
-            show=lambda address, piece: None,
-            listening=lambda: False,
+            run_id=self._run_id,
+            listeners={},
             advisor=RecordedAdvice(events),
         )
         runner = Runner(

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -30,6 +30,7 @@ from midstream.events.payloads import RunCancelRequested, Usage
 from midstream.events.subscribe import subscribe
 from midstream.projections.answered import ANSWERED, Answered
 from midstream.projections.fold import fold
+from midstream.slotted import dataclass
 
 AT_ONCE = 4
 """Tries that are driven at the same time."""
@@ -269,7 +270,7 @@ async def _ended(host: Host, fork: RunId) -> None:
     """Wait until a try has ended; one that would wait for somebody is ended."""
     live = host.live.get(fork)
     if live is not None:
-        await asyncio.wait([live.task])
+        await live.ended()
         if not live.task.cancelled() and (error := live.task.exception()) is not None:
             raise error
         if not live.runner.state.over:

@@ -8,22 +8,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from midstream.engine.clock import Clock
 from midstream.engine.contexts.context import Context
 from midstream.engine.contexts.steering import Steering
 from midstream.engine.driving.deadlines import Deadlines, calling
+from midstream.engine.driving.drive import Drive
 from midstream.engine.driving.ends import Ends
-from midstream.engine.driving.failures import End, Failures
-from midstream.engine.models.model_calls import Models
-from midstream.engine.nesting.nesting import Code, Nests
-from midstream.engine.nesting.subruns import Subruns
+from midstream.engine.driving.failures import Failures
 from midstream.engine.nodes.binding import LeftOutError, bind
 from midstream.engine.nodes.node import Node
-from midstream.engine.recording.calls import Desk, Restart, Signal, shown
+from midstream.engine.recording.calls import Desk, Restart, shown
 from midstream.engine.recording.leaving import Leaving
-from midstream.engine.recording.parking import Rest
 from midstream.engine.recording.raised import first_of, holds, kind_of_error
-from midstream.engine.recording.recorder import Recorder
 from midstream.errors import NodeError, StoreError
 from midstream.events.ids import Address
 from midstream.events.payloads import NodeStarted
@@ -33,65 +28,45 @@ from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around
 
 if TYPE_CHECKING:
-    from midstream.engine.planning.reflection import Reflector
+    pass
 
 
 class Attempts:
     """Performs activations of one run.
 
     Args:
-        code: Of the run.
-        recorder: Writes the run.
-        nests: Performs activations that run graphs.
-        end: Ends what is under way inside one of these: its address, why, and when it is tried again.
-        clock: Tells the time.
-        models: Asks models.
-        changed: Is notified when somebody else's events were folded.
-        closing: Says whether the driving is about to end.
-        recall: Reads the outputs that a snapshot left out.
-        subruns: Starts runs, or None.
-        rest: Is told when an activation begins to wait.
-        reflector: Says why activations failed, and what to do otherwise.
-        always_replay: See `Engine`.
+        drive: The driving of that run.
     """
 
-    def __init__(
-        self,
-        code: Code,
-        recorder: Recorder,
-        *,
-        nests: Nests,
-        end: End,
-        clock: Clock,
-        models: Models,
-        changed: Signal,
-        closing: Callable[[], bool],
-        recall: Callable[[], Awaitable[None]],
-        subruns: Subruns | None,
-        rest: Rest,
-        reflector: Reflector,
-        always_replay: bool,
-    ) -> None:
-        self._code = code
-        self._nests = nests
-        self._recorder = recorder
-        self._clock = clock
-        self._models = models
-        self._changed = changed
-        self._closing = closing
-        self._recall = recall
-        self._rest = rest
-        self._subruns = subruns
-        self._always_replay = always_replay
-        self.leaving = Leaving(recorder)
-        self._deadlines = Deadlines(recorder, clock)
-        self._failures = Failures(code, recorder, clock, self.leaving, reflector, end)
+    __slots__ = ("_code", "_drive", "_models", "_recorder", "desks")
+
+    def __init__(self, drive: Drive) -> None:
+        self._drive = drive
+        self._code = drive.code
+        self._recorder = drive.recorder
+        self._models = drive.models
         self.desks: dict[str, Desk] = {}
         """Where the activations that take a context are, by address."""
 
     @property
     def _state(self) -> RunState:
         return self._recorder.state
+
+    @property
+    def leaving(self) -> Leaving:
+        """Closes what an attempt has left open."""
+        return Leaving(self._recorder)
+
+    @property
+    def _deadlines(self) -> Deadlines:
+        return Deadlines(self._recorder, self._drive.clock)
+
+    @property
+    def _failures(self) -> Failures:
+        drive = self._drive
+        return Failures(
+            self._code, self._recorder, drive.clock, self.leaving, drive.reflector, drive.end_inside
+        )
 
     async def perform(
         self,
@@ -137,9 +112,9 @@ class Attempts:
     async def _until_due(self, activation: Activation) -> None:
         """Wait until an activation's next attempt is due, and begin it."""
         address = Address(activation.address)
-        self._rest.begun()
-        await self._clock.sleep_until(activation.retry_at or 0.0)
-        await self._changed.wait_for(lambda: self._state.status != "paused")
+        self._drive.rest.begun()
+        await self._drive.clock.sleep_until(activation.retry_at or 0.0)
+        await self._drive.changed.wait_for(lambda: self._state.status != "paused")
         await self._turn(address)
         self._recorder.add(NodeStarted(attempt=activation.attempt + 1), address)
 
@@ -147,7 +122,7 @@ class Attempts:
         """See that what an activation takes is here."""
         inputs = self._state.activations[address].inputs.values()
         if any(self._state.activations[origin].output is LEFT_OUT for origin in inputs):
-            await self._recall()
+            await self._drive.recall()
 
     def drop(self, address: Address, retry_at: float | None = None) -> None:
         """Refuse whatever an activation still wants to do, and close what it has open."""
@@ -169,7 +144,11 @@ class Attempts:
         """
         address = Address(activation.address)
         try:
-            output = await self.bare(node, activation)
+            given = self._given(node, activation) or await self._bound_again(node, address, None)
+            output = node.function(*given[0], **given[1])
+            if node.is_async or inspect.isawaitable(output):
+                output = await output
+            output = plain(output, f"output of node {node.name!r}")
             if self._recorder.paced:
                 await self._recorder.turn(address)
             if ends is None or not ends.takes(address, output):
@@ -204,7 +183,7 @@ class Attempts:
         if isinstance(error, asyncio.CancelledError):
             # Where nobody cancelled this task, the node awaited something that somebody else had cancelled.
             current = asyncio.current_task()
-            return not (self._closing() or (current is not None and current.cancelling()))
+            return not (self._drive.closing or (current is not None and current.cancelling()))
         return not holds(error, StoreError)
 
     async def _failed(
@@ -319,14 +298,20 @@ class Attempts:
 
     async def bare(self, node: Node, activation: Activation) -> Any:
         """Return what a node returns that takes values and nothing else."""
-        try:
-            rest, named = bind(node, self._code.values(activation.scope), activation, None)
-        except LeftOutError:
-            rest, named = await self._bound_again(node, Address(activation.address), None)
-        output = node.function(*rest, **named) if rest else node.function(**named)
+        given = self._given(node, activation)
+        if given is None:
+            given = await self._bound_again(node, Address(activation.address), None)
+        output = node.function(*given[0], **given[1])
         if node.is_async or inspect.isawaitable(output):
             output = await output
         return plain(output, f"output of node {node.name!r}")
+
+    def _given(self, node: Node, activation: Activation) -> tuple[list[Any], dict[str, Any]] | None:
+        """Return what a node's function is called with, or None where that has to be read from the log."""
+        try:
+            return bind(node, self._code.values(activation.scope), activation, None)
+        except LeftOutError:
+            return None
 
     async def _call(
         self, node: Node, address: Address, attempt: int
@@ -343,12 +328,12 @@ class Attempts:
         desk = Desk(
             self._recorder,
             address,
-            self._clock,
-            self._changed,
-            always_replay=self._always_replay,
-            rest=self._rest,
+            self._drive.clock,
+            self._drive.changed,
+            always_replay=self._drive.always_replay,
+            rest=self._drive.rest,
         )
-        desk.subruns = self._subruns
+        desk.subruns = self._drive.subruns
         scope = activation.scope
         find, values = self._code.finder(scope), partial(self._code.values, scope)
         steering = Steering(desk, self._code.graph_in(scope), node, find, values)
@@ -382,7 +367,7 @@ class Attempts:
     async def _bound_again(
         self, node: Node, address: Address, context: Context | None
     ) -> tuple[list[Any], dict[str, Any]]:
-        await self._recall()
+        await self._drive.recall()
         made = self._state.activations[address]
         return bind(node, self._code.values(made.scope), made, context)
 
@@ -392,6 +377,8 @@ class Attempts:
         try:
             self._code.values(address)
         except LeftOutError:
-            await self._recall()
+            await self._drive.recall()
             self._code.values(address)
-        return await self._deadlines.keep(node, activation, None, partial(self._nests.run, address))
+        return await self._deadlines.keep(
+            node, activation, None, partial(self._drive.nests.run, address)
+        )

@@ -7,11 +7,12 @@ not pure begins only when the log says so durably: all that one decision begins 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
+from midstream.engine.driving.drive import Drive
 from midstream.engine.driving.workers import Workers
 from midstream.engine.graphs.decide import (
     Cancel,
@@ -26,11 +27,8 @@ from midstream.engine.graphs.decide import (
     decide,
 )
 from midstream.engine.nesting.children import Children
-from midstream.engine.nesting.nesting import Code, Nests
-from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.nodes.binding import ask
 from midstream.engine.recording.calls import shown
-from midstream.engine.recording.recorder import Recorder
 from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.pause import no_collecting
@@ -38,7 +36,6 @@ from midstream.events.payloads import (
     NodeFailed,
     NodeScheduled,
     NodeSkipped,
-    RunCompleted,
     RunFailed,
 )
 from midstream.projections.flow import Activation
@@ -56,62 +53,34 @@ class Executor:
     """Carries out what is decided of one run.
 
     Args:
-        recorder: Writes the run.
-        code: Of the run.
-        nests: Performs its activations that run graphs.
+        drive: The driving of that run.
         attempts: Performs activations.
         workers: Have them performed.
-        subruns: Starts runs for it, or None.
-        end: Called with what ended the driving: an error, or None where the run has ended.
-        cancel: Called to end the run: the event that asks for it, and why.
-        closing: Says whether the driving is about to end.
     """
 
-    __slots__ = (
-        "_attempts",
-        "_awaited",
-        "_cancel",
-        "_closing",
-        "_code",
-        "_end",
-        "_nests",
-        "_recorder",
-        "_workers",
-        "children",
-    )
+    __slots__ = ("_attempts", "_awaited", "_code", "_drive", "_recorder", "_workers")
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        code: Code,
-        nests: Nests,
-        attempts: Attempts,
-        workers: Workers,
-        *,
-        subruns: Subruns | None,
-        end: Callable[[BaseException | None], None],
-        cancel: Callable[[int, str], None],
-        closing: Callable[[], bool],
-    ) -> None:
-        self._recorder = recorder
-        self._code = code
-        self._nests = nests
+    def __init__(self, drive: Drive, attempts: Attempts, workers: Workers) -> None:
+        self._drive = drive
+        self._recorder = drive.recorder
+        self._code = drive.code
         self._attempts = attempts
         self._workers = workers
-        self.children = Children(recorder, subruns)
-        self._end = end
-        self._cancel = cancel
-        self._closing = closing
         self._awaited = False  # something begins once what was recorded is durable
 
     @property
     def _state(self) -> RunState:
         return self._recorder.state
 
+    @property
+    def children(self) -> Children:
+        """Sees to the runs that this one has started."""
+        return Children(self._recorder, self._drive.subruns)
+
     def advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
         try:
-            while not self._closing() and (commands := decide(self._recorder.state)):
+            while not self._drive.closing and (commands := decide(self._recorder.state)):
                 if len(commands) < _MANY or not gc.isenabled():
                     self._carry_out(commands)
                 else:
@@ -119,8 +88,8 @@ class Executor:
                         self._carry_out(commands)
             state = self._recorder.state
             if state.idle:
-                self._nests.look()
-            if state.open_calls and not (state.running or state.waiting or self._closing()):
+                self._drive.nests.look()
+            if state.open_calls and not (state.running or state.waiting or self._drive.closing):
                 self.children.begin()
             if self._awaited:
                 self._awaited = False
@@ -128,16 +97,21 @@ class Executor:
             else:
                 self._recorder.send_soon()
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
-            self._end(error)
+            self._drive.end(error)
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
-        plain = [one for one in commands if isinstance(one, Schedule) and _is_plain(one)]
-        if len(plain) == len(commands) >= _TOGETHER:
-            self.begin(self._schedule_all(plain))
-            return
-        made = [made for command in commands if (made := self._one(command)) is not None]
-        if made:
-            self.begin(made)
+        if len(commands) >= _TOGETHER:
+            plain = [one for one in commands if isinstance(one, Schedule) and _is_plain(one)]
+            if len(plain) == len(commands):
+                self.begin(self._schedule_all(plain))
+                return
+        begun: list[Activation] = []
+        for command in commands:
+            made = self._one(command)
+            if made is not None:
+                begun.append(made)
+        if begun:
+            self.begin(begun)
 
     def _schedule_all(self, commands: Sequence[Schedule]) -> list[Activation]:
         """Schedule what is to begin in one go; of joins, which may make others superfluous, `decide` gives one, the last."""
@@ -153,7 +127,7 @@ class Executor:
         for made in activations:
             node = self._code.find(made.node, made.scope)
             assert node is not None
-            waits = not node.pure and node.graph is None and made.status != "waiting"
+            waits = node.acts and node.graph is None and made.status != "waiting"
             (once_durable if waits else now).append(Address(made.address))
         if now:
             self._workers.put(now)
@@ -165,8 +139,8 @@ class Executor:
 
     def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
         if error is not None:
-            self._end(error)
-        begins = error is None and not self._closing()
+            self._drive.end(error)
+        begins = error is None and not self._drive.closing
         self._workers.put(addresses if begins else (), durable=True, expected=True)
 
     def _one(self, command: Command) -> Activation | None:
@@ -183,13 +157,14 @@ class Executor:
             case Limit(limit, message):
                 self._recorder.add(payloads.LimitReached(limit=limit, message=message))
             case Complete(output):
-                self._recorder.add(RunCompleted(output=output))
-                self._end(None)
+                data = {} if output is None else {"output": output}
+                self._recorder.add_plain("run.completed", data, None, held=True)
+                self._drive.end(None)
             case Fail(failures):
                 self._recorder.add(RunFailed(failures=failures))
-                self._end(None)
+                self._drive.end(None)
             case Cancel(cause, reason):
-                self._cancel(cause, reason)
+                self._drive.cancel(cause, reason)
         return None
 
     def _schedule(self, command: Schedule) -> Activation | None:
@@ -234,7 +209,7 @@ class Executor:
 
     def end_inside(self, address: Address, reason: str, retry_at: float | None = None) -> None:
         """End what is under way in the graph that an activation runs; where that is tried again, it is, too."""
-        for inner in self._nests.inside(address) if self._state.scopes else ():
+        for inner in self._drive.nests.inside(address) if self._state.scopes else ():
             if not is_under_way(self._state.activations[inner]):
                 continue  # an item has ended with its map
             self._attempts.drop(inner, retry_at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 from midstream.engine.driving.process import Live, Process
@@ -117,8 +116,8 @@ class LiveRuns(Process):
             self.providers if cast is None else cast.providers,
             policing=self._policing(run_id) if cast is None else None,
             pricing=self.pricing,
-            show=partial(self._show, run_id),
-            listening=lambda: bool(self.listeners.get(run_id)),
+            run_id=run_id,
+            listeners=self.listeners,
             advisor=self.advisor if cast is None else cast.advisor,
         )
         if self.budgets:

@@ -18,6 +18,7 @@ from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
 from midstream.engine.driving.bare_items import BareItems
+from midstream.engine.driving.places import Places
 from midstream.engine.driving.workers import Workers
 from midstream.engine.graphs.decide import BROKEN_OFF
 from midstream.engine.nesting.nesting import Code, break_off
@@ -69,11 +70,11 @@ class Items:
         assert self._node.over is not None
         self._over = self._node.over
         most = self._over.concurrency
-        self._free = asyncio.Semaphore(most) if most else None
+        self._places = Places(most) if most else None
         self._bare: BareItems | None = None
         if self._node.bare and not recorder.paced:
             self._bare = BareItems(self._node, attempts, recorder, code, self._settled, end)
-        one = self._one if self._bare is None or self._free is not None else self._bare.perform
+        one = self._one if self._bare is None or self._places is not None else self._bare.perform
         self._workers = Workers(one, end)
         self._failed: list[Address] = []
         self._broken_off = False
@@ -119,7 +120,7 @@ class Items:
             return _as_they_come(given)
         if issubclass(kind, list) and self._bare is not None and self._over.items is None:
             self._bare.of(given)
-        if issubclass(kind, list) and self._free is None:
+        if issubclass(kind, list):
             return _in_parts(given)
         if issubclass(kind, Iterable) and not issubclass(kind, (str, bytes, dict)):
             return _one_by_one(given)
@@ -157,26 +158,36 @@ class Items:
         recorded: bool,
     ) -> None:
         """Schedule the items, so many at a time, and have them performed."""
-        free, place = self._free, 0
+        place = 0
         async for part in items:
-            if free is not None:
-                if free.locked():
+            rest = part
+            while rest:
+                some = await self._room(rest, begun)
+                if self._state.status == "paused":
                     self._start(begun)
-                await free.acquire()
-            if self._state.status == "paused":
-                self._start(begun)
-                await self._go_on()
-            before = len(begun)
-            if not self._schedule(part, place, begun, recorded=recorded):
-                return
-            if free is not None and len(begun) == before:
-                free.release()
-            place += len(part)
-            if len(part) > 1 or len(begun) >= together:
-                self._start(begun)
-                if place == _FIRST and not self._node.pure:
-                    await self._recorder.durable()
-                await asyncio.sleep(0)  # others are not kept waiting, nor are these
+                    await self._go_on()
+                before = len(begun)
+                if not self._schedule(some, place, begun, recorded=recorded):
+                    return
+                if self._places is not None:
+                    self._places.leave(len(some) - len(begun) + before)
+                place, rest = place + len(some), rest[len(some) :]
+                if len(some) > 1 or len(begun) >= together:
+                    self._start(begun)
+                    if place == _FIRST and not self._node.pure:
+                        await self._recorder.durable()
+                    await asyncio.sleep(0)  # others are not kept waiting, nor are these
+
+    async def _room(self, items: Sequence[Any], begun: list[Address]) -> Sequence[Any]:
+        """Return those of the items, the first ones, that have a place, once one of them has."""
+        if self._places is None:
+            return items
+        if not self._places.free:
+            self._start(begun)
+        taken = await self._places.take(len(items))
+        if self._bare is not None:
+            self._bare.ends.record()  # in the log, too, it has ended before another one begins
+        return items[:taken]
 
     def _start(self, begun: list[Address]) -> None:
         """Have the items performed that were scheduled, once that is durable: they wait for their log once."""
@@ -271,10 +282,8 @@ class Items:
                 await self._attempts.perform(self._node, address, durable=durable)
                 self._settled(address)
         finally:
-            if self._free is not None:
-                if bare is not None:
-                    bare.ends.record()  # in the log, too, it has ended before another one begins
-                self._free.release()
+            if self._places is not None:
+                self._places.leave(1)
 
     def _settled(self, address: Address) -> None:
         if self._state.activations[address].status == "failed":

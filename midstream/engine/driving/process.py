@@ -9,14 +9,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from midstream.adapters.base import Delta
 from midstream.engine.clock import Clock
 from midstream.engine.driving.runner import Runner
 from midstream.engine.graphs.shelf import Shelf
-from midstream.engine.models.model_calls import Pricing
+from midstream.engine.models.model_calls import Listener, Pricing
 from midstream.engine.nesting.subruns import Subruns
 from midstream.engine.on_change import OnChange
 from midstream.engine.providers import Providers
@@ -30,7 +29,7 @@ from midstream.errors import (
     RunNotFoundError,
     StoreError,
 )
-from midstream.events.codec import Prepared, Redact, encode
+from midstream.events.codec import Prepared, Redact, encode, encode_prepared
 from midstream.events.envelope import Draft
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import append_patiently
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
     from midstream.engine.policies.policy import Policy
     from midstream.engine.spending.budget import Budget
 
-Listener = Callable[[str, Delta], None]
-"""Is given the address of a model call and a piece of its answer."""
-
 Check = Callable[[RunId, Mapping[str, Any]], object]
 """Is given a run and its inputs."""
 
@@ -57,6 +53,17 @@ class Live:
 
     runner: Runner
     task: asyncio.Task[None]
+
+    async def ended(self) -> None:
+        """Wait until it no longer is, whatever came of it; whoever waits may be cancelled, and the run goes on."""
+        # What `asyncio.wait` does for many tasks, of which each of a thousand that wait would keep a set.
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        wake = partial(_wake, woken)
+        self.task.add_done_callback(wake)
+        try:
+            await woken
+        finally:
+            self.task.remove_done_callback(wake)
 
 
 @dataclass
@@ -139,15 +146,19 @@ class Process:
         address: str | None = None,
         *,
         actor: str,
-        prepared: Mapping[str, Prepared] | None = None,
     ) -> Draft:
         """Return a payload as a draft, recorded now."""
         at = int(self.clock.now() * 1_000_000)
         step = None if address is None else Address(address)
-        if self.redact is not None and prepared is not None:
+        return encode(payload, at=at, actor=actor, address=step, redact=self.redact)
+
+    def created(self, data: dict[str, Any], definition: Prepared) -> Draft:
+        """Return the `run.created` of these fields, which are plain JSON, as a draft, recorded now."""
+        prepared: Mapping[str, Prepared] = {"definition": definition}
+        if self.redact is not None:
             prepared = self._fields(prepared, self.redact)
-        redact = self.redact
-        return encode(payload, at=at, actor=actor, address=step, prepared=prepared, redact=redact)
+        at = int(self.clock.now() * 1_000_000)
+        return encode_prepared("run.created", data, prepared, at=at, redact=self.redact)
 
     async def append(
         self, run_id: RunId, payload: Fact, address: str | None = None, *, actor: str
@@ -225,14 +236,15 @@ class Process:
     def _appeared(self, shown: asyncio.Future[None]) -> None:
         self.seen = not shown.cancelled() and shown.exception() is None
 
-    def _show(self, run_id: RunId, address: str, piece: Delta) -> None:
-        for listener in self.listeners.get(run_id, ()):
-            listener(address, piece)
-
     async def _give_up(self, run_id: RunId, epoch: int) -> None:
         """Let somebody else, or this driver later, take a run over that could not be driven on."""
         with suppress(StoreError):
             await self.store.release(run_id, epoch=epoch)
+
+
+def _wake(woken: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 def _driver_name() -> str:

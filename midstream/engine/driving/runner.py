@@ -82,20 +82,23 @@ class Runner:
         recorder: Recorder | None = None,
         answers: Answers | None = None,
     ) -> None:
-        from midstream.engine.planning.reflection import Reflector
-
         self.graph = graph
         self.models = models
+        self.clock = clock
+        self.changed = Signal()
+        self.subruns = subruns
+        self.always_replay = always_replay
+        self.closing = False
         self._store = store
-        self._clock = clock
-        self._changed = Signal()
+        self._park_after = park_after
+        self._reflector = reflector
         self._cancelling: asyncio.Task[None] | None = None
-        self._workers = Workers(self._perform, self._end)
-        self._rest = Rest(clock, after=park_after, moments=self._moments, park=self._park)
-        self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
-        self._closing = False
-        self._driving = False
+        self._nests: Nests | None = None
+        self._rest: Rest | None = None
         self._ends: Ends | None = None
+        self._ended: asyncio.Future[Parked | None] = asyncio.get_running_loop().create_future()
+        self._ending = False
+        self._driving = False
         self.recorder = recorder or Recorder(
             store,
             run_id,
@@ -108,34 +111,35 @@ class Runner:
         if answers is not None:
             self.recorder.answers, answers.stop = answers, self._stop
             self.recorder.foreseen, self.recorder.routed = answers.foreseen, answers.routed
-        self._code = Code(graph, self.recorder)
-        self._nests = Nests(self.recorder, self._begin_at, self._advance)
-        self._attempts = Attempts(
-            self._code,
-            self.recorder,
-            nests=self._nests,
-            end=self._end_inside,
-            clock=clock,
-            models=models,
-            changed=self._changed,
-            closing=self._is_closing,
-            recall=self._recall,
-            rest=self._rest,
-            subruns=subruns,
-            reflector=reflector or Reflector(Providers(), "", MAX_REPLANS),
-            always_replay=always_replay,
-        )
-        self._executor = Executor(
-            self.recorder,
-            self._code,
-            self._nests,
-            self._attempts,
-            self._workers,
-            subruns=subruns,
-            end=self._end,
-            cancel=self._cancel,
-            closing=self._is_closing,
-        )
+        self.code = Code(graph, self.recorder)
+        self._attempts = Attempts(self)
+        self._workers = Workers(self._perform, self.end)
+        self._executor = Executor(self, self._attempts, self._workers)
+
+    @property
+    def nests(self) -> Nests:
+        """See `Drive.nests`."""
+        if self._nests is None:
+            self._nests = Nests(self.recorder, self._begin_at, self._advance)
+        return self._nests
+
+    @property
+    def rest(self) -> Rest:
+        """See `Drive.rest`."""
+        if self._rest is None:
+            self._rest = Rest(
+                self.clock, after=self._park_after, moments=self._moments, park=self._park
+            )
+        return self._rest
+
+    @property
+    def reflector(self) -> Reflector:
+        """See `Drive.reflector`."""
+        if self._reflector is None:
+            from midstream.engine.planning.reflection import Reflector
+
+            self._reflector = Reflector(Providers(), "", MAX_REPLANS)
+        return self._reflector
 
     @property
     def state(self) -> RunState:
@@ -156,18 +160,17 @@ class Runner:
         watch = self._watch_time()
         try:
             begun = (*self.state.running, *self.state.waiting)
-            self._executor.children.rejoin()
+            if self.state.open_calls:
+                self._executor.children.rejoin()
             self._advance()
-            for address in begun if not self._closing else ():
+            for address in begun if not self.closing else ():
                 self._begin_at(address)  # an item's activation is part of its map's
-            outcome = await self._ended
-            if outcome is None:
-                await self.recorder.durable()
-            return outcome
+            return await self._ended
         finally:
             # Before anything else is waited for: nothing may begin any more.
-            self._rest.stop()
-            self._closing = True  # what was to begin once it is durable does not
+            if self._rest is not None:
+                self._rest.stop()
+            self.closing = True  # what was to begin once it is durable does not
             if self._cancelling is not None and not self._cancelling.done():
                 self._cancelling.cancel()
                 await asyncio.wait([self._cancelling])
@@ -188,15 +191,15 @@ class Runner:
         return asyncio.create_task(self._time_out(seconds), name="midstream:limit")
 
     async def _time_out(self, seconds: float) -> None:
-        await self._clock.sleep_until(self.state.began / 1_000_000 + seconds)
-        if not self.state.over and self.state.limited is None and not self._closing:
+        await self.clock.sleep_until(self.state.began / 1_000_000 + seconds)
+        if not self.state.over and self.state.limited is None and not self.closing:
             reached = f"the run took longer than {seconds:g} s; give it a higher Limits(seconds=…)"
             self.recorder.add(payloads.LimitReached(limit="seconds", message=reached))
-            self._changed.notify()
+            self.changed.notify()
             self._advance()
 
-    async def _recall(self) -> None:
-        """Read the outputs that a snapshot left out."""
+    async def recall(self) -> None:
+        """See `Drive.recall`."""
         await self.recorder.durable()
         whole = fold_run([event async for event in self._store.read(self.recorder.run_id)])
         for address, made in self.state.activations.items():
@@ -206,13 +209,13 @@ class Runner:
     def others_appended(self) -> None:
         """Take in what others appended: abandon calls that were migrated, wake who waits, decide again."""
         if self.recorder.error is not None:
-            self._end(self.recorder.error)
+            self.end(self.recorder.error)
             return
         self._abandon_migrated()
-        self._changed.notify()
+        self.changed.notify()
         self._advance()
         if self.state.status == "paused":
-            self._rest.begun()
+            self.rest.begun()
 
     def record(self, payload: Fact, address: str | None = None, *, actor: str) -> None:
         """Record what somebody wants of this run, in line with what the driver records."""
@@ -233,9 +236,6 @@ class Runner:
                 flight.abandoned = True
                 flight.task.cancel()
 
-    def _is_closing(self) -> bool:
-        return self._closing
-
     def _advance(self) -> None:
         """Do what the state asks for; called whenever it has changed."""
         if self._driving:  # before that, somebody may record a wish, but nothing begins
@@ -245,11 +245,13 @@ class Runner:
         if address[-1] != "]":
             self._executor.begin((self.state.activations[address],))
 
-    def _end_inside(self, address: Address, reason: str, retry_at: float | None) -> None:
+    def end_inside(self, address: Address, reason: str, retry_at: float | None) -> None:
+        """See `Drive.end_inside`."""
         self._executor.end_inside(address, reason, retry_at)
 
-    def _cancel(self, cause: int, reason: str) -> None:
-        self._closing = True
+    def cancel(self, cause: int, reason: str) -> None:
+        """See `Drive.cancel`."""
+        self.closing = True
         self._cancelling = asyncio.ensure_future(self._cancelled(cause, reason))
 
     async def _cancelled(self, cause: int, reason: str) -> None:
@@ -260,14 +262,14 @@ class Runner:
                 self._ends.record()
             self._executor.children.cancel_all(reason)
             await self.recorder.durable()
-            await self._changed.wait_for(self._executor.children.ended)
+            await self.changed.wait_for(self._executor.children.ended)
             for address in tuple(self.state.open_calls):
                 self._attempts.leaving.close(self.state.calls[address], "cancelled", reason, cause)
             self.recorder.add(RunCancelled(reason=reason), cause=cause)
         except Exception as error:  # noqa: BLE001  # nobody else awaits this: it ends the driving
-            self._end(error)
+            self.end(error)
         else:
-            self._end(None)
+            self.end(None)
 
     async def _perform(self, address: Address, durable: bool) -> None:  # called by `Workers`
         """Perform an activation, and do what its end asks for."""
@@ -275,12 +277,13 @@ class Runner:
         made = state.activations[address]
         if not is_under_way(made):
             return  # given up before it was begun, and the graph that it is in may be gone
-        node = self._code.node(address)
+        node = self.code.node(address)
         if node.over is not None:
             items = Items(
-                self._attempts, self.recorder, self._code, address, self._going_on, self._end
+                self._attempts, self.recorder, self.code, address, self._going_on, self.end
             )
-            await self._attempts.perform(node, address, items.run, durable=durable)
+            begins = durable or not node.acts
+            await self._attempts.perform(node, address, items.run, durable=begins)
         elif self._is_plain_call(node, made, durable):
             await self._attempts.call(node, made, self._ends_of_many())
             status = self.recorder.state.activations[address].status
@@ -300,7 +303,7 @@ class Runner:
     def _ends_of_many(self) -> Ends | None:
         """Return what takes the ends of activations, once there were many at a time."""
         if self._ends is None and self._workers.has_more() and not self.recorder.paced:
-            self._ends = Ends(self._complete_each, self._end, self._workers.has_more)
+            self._ends = Ends(self._complete_each, self.end, self._workers.has_more)
         return self._ends
 
     def _complete_each(self, ended: Sequence[tuple[Address, Any]]) -> None:
@@ -308,22 +311,33 @@ class Runner:
         self._executor.advance()
 
     async def _going_on(self) -> None:
-        await self._changed.wait_for(lambda: self.state.status != "paused")
+        await self.changed.wait_for(lambda: self.state.status != "paused")
 
-    def _end(self, outcome: BaseException | Parked | None) -> None:
-        if self._ended.done():
+    def end(self, outcome: BaseException | Parked | None) -> None:
+        """See `Drive.end`."""
+        if self._ending:
             return
-        self._closing = True
+        self._ending = self.closing = True
+        if outcome is None:
+            # Not a task that waits until it is durable: whoever drives is woken once.
+            self.recorder.flush()
+            self.recorder.when_durable(self._settle)
+        else:
+            self._settle(outcome)
+
+    def _settle(self, outcome: BaseException | Parked | None) -> None:
+        if self._ended.done():
+            return  # the driving was cancelled
         if isinstance(outcome, BaseException):
             self._ended.set_exception(outcome)
         else:
             self._ended.set_result(outcome)
 
     def _park(self, until: float | None) -> None:
-        self._end(Parked(until, self.state.seq))
+        self.end(Parked(until, self.state.seq))
 
     def _moments(self) -> Moments | None:
         """Return what all activations that are under way wait for, or None while something is going on."""
         if self._cancelling is not None:
             return None
-        return moments(self.state, self._code, self._attempts, self.models)
+        return moments(self.state, self.code, self._attempts, self.models)

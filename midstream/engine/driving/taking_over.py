@@ -24,7 +24,7 @@ from midstream.events.patience import DEFINITE, append_patiently
 from midstream.events.payloads import Fact
 from midstream.events.seizing import Seizing
 from midstream.events.store import Head, RunQuery
-from midstream.projections.run_state import RunState, apply, fold_run
+from midstream.projections.run_state import RunState, apply
 
 
 class TakingOver(LiveRuns):
@@ -179,7 +179,9 @@ class TakingOver(LiveRuns):
 
 def fold_created(run_id: RunId, draft: Draft, head: Head) -> RunState:
     """Return the state after the first event of a run, without reading it back."""
-    return fold_run((_placed(run_id, draft, head, 1),))
+    state = RunState()
+    apply(state, _placed(run_id, draft, head, 1))
+    return state
 
 
 def _placed(run_id: RunId, draft: Draft, head: Head, epoch: int) -> Event:

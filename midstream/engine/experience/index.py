@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ class Index:
         import sqlite3  # most processes look up nothing
 
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        # Nobody has to close what is only in memory; from 3.13 on, Python warns of a connection that was left open.
+        weakref.finalize(self, self._db.close)
         self._make()
 
     def _make(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from midstream.events.payloads import (
     Fact,
 )
 from midstream.projections.experience import ExperienceState
+from midstream.slotted import dataclass
 
 _FRONT = re.compile(
     r"\A---[ \t]*\r?\n(?P<front>.*?)\r?\n---[ \t]*(?:\r?\n|\Z)(?P<content>.*)\Z", re.DOTALL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from midstream.engine.requests.structured import Unfit, mending, refused
 from midstream.engine.spending.spending import Amounts
 from midstream.errors import LimitError, OutputError, ToolError
 from midstream.events.content import Message, ToolCall, user
-from midstream.events.ids import Address
+from midstream.events.ids import Address, RunId
 from midstream.projections.conversation import tool_address
 from midstream.projections.run_state import Call
 
@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from midstream.engine.policies.policing import Policing
     from midstream.engine.spending.budget import Guard
 
-__all__ = ["DEADLINE", "Models", "Pricing", "Question", "Reply", "TypedReply"]
+__all__ = ["DEADLINE", "Listener", "Models", "Pricing", "Question", "Reply", "TypedReply"]
+
+
+Listener = Callable[[str, Delta], None]
+"""Is given the address of a model call and a piece of its answer."""
 
 
 class Models:
@@ -46,19 +50,19 @@ class Models:
     Args:
         providers: Who answers.
         pricing: What it costs.
-        show: Is given what is streamed: the address of the call, and a piece of the answer.
-        listening: Says whether anybody listens, so that streaming is worth it.
+        run_id: The run.
+        listeners: Who is shown what models are writing, by run: only where somebody is, streaming is worth it.
         policing: Lets policies look before each call; None where there are none.
         advisor: Knows what earlier runs taught, or None.
     """
 
     __slots__ = (
         "_advisor",
-        "_listening",
+        "_listeners",
         "_made",
         "_pricing",
         "_providers",
-        "_show",
+        "_run_id",
         "guard",
         "policing",
     )
@@ -68,8 +72,8 @@ class Models:
         providers: Providers,
         *,
         pricing: Pricing,
-        show: Callable[[str, Delta], None],
-        listening: Callable[[], bool],
+        run_id: RunId,
+        listeners: Mapping[RunId, Sequence[Listener]],
         policing: Policing | None = None,
         advisor: Advisor | None = None,
     ) -> None:
@@ -77,8 +81,8 @@ class Models:
         self.guard: Guard | None = None
         """Stands before the calls of the run, where there are budgets."""
         self.policing = policing
-        self._show = show
-        self._listening = listening
+        self._run_id = run_id
+        self._listeners = listeners
         self._providers = providers
         self._pricing = pricing
         self._made: Turns | None = None
@@ -96,6 +100,13 @@ class Models:
                 policing=self.policing,
             )
         return made
+
+    def _show(self, address: str, piece: Delta) -> None:
+        for listener in self._listeners.get(self._run_id, ()):
+            listener(address, piece)
+
+    def _listening(self) -> bool:
+        return bool(self._listeners.get(self._run_id))
 
     @property
     def flights(self) -> Mapping[str, Flight]:

@@ -13,15 +13,9 @@ from midstream.engine.models.approval import Verdict, approved
 from midstream.engine.recording.calls import Desk, Restart, shown
 from midstream.engine.tools.tool import RETRY_CALL, Tool, ToolContext, UnknownCall
 from midstream.errors import AdapterError, NotRecordableError, RedactedError, StoreError, ToolError
+from midstream.events import payloads
 from midstream.events.content import Audio, Document, Image, Text, ToolCall
 from midstream.events.ids import Address
-from midstream.events.payloads import (
-    ToolCompleted,
-    ToolFailed,
-    ToolRequested,
-    ToolRetried,
-    ToolUnknown,
-)
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
 
@@ -76,7 +70,7 @@ async def call_tool(
                 if call.epoch is None
                 else f"in flight when the driver of epoch {call.epoch} ended"
             )
-            desk.recorder.add(ToolUnknown(reason=reason), address)
+            desk.recorder.add(payloads.ToolUnknown(reason=reason), address)
             await desk.intent()
             continue
         if call is not None and call.outcome is not None and call.status == "waiting":
@@ -128,7 +122,7 @@ async def _asked(
         await desk.gate()
         await desk.turn(address)
         attempt = request_tool(desk, tool, verdict, address, lane=lane, call_id=call_id)
-        failed = ToolFailed(kind=kind, message=verdict.refusal, attempt=attempt)
+        failed = payloads.ToolFailed(kind=kind, message=verdict.refusal, attempt=attempt)
         desk.recorder.add(failed, address)
     return verdict
 
@@ -150,7 +144,7 @@ async def _once(
             return
         await answers.permit_tool(tool.name, tool.effect, address)
     if tool.elsewhere:
-        desk.recorder.add(ToolUnknown(reason="there is no code for it here"), address)
+        desk.recorder.add(payloads.ToolUnknown(reason="there is no code for it here"), address)
         return
     # What was recorded, not what was asked for: a person may have changed it, in another process.
     arguments = desk.state.calls[address].request.get("arguments", {})
@@ -172,7 +166,7 @@ def request_tool(
     key = idempotency_key(desk.recorder.run_id, address)
     if call is None:
         desk.recorder.add(
-            ToolRequested(
+            payloads.ToolRequested(
                 name=tool.name,
                 arguments=_recordable(tool, verdict.arguments),
                 effect=tool.effect,
@@ -186,7 +180,8 @@ def request_tool(
         return 1
     attempt = call.attempt + 1
     desk.recorder.add(
-        ToolRequested(name=tool.name, effect=tool.effect, key=key, attempt=attempt), address
+        payloads.ToolRequested(name=tool.name, effect=tool.effect, key=key, attempt=attempt),
+        address,
     )
     return attempt
 
@@ -234,16 +229,19 @@ async def _attempt(
         _failed(desk, tool, address, "timeout", limit, attempt)
     except NotRecordableError as error:
         recorder.add(
-            ToolFailed(kind="not_recordable", message=shown(error), attempt=attempt), address
+            payloads.ToolFailed(kind="not_recordable", message=shown(error), attempt=attempt),
+            address,
         )
     except ToolError as error:
-        recorder.add(ToolFailed(kind=error.kind, message=shown(error), attempt=attempt), address)
+        recorder.add(
+            payloads.ToolFailed(kind=error.kind, message=shown(error), attempt=attempt), address
+        )
     except Exception as error:  # noqa: BLE001  # a tool is user code: whatever it raises is its outcome
         kind = error.kind if isinstance(error, AdapterError) else type(error).__name__
         _failed(desk, tool, address, kind, shown(error), attempt)
 
 
-def completed(name: str, result: Any) -> ToolCompleted:
+def completed(name: str, result: Any) -> payloads.ToolCompleted:
     """Return what a tool returned as a fact: content as content, anything else as JSON.
 
     Raises:
@@ -251,8 +249,8 @@ def completed(name: str, result: Any) -> ToolCompleted:
     """
     parts: tuple[Any, ...] = tuple(result) if isinstance(result, list | tuple) else (result,)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # looked at next
     if parts and all(isinstance(part, Text | Image | Document | Audio) for part in parts):
-        return ToolCompleted(parts=parts)
-    return ToolCompleted(result=plain(result, f"result of {name!r}"))
+        return payloads.ToolCompleted(parts=parts)
+    return payloads.ToolCompleted(result=plain(result, f"result of {name!r}"))
 
 
 async def _run(tool: Tool, arguments: dict[str, Any]) -> Any:
@@ -266,7 +264,7 @@ def _failed(
 ) -> None:
     seed = f"{desk.recorder.run_id}/{address}"
     retry_at = tool.retry.due(kind, attempt, now=desk.clock.now(), seed=seed)
-    failed = ToolFailed(kind=kind, message=message, retry_at=retry_at, attempt=attempt)
+    failed = payloads.ToolFailed(kind=kind, message=message, retry_at=retry_at, attempt=attempt)
     desk.recorder.add(failed, address)
 
 
@@ -299,14 +297,16 @@ async def _settle(desk: Desk, tool: Tool, call: Call) -> None:
     try:
         found = await desk.effect(tool.on_unknown(asked))
         if found is RETRY_CALL:
-            recorder.add(ToolRetried(id=f"{call.address}@{recorder.epoch}"), call.address)
+            recorder.add(payloads.ToolRetried(id=f"{call.address}@{recorder.epoch}"), call.address)
         else:
             recorder.add(completed(tool.name, found), call.address)
     except (StoreError, Restart):
         raise
     except Exception as error:  # noqa: BLE001  # the handler is user code: what it raises is what the tool failed with
         recorder.add(
-            ToolFailed(kind=type(error).__name__, message=shown(error), attempt=call.attempt),
+            payloads.ToolFailed(
+                kind=type(error).__name__, message=shown(error), attempt=call.attempt
+            ),
             call.address,
         )
     # Somebody else may have settled it meanwhile, and been told that it counts.
@@ -356,7 +356,9 @@ def _refuse(
     """Record a call that cannot be made, with what the model is told of it."""
     key = idempotency_key(desk.recorder.run_id, address)
     desk.recorder.add(
-        ToolRequested(name=wanted.name, effect="read", key=key, call_id=wanted.id, lane=lane),
+        payloads.ToolRequested(
+            name=wanted.name, effect="read", key=key, call_id=wanted.id, lane=lane
+        ),
         address,
     )
-    desk.recorder.add(ToolFailed(kind=kind, message=message), address)
+    desk.recorder.add(payloads.ToolFailed(kind=kind, message=message), address)

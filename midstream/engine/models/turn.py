@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from midstream.events.ids import Address, node_of
 from midstream.events.payloads import ModelAborted, ModelRequested, Usage
 from midstream.projections.conversation import parents_of
 from midstream.projections.run_state import Call
+from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.models.routed import Chosen

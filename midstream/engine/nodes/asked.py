@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from midstream.engine.nodes.templates import Expression, is_template
 from midstream.engine.signature import Parameter, is_async, parameters_of
 from midstream.errors import GraphError
+from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import JsonValue, ValidationError
@@ -26,6 +26,7 @@ from midstream.engine.signature import (
 )
 from midstream.errors import GraphError
 from midstream.events.values import plain
+from midstream.slotted import dataclass
 
 Inputs = Literal["each", "merge", "completed", "named", "unpack", "none"]
 """How the outputs a node waits for become its arguments, where that is not by name."""
@@ -161,6 +162,7 @@ class Node:
         bound: The parameters that take a value by name.
         simple: All its parameters are bound by name.
         bare: An activation of it is no more than a call of its function.
+        acts: An activation of it calls what may have effects; of a map over a value only its items' activations do.
     """
 
     name: str
@@ -194,6 +196,7 @@ class Node:
     bound: tuple[Parameter, ...] = field(init=False, default=(), repr=False, compare=False)
     simple: bool = field(init=False, default=True, repr=False, compare=False)
     bare: bool = field(init=False, default=False, repr=False, compare=False)
+    acts: bool = field(init=False, default=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         free = tuple([p for p in self.parameters if p.source and p.name not in self.args])
@@ -207,6 +210,8 @@ class Node:
         steers = self.wants_context or self.distributes or self.loop is not None
         limited = self.timeout or self.total_timeout or self.idle_timeout
         self.bare = here and not (steers or limited or self.graph is not None)
+        only_items = self.over is not None and self.over.items is None and self.over.key is None
+        self.acts = not (self.pure or only_items)
 
     @property
     def waits(self) -> tuple[Parameter, ...]:

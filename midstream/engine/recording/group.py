@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from midstream.events.envelope import Draft
 from midstream.events.store import Head
+from midstream.projections.run_snapshot import Dump
 
 Hear = Callable[[BaseException | None], None]
 """Is told that something is durable, or the error because of which it is not."""
@@ -28,7 +29,7 @@ class Group:
         self.drafts: list[Draft] = []
         self.expected = 0
         self.sent: asyncio.Future[Head] | None = None
-        self.snapshot: bytes | None = None
+        self.snapshot: Dump | None = None
         # Most groups have one of either, and no list of the other.
         self._waiters: list[asyncio.Future[None]] | None = None
         self._afterwards: list[Hear] | None = None

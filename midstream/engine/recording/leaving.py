@@ -5,7 +5,6 @@ from __future__ import annotations
 from midstream.engine.recording.recorder import Recorder
 from midstream.events import payloads
 from midstream.events.ids import Address
-from midstream.events.payloads import ModelAborted, TimerCancelled, ToolFailed, ToolUnknown
 from midstream.projections.run_state import Call
 
 
@@ -37,9 +36,11 @@ class Leaving:
         if call.status == "unknown":
             return  # that is said already
         if _doubtful(call):
-            self._recorder.add(ToolUnknown(reason="abandoned when its node ended"), call.address)
+            self._recorder.add(
+                payloads.ToolUnknown(reason="abandoned when its node ended"), call.address
+            )
         elif call.kind == "tool" and retry_at is not None:
-            failed = ToolFailed(
+            failed = payloads.ToolFailed(
                 kind="failed", message="its node ended", retry_at=retry_at, attempt=call.attempt
             )
             self._recorder.add(failed, call.address)
@@ -52,20 +53,20 @@ class Leaving:
             case "subrun":
                 pass  # it was left to itself
             case "model":
-                self._recorder.add(ModelAborted(reason=kind), call.address, cause=cause)
+                self._recorder.add(payloads.ModelAborted(reason=kind), call.address, cause=cause)
             case "tool":
                 message = f"{kind}: {reason}" if reason else kind
                 if _doubtful(call):
                     message += "; it may have had its effect"
                 self._recorder.add(
-                    ToolFailed(kind=kind, message=message), call.address, cause=cause
+                    payloads.ToolFailed(kind=kind, message=message), call.address, cause=cause
                 )
             case "question":
                 self._recorder.add(
                     payloads.QuestionWithdrawn(reason=kind), call.address, cause=cause
                 )
             case _:
-                self._recorder.add(TimerCancelled(reason=kind), call.address, cause=cause)
+                self._recorder.add(payloads.TimerCancelled(reason=kind), call.address, cause=cause)
 
 
 def _doubtful(call: Call) -> bool:

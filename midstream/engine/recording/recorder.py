@@ -23,6 +23,7 @@ from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
 from midstream.events.store import Answer, EventStore, Head
+from midstream.projections.run_snapshot import Dump
 from midstream.projections.run_state import RunState, apply, fold_run
 
 if TYPE_CHECKING:
@@ -125,14 +126,14 @@ class Recorder:
         self.send_soon()
 
     def add_plain(
-        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+        self, type_: str, data: dict[str, Any], address: Address | None, *, held: bool = False
     ) -> None:
         """Record a fact of the engine that is plain JSON already, as `add` does; see `encode_plain`.
 
         Args:
             type_: The fact's type tag.
             data: Its fields.
-            address: Its step.
+            address: Its step, or None.
             held: The caller says `send` or `send_soon` when it has added all.
         """
         if self.error is not None:
@@ -298,7 +299,7 @@ class Recorder:
         elif self._always_replay:
             self._mend()
 
-    def _keep(self, head: Head, snapshot: bytes) -> None:
+    def _keep(self, head: Head, snapshot: Dump) -> None:
         task = asyncio.ensure_future(self._keeper.keep(head, snapshot))
         self._keeping = (*(one for one in self._keeping if not one.done()), task)
 

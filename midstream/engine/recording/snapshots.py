@@ -6,12 +6,26 @@ folded from its first event.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Collection
 
 from midstream.errors import RunNotFoundError, StoreError
+from midstream.events.envelope import Event
 from midstream.events.ids import RunId, activation_of
 from midstream.events.store import EventStore, Head, Selective, Snapshot
-from midstream.projections.run_snapshot import CALLS, NAME, dump, in_order, restore, with_calls
+from midstream.events.tailing import Tailing
+from midstream.projections.call_snapshot import NAME as ANSWERED
+from midstream.projections.call_snapshot import add_answered
+from midstream.projections.run_snapshot import (
+    CALLS,
+    NAME,
+    Dump,
+    Restored,
+    dump_apart,
+    in_order,
+    restored,
+    with_calls,
+)
 from midstream.projections.run_state import RunState, apply, fold_run
 
 EVERY = 1000
@@ -101,25 +115,69 @@ async def _from_snapshot(
 ) -> RunState | None:
     """Return the state after a snapshot of `owner` and its tail in the run, or None where it is of no use or too new."""
     try:
-        kept = await store.load_snapshot(owner, NAME)
+        latest = await _latest(store, run_id, owner, upto)
     except RunNotFoundError:
         return None  # whoever reads the log says so
-    if kept is None or (newest is not None and kept.seq > newest):
+    if latest is None:
         return None
-    state = restore(kept.body)
-    if state is None or state.seq != kept.seq:
+    kept, tail = latest
+    if newest is not None and kept.seq > newest:
+        return None
+    found = restored(kept.body)
+    if found is None or found.state.seq != kept.seq:
         return None
     try:
-        async for event in store.read(run_id, after=kept.seq - 1, to=upto):
-            if event.seq > kept.seq:
-                if event.type == "run.forked" and event.data.get("definition"):
-                    return None  # of another graph the output may be one that was left out
-                apply(state, event)
-            elif event.digest != kept.digest:
-                return None  # of a history that is not this one
+        return await _after(store, owner, kept, found, tail)
     except KeyError:
         return None  # an event touches what the snapshot left out; the whole log has it
+
+
+async def _latest(
+    store: EventStore, run_id: RunId, owner: RunId, upto: int | None
+) -> tuple[Snapshot, AsyncIterator[Event]] | None:
+    """Return the snapshot of `owner` and the events of the run from its own on; one question where the store can."""
+    if run_id == owner and isinstance(store, Tailing):
+        return await store.latest(run_id, NAME, to=upto)
+    kept = await store.load_snapshot(owner, NAME)
+    return None if kept is None else (kept, store.read(run_id, after=kept.seq - 1, to=upto))
+
+
+async def _after(
+    store: EventStore, owner: RunId, kept: Snapshot, found: Restored, tail: AsyncIterator[Event]
+) -> RunState | None:
+    """Fold what came after a snapshot; return None where that does not fit it.
+
+    Raises:
+        KeyError: It is about what the snapshot left out.
+    """
+    state, apart = found.state, set(found.apart)
+    async for event in tail:
+        if event.seq == kept.seq:
+            if event.digest != kept.digest:
+                return None  # of a history that is not this one
+            continue
+        if event.type == "run.forked":
+            if event.data.get("definition"):
+                return None  # of another graph the output may be one that was left out
+            # It may change any call.
+            if apart and not await _with_answered(store, owner, kept, state, None):
+                return None
+            apart.clear()
+        apply(state, event)
+    # Whoever has ended meanwhile needs none any more.
+    if apart and (going := apart.intersection(state.unsettled())):
+        return state if await _with_answered(store, owner, kept, state, going) else None
     return state
+
+
+async def _with_answered(
+    store: EventStore, owner: RunId, kept: Snapshot, state: RunState, whose: Collection[str] | None
+) -> bool:
+    """Give a state the calls beside its snapshot; return False where there are none that fit."""
+    calls = await store.load_snapshot(owner, ANSWERED)
+    if calls is None or calls[:2] != kept[:2]:
+        return False
+    return add_answered(state, calls.body, whose)
 
 
 class Keeper:
@@ -131,34 +189,49 @@ class Keeper:
         seq: Where the run stands.
     """
 
-    __slots__ = ("_last", "_run_id", "_store")
+    __slots__ = ("_apart", "_calls", "_last", "_run_id", "_store")
 
     def __init__(self, store: EventStore, run_id: RunId, seq: int) -> None:
         self._store = store
         self._run_id = run_id
         self._last = seq
+        self._apart = False  # there are calls beside the newest snapshot
+        self._calls = 0  # how many were in it
 
-    def due(self, state: RunState) -> bytes | None:
+    def due(self, state: RunState) -> Dump | None:
         """Return a snapshot of the state, if it is time for one; it may be kept once event `state.seq` is durable."""
-        # Writing one costs what is in it: of a run with many activations, more rarely; of one that has ended, nobody reads it.
-        # Folding what happens to graphs inside a run takes several times as long.
+        # Writing one costs what is in it: of a run with many activations or calls, more rarely; of one that has ended,
+        # nobody reads it. Folding what happens to graphs inside a run takes several times as long.
+        since = state.seq - self._last
+        if since < EVERY or state.over:  # so it is with nearly every event
+            return None
         many = (1 if state.graphs else 2) * len(state.activations)
-        if state.over or state.seq - self._last < max(EVERY, many):
+        if since < max(many, self._calls):
             return None
         self._last = state.seq
-        return dump(state)
+        dump = dump_apart(state)
+        self._calls = 0 if dump is None else dump.kept
+        return dump
 
-    async def keep(self, head: Head, body: bytes) -> None:
+    async def keep(self, head: Head, dump: Dump) -> None:
         """Keep a snapshot of the run as it stands at this head; if that fails, there is none."""
-        with suppress(StoreError):
-            await self._store.save_snapshot(
-                self._run_id, NAME, Snapshot(head.seq, head.digest, body)
-            )
+        parts = [(NAME, dump.body)]
+        if dump.calls or self._apart:
+            parts.append((ANSWERED, dump.calls or b"[]"))
+        self._apart = bool(dump.calls)
+        # At the same time, and so in one commit, where the store groups them.
+        saved = [
+            self._store.save_snapshot(self._run_id, name, Snapshot(head.seq, head.digest, body))
+            for name, body in parts
+        ]
+        for failed in await asyncio.gather(*saved, return_exceptions=True):
+            if failed is not None and not isinstance(failed, StoreError):
+                raise failed
 
     async def let_go(self, head: Head | None, state: RunState) -> None:
         """Keep a last snapshot of a run that has not ended, where the next driver would have much to fold."""
         if head is None or head.seq != state.seq or state.over or state.seq - self._last < LONG:
             return
-        body = dump(state)
-        if body is not None:
-            await self.keep(head, body)
+        dump = dump_apart(state)
+        if dump is not None:
+            await self.keep(head, dump)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.recording.compared import (
@@ -28,6 +27,7 @@ from midstream.events.ids import Address, RunId, activation_of
 from midstream.events.payloads import Fact
 from midstream.projections.difference import Difference
 from midstream.projections.run_state import RunState, apply
+from midstream.slotted import dataclass
 
 _TURNS = 50
 """Turns of the event loop without anything to do that make it worth asking whether the code waits for something else."""
@@ -113,7 +113,7 @@ class Tape(Recorder):
         self._compare(encode(payload, at=int(self.now * 1e6), actor=actor, address=step))
 
     def add_plain(
-        self, type_: str, data: dict[str, Any], address: Address, *, held: bool = False
+        self, type_: str, data: dict[str, Any], address: Address | None, *, held: bool = False
     ) -> None:
         """See `Recorder.add_plain`."""
         self._compare(encode_plain(type_, data, at=int(self.now * 1e6), address=address))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal, get_args
 
 from pydantic import JsonValue
 
 from midstream.errors import ConfigError
+from midstream.slotted import dataclass
 
 How = Literal["fail", "trim", "summarise"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
@@ -17,6 +16,7 @@ from midstream.adapters.wire import is_object
 from midstream.engine.fitting import misfits
 from midstream.errors import ConfigError
 from midstream.events.content import Message, Refusal, Text
+from midstream.slotted import dataclass
 
 Value = TypeVar("Value")
 

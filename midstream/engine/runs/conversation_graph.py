@@ -11,15 +11,9 @@ from midstream.engine.contexts.context import Context
 from midstream.engine.graphs.graph import Graph
 from midstream.engine.models.continuing import IMPORTED
 from midstream.engine.tools.tool import Tool, tool
+from midstream.events import payloads
 from midstream.events.content import Message, Segment
-from midstream.events.payloads import (
-    Cost,
-    Fact,
-    ModelRequested,
-    ModelResponded,
-    ToolRequested,
-    ToolUnknown,
-)
+from midstream.events.payloads import Cost, Fact, ModelRequested, ModelResponded
 from midstream.projections.conversation import tool_address
 from midstream.projections.records import GRAPH_OF_IMPORTED
 
@@ -128,10 +122,12 @@ def _open_calls(said: Message, address: str) -> Iterator[tuple[Fact, str]]:
     for place, call in enumerate(said.tool_calls):
         at = tool_address(address, place)
         yield (
-            ToolRequested(name=call.name, arguments=call.parsed() or {}, key=at, call_id=call.id),
+            payloads.ToolRequested(
+                name=call.name, arguments=call.parsed() or {}, key=at, call_id=call.id
+            ),
             at,
         )
-        yield ToolUnknown(reason="imported: the recording ends before its result"), at
+        yield payloads.ToolUnknown(reason="imported: the recording ends before its result"), at
 
 
 def _settings(found: Recorded) -> dict[str, Any]:

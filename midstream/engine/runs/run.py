@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,7 @@ from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
 from midstream.projections.conversation import messages
 from midstream.projections.run_state import RunState, apply
+from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.agents.events import AgentEvent
@@ -90,7 +90,7 @@ class Run(Debugging):
     async def _outcome(self) -> Any:
         live = self._host.live.get(self.id)
         if live is not None:
-            await asyncio.wait([live.task])
+            await live.ended()
             if live.task.cancelled():
                 raise StoreError(
                     f"the engine was closed before run {self.id!r} ended; it goes on when it is resumed"
@@ -372,7 +372,7 @@ class Run(Debugging):
             pass
         live = self._host.live.get(self.id)
         if live is not None:
-            await asyncio.wait([live.task])
+            await live.ended()
 
     async def pause(self, reason: str = "", *, by: str = "") -> None:
         """Start no further node and no further call; what is in flight ends and is recorded."""

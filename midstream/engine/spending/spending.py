@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from midstream.errors import RunNotFoundError
 from midstream.events.envelope import REPLAY, Event
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
+from midstream.slotted import dataclass
 
 _COUNTED = frozenset(
     (
