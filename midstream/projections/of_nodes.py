@@ -138,7 +138,8 @@ def _node_completed(state: RunState, event: Event) -> None:
         flow.leave(here, node, state.going.pop(address))
     else:
         flow.settle(here, node)
-    stir(state, here)
+    if here.scope:
+        stir(state, here)
 
 
 def _gathered(state: RunState, address: str, order: str) -> list[Any]:

@@ -144,7 +144,11 @@ class Attempts:
         """
         address = Address(activation.address)
         try:
-            output = await self.bare(node, activation)
+            given = self._given(node, activation) or await self._bound_again(node, address, None)
+            output = node.function(*given[0], **given[1])
+            if node.is_async or inspect.isawaitable(output):
+                output = await output
+            output = plain(output, f"output of node {node.name!r}")
             if self._recorder.paced:
                 await self._recorder.turn(address)
             if ends is None or not ends.takes(address, output):
@@ -294,14 +298,20 @@ class Attempts:
 
     async def bare(self, node: Node, activation: Activation) -> Any:
         """Return what a node returns that takes values and nothing else."""
-        try:
-            rest, named = bind(node, self._code.values(activation.scope), activation, None)
-        except LeftOutError:
-            rest, named = await self._bound_again(node, Address(activation.address), None)
-        output = node.function(*rest, **named) if rest else node.function(**named)
+        given = self._given(node, activation)
+        if given is None:
+            given = await self._bound_again(node, Address(activation.address), None)
+        output = node.function(*given[0], **given[1])
         if node.is_async or inspect.isawaitable(output):
             output = await output
         return plain(output, f"output of node {node.name!r}")
+
+    def _given(self, node: Node, activation: Activation) -> tuple[list[Any], dict[str, Any]] | None:
+        """Return what a node's function is called with, or None where that has to be read from the log."""
+        try:
+            return bind(node, self._code.values(activation.scope), activation, None)
+        except LeftOutError:
+            return None
 
     async def _call(
         self, node: Node, address: Address, attempt: int

@@ -100,13 +100,18 @@ class Executor:
             self._drive.end(error)
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
-        plain = [one for one in commands if isinstance(one, Schedule) and _is_plain(one)]
-        if len(plain) == len(commands) >= _TOGETHER:
-            self.begin(self._schedule_all(plain))
-            return
-        made = [made for command in commands if (made := self._one(command)) is not None]
-        if made:
-            self.begin(made)
+        if len(commands) >= _TOGETHER:
+            plain = [one for one in commands if isinstance(one, Schedule) and _is_plain(one)]
+            if len(plain) == len(commands):
+                self.begin(self._schedule_all(plain))
+                return
+        begun: list[Activation] = []
+        for command in commands:
+            made = self._one(command)
+            if made is not None:
+                begun.append(made)
+        if begun:
+            self.begin(begun)
 
     def _schedule_all(self, commands: Sequence[Schedule]) -> list[Activation]:
         """Schedule what is to begin in one go; of joins, which may make others superfluous, `decide` gives one, the last."""

@@ -154,9 +154,10 @@ def _closing(state: RunState, end: Command) -> tuple[Command, ...]:
 
 def _begin(state: RunState) -> tuple[Command, ...]:
     flows = _stirred(state)
-    exceeded = _exceeded(state, flows)
-    if exceeded is not None:
-        return (exceeded,)
+    if state.limits or state.graphs:
+        exceeded = _exceeded(state, flows)
+        if exceeded is not None:
+            return (exceeded,)
     found: list[Command] = []
     for here in flows:
         found += _begin_in(state, here)
@@ -197,9 +198,9 @@ def _exceeded(state: RunState, flows: Iterable[Flow]) -> Limit | None:
 
 
 def _begin_in(state: RunState, here: Flow) -> list[Command]:
-    found: list[Command] = [
-        Skip(node, next_address(here, node), reason) for node, reason in here.doomed.items()
-    ]
+    found: list[Command] = []
+    for node, reason in here.doomed.items():
+        found.append(Skip(node, next_address(here, node), reason))
     joins = here.topology.joins
     for node in here.ready:
         found.append(_schedule(here, node))

@@ -202,8 +202,11 @@ class Keeper:
         """Return a snapshot of the state, if it is time for one; it may be kept once event `state.seq` is durable."""
         # Writing one costs what is in it: of a run with many activations or calls, more rarely; of one that has ended,
         # nobody reads it. Folding what happens to graphs inside a run takes several times as long.
+        since = state.seq - self._last
+        if since < EVERY or state.over:  # so it is with nearly every event
+            return None
         many = (1 if state.graphs else 2) * len(state.activations)
-        if state.over or state.seq - self._last < max(EVERY, many, self._calls):
+        if since < max(many, self._calls):
             return None
         self._last = state.seq
         dump = dump_apart(state)
