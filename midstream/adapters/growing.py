@@ -12,7 +12,7 @@ BLOCK = 65_536
 
 
 class Stretch:
-    """Several JSON values with commas between them; they are made into objects when somebody first looks at them."""
+    """Several JSON values, each after a comma; they are made into objects when somebody first looks at them."""
 
     __slots__ = ("_text", "_values")
 
@@ -24,7 +24,7 @@ class Stretch:
         """Return the values."""
         values = self._values
         if values is None:
-            values = self._values = orjson.loads(b"[%b]" % self._text)
+            values = self._values = orjson.loads(b"[%b]" % memoryview(self._text)[1:])
         return values
 
 

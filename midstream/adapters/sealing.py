@@ -66,7 +66,7 @@ class Sealing:
         self.media = 0  # characters of images, which say nothing about their tokens
         self.images = 0
         self._written = 0  # how many items are JSON already
-        self._pieces: list[bytes | memoryview] = []  # those that are no part of the text yet
+        self._pieces: list[bytes] = []  # those that are no part of the text yet
         self._count = 0  # of what was told, with each of a stretch
         self._sealed_head = view.head
         self._spoken = view.spoken
@@ -106,7 +106,7 @@ class Sealing:
     def speaks_of(self, word: bytes) -> bool:
         """Tell whether a word, in small letters, stands anywhere in what is told."""
         left = encode(self.items[self._written :])
-        pieces = (*self.view.spoken.pieces(), *map(bytes, self._pieces), left)
+        pieces = (*self.view.spoken.pieces(), *self._pieces, left)
         return any(word in piece.lower() for piece in pieces)
 
     def whole_view(self) -> View:
@@ -142,7 +142,7 @@ class Sealing:
         if not told:
             return
         self._write(quick)
-        text = b",".join(told)
+        text = b",".join((b"", *told))
         self.items.append(Stretch(text))
         self._pieces.append(text)
         self._count += len(told)
@@ -151,14 +151,15 @@ class Sealing:
     def _write(self, encoded: Callable[[Any], bytes]) -> None:
         items = self.items[self._written :] if self._written else self.items
         if items:
-            self._pieces.append(memoryview(encoded(items))[1:-1])
+            self._pieces.append(b",".join((b"", memoryview(encoded(items))[1:-1])))
             self._count += len(items)
             self._written = len(self.items)
 
     def _seal(self, encoded: Callable[[Any], bytes]) -> None:
         self._write(encoded)
         head = b"\n" + encoded(self.head) + b"\n" if self.new_head else b""
-        piece = b",".join((b"", *self._pieces)) if self._pieces else b""
+        pieces = self._pieces
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if piece or head:
             self._digested().update(piece + head)
         self._size += len(piece) + len(head) - self.media
