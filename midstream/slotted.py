@@ -3,7 +3,8 @@
 `dataclasses.dataclass` writes the text of each method of each class and has it compiled. Only the text of `__init__` differs
 enough to be worth that: comparing, hashing, showing and refusing to be changed are functions that know their fields. A
 frozen object is also made quicker, since it fills its slots itself. Checkers see `dataclasses.dataclass`, and what is made
-behaves as by it: fields, `replace`, patterns, pickles, equality, and what inherits from it.
+behaves as by it: fields, `replace`, patterns, pickles, equality (that of the tuples of fields, as up to Python 3.12), and what
+inherits from it.
 """
 
 from __future__ import annotations
