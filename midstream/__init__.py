@@ -6,6 +6,7 @@ middle of a tool loop.
 """
 
 import gc
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -114,13 +115,15 @@ if not TYPE_CHECKING:  # a checker would take any name for one that exists
             return import_module(f"{__name__}.{name}")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        was_collecting = gc.isenabled()
+        loaded, was_collecting = len(sys.modules), gc.isenabled()
         gc.disable()  # what is imported stays: to look through it again and again is a tenth of the time
         try:
             found = getattr(import_module(_ELSEWHERE.get(name, "midstream.engine")), name)
         finally:
             if was_collecting:
                 gc.enable()
+            if was_collecting and len(sys.modules) > loaded:
+                gc.collect(1)  # once, and here: else whoever makes the next object waits for it
         globals()[name] = found
         return found
 

@@ -97,6 +97,13 @@ def test_an_import_leaves_the_collector_as_it_was(state: str) -> None:
     assert told == str(state == "enable")
 
 
+def test_who_makes_something_after_an_import_does_not_wait_for_the_collector() -> None:
+    told = said_by(
+        "import gc; from midstream import Engine; print(gc.get_count()[0] < gc.get_threshold()[0])"
+    )
+    assert told == "True"
+
+
 def order(name: str) -> tuple[int, str]:
     """Constants, then classes, then functions; the order that ruff keeps."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)

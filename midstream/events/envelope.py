@@ -103,18 +103,27 @@ class Event(NamedTuple):
             UnknownEventError: It is newer than this release; `data` is there all the same.
             CorruptLogError: The data does not fit its type.
         """
-        known = PAYLOADS.get(self.type)
-        if known is None or self.version != known.version:
-            raise UnknownEventError(
-                self.type, self.version, None if known is None else known.version
-            )
+        known = _VALIDATING.get(self.type)
+        if known is None or known[0] != self.version:
+            known = _validating(self.type, self.version)
         try:
-            # Its own validator, not that of the union, which would look up once more what `type` says.
-            made: Payload = known.__pydantic_validator__.validate_python(self.data)
+            return known[1](self.data)
         except ValidationError as error:
             found = f"the data of {self.type!r} does not fit: {error.errors()[0]['msg']}"
             raise CorruptLogError(self.run_id, self.seq, found) from error
-        return made
+
+
+_VALIDATING: dict[str, tuple[int, Callable[[object], Payload]]] = {}
+"""For each type that was met: its version, and what makes an object of its data."""
+
+
+def _validating(type_: str, version: int) -> tuple[int, Callable[[object], Payload]]:
+    known = PAYLOADS.get(type_)
+    if known is None or version != known.version:
+        raise UnknownEventError(type_, version, None if known is None else known.version)
+    # Its own validator, not that of the union, which would look up once more what `type` says.
+    found = _VALIDATING[type_] = version, known.__pydantic_validator__.validate_python
+    return found
 
 
 def as_event(draft: Draft, run_id: RunId, seq: int, epoch: int | None) -> Event:

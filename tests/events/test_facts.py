@@ -9,7 +9,11 @@ from typing import get_args
 
 import pytest
 
+from midstream.errors import CorruptLogError, UnknownEventError
 from midstream.events import facts, payloads
+from midstream.events.codec import encode
+from midstream.events.envelope import as_event
+from midstream.events.ids import RunId
 from midstream.events.payloads import PAYLOADS, VERSIONS, Fact, Payload
 
 
@@ -43,3 +47,15 @@ def test_who_only_reads_a_log_imports_no_fact() -> None:
     assert {f"midstream.events.{name}" for name in (*families, "fact", "content")} & set(
         loaded
     ) == set()
+
+
+def test_each_event_is_judged_by_its_own_version_and_data_whatever_came_before() -> None:
+    event = as_event(encode(payloads.NoteAdded(id="n", data={"a": 1}), at=0), RunId("r"), 1, None)
+    for _ in range(2):
+        assert event.payload == payloads.NoteAdded(id="n", data={"a": 1})
+        with pytest.raises(UnknownEventError, match=r"'note\.added' version 2"):
+            _ = event._replace(version=2).payload
+        with pytest.raises(UnknownEventError, match=r"'note\.nonsense'"):
+            _ = event._replace(type="note.nonsense").payload
+        with pytest.raises(CorruptLogError, match=r"'note\.added' does not fit"):
+            _ = event._replace(data={"id": []}).payload
