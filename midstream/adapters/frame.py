@@ -19,6 +19,8 @@ from midstream.events.content import Message, ToolCall, ToolSpec
 class Frame(Plain, Returning):
     """What the adapters' pencils have in common; each says how a message sounds in its dialect."""
 
+    __slots__ = ()
+
     @property
     def degrades(self) -> bool:
         """Instructions of this conversation may be told as marked turns of the user."""

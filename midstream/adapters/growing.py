@@ -5,21 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
 BLOCK = 65_536
 """Bytes from which on a piece of text is left alone."""
+
+
+class Stretch:
+    """Several JSON values with commas between them; they are made into objects when somebody first looks at them."""
+
+    __slots__ = ("_text", "_values")
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._values: list[Any] | None = None
+
+    def list(self) -> list[Any]:
+        """Return the values."""
+        values = self._values
+        if values is None:
+            values = self._values = orjson.loads(b"[%b]" % self._text)
+        return values
 
 
 class Tape:
     """An append-only sequence; extending it leaves the old one as it was, and copies nothing on the main line."""
 
-    __slots__ = ("_items", "_length")
+    __slots__ = ("_count", "_items", "_length")
 
-    def __init__(self, items: list[Any] | None = None, length: int | None = None) -> None:
+    def __init__(
+        self, items: list[Any] | None = None, length: int | None = None, count: int | None = None
+    ) -> None:
         self._items: list[Any] = [] if items is None else items
         self._length = len(self._items) if length is None else length
+        self._count = self._length if count is None else count  # with each of a stretch
 
-    def extended(self, items: Iterable[Any]) -> Tape:
-        """Return a tape with the items at its end."""
+    def extended(self, items: Iterable[Any], count: int | None = None) -> Tape:
+        """Return a tape with the items at its end.
+
+        Args:
+            items: What is put there; a `Stretch` stands for each that is in it.
+            count: How many that are, or None where there are no stretches.
+        """
         new = list(items)
         if not new:
             return self
@@ -27,14 +54,22 @@ class Tape:
         if len(shared) != self._length:  # another branch has grown from here
             shared = shared[: self._length]
         shared.extend(new)
-        return Tape(shared, len(shared))
+        return Tape(shared, len(shared), self._count + (len(new) if count is None else count))
 
     def __len__(self) -> int:
-        return self._length
+        return self._count
 
-    def list(self) -> list[Any]:
-        """Return the items as a new list."""
-        return self._items[: self._length]
+    def list(self, start: int = 0) -> list[Any]:
+        """Return the items from a place on as a new list; the cost does not depend on how many are before it."""
+        missing, place = self._count - start, self._length
+        found: list[list[Any]] = []
+        while missing > 0:
+            place -= 1
+            item = self._items[place]
+            found.append(item.list() if type(item) is Stretch else [item])
+            missing -= len(found[-1])
+        told = [item for items in reversed(found) for item in items]
+        return told[-missing:] if missing else told
 
 
 class Spoken:

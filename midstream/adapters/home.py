@@ -16,6 +16,8 @@ from midstream.events.content import Message, ToolCall, ToolSpec
 class Returning(Protocol):
     """Says what was read in the words it was read in."""
 
+    __slots__ = ()
+
     def give_back(self, message: Message) -> None:
         """Tell one message as it was."""
         ...

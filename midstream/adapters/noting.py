@@ -33,6 +33,17 @@ class Noting(Sealing):
         dialect: In which it is told.
     """
 
+    __slots__ = (
+        "_hinted",
+        "_phased",
+        "_since",
+        "dialect",
+        "inside",
+        "places",
+        "told_now",
+        "went_back",
+    )
+
     def __init__(self, view: View, seq: int, dialect: str) -> None:
         super().__init__(view, seq)
         self.dialect = dialect

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from midstream.adapters.changes import Note, told_of
+from midstream.adapters.growing import Stretch
 from midstream.adapters.pictures import TOKENS
 from midstream.adapters.view import Running, View
 from midstream.adapters.wire import encode, quick, without_surrogates
@@ -28,6 +29,26 @@ class Sealing:
         seq: The event that is told.
     """
 
+    __slots__ = (
+        "_count",
+        "_pieces",
+        "_running",
+        "_sealed_head",
+        "_size",
+        "_spoken",
+        "_written",
+        "head",
+        "images",
+        "items",
+        "media",
+        "noted",
+        "open",
+        "remembers",
+        "seq",
+        "state",
+        "view",
+    )
+
     def __init__(self, view: View, seq: int) -> None:
         self.view = view
         self.seq = seq
@@ -36,7 +57,7 @@ class Sealing:
     def begin(self) -> None:
         """Forget what was told since the view."""
         view = self.view
-        self.items: list[dict[str, Any]] = []
+        self.items: list[Any] = []  # objects, and stretches of what was written at once
         self.noted: list[Note | Change] = []
         self.head = view.head
         self.state: dict[str, Any] = view.state
@@ -44,7 +65,9 @@ class Sealing:
         self.remembers = False  # the state is one's own, and not the view's
         self.media = 0  # characters of images, which say nothing about their tokens
         self.images = 0
-        self._sealed = 0  # how many items are in the text
+        self._written = 0  # how many items are JSON already
+        self._pieces: list[bytes | memoryview] = []  # those that are no part of the text yet
+        self._count = 0  # of what was told, with each of a stretch
         self._sealed_head = view.head
         self._spoken = view.spoken
         self._size = view.size
@@ -75,14 +98,15 @@ class Sealing:
         except UnicodeEncodeError:
             said = "half a character became U+FFFD"
             self.noted.append(("unicode_repaired", "repair", self.seq, None, said))
-            self.items[self._sealed :] = without_surrogates(self.items[self._sealed :])
+            self.items[self._written :] = without_surrogates(self.items[self._written :])
             if self.new_head:
                 self.head = without_surrogates(dict(self.head))
             self._seal(encode)
 
     def speaks_of(self, word: bytes) -> bool:
         """Tell whether a word, in small letters, stands anywhere in what is told."""
-        pieces = (*self.view.spoken.pieces(), encode(self.items))
+        left = encode(self.items[self._written :])
+        pieces = (*self.view.spoken.pieces(), *map(bytes, self._pieces), left)
         return any(word in piece.lower() for piece in pieces)
 
     def whole_view(self) -> View:
@@ -92,7 +116,7 @@ class Sealing:
         return View(
             view.model,
             self.head,
-            view.tape.extended(self.items),
+            view.tape.extended(self.items, self._count),
             self.open,
             self.state,
             tuple(self.noted),
@@ -109,14 +133,36 @@ class Sealing:
             self._running = sha256(self.view.digest) if before is None else before.copy()
         return self._running
 
+    def write(self, told: list[bytes]) -> None:
+        """Tell what is JSON already, one by one.
+
+        Raises:
+            TypeError: See `seal_quickly`; of what was told before.
+        """
+        if not told:
+            return
+        self._write(quick)
+        text = b",".join(told)
+        self.items.append(Stretch(text))
+        self._pieces.append(text)
+        self._count += len(told)
+        self._written = len(self.items)
+
+    def _write(self, encoded: Callable[[Any], bytes]) -> None:
+        items = self.items[self._written :] if self._written else self.items
+        if items:
+            self._pieces.append(memoryview(encoded(items))[1:-1])
+            self._count += len(items)
+            self._written = len(self.items)
+
     def _seal(self, encoded: Callable[[Any], bytes]) -> None:
-        items = self.items[self._sealed :] if self._sealed else self.items
-        piece = b"".join((b",", memoryview(encoded(items))[1:-1])) if items else b""
+        self._write(encoded)
         head = b"\n" + encoded(self.head) + b"\n" if self.new_head else b""
+        piece = b",".join((b"", *self._pieces)) if self._pieces else b""
         if piece or head:
             self._digested().update(piece + head)
         self._size += len(piece) + len(head) - self.media
         self._size += self.images * TOKENS * CHARACTERS_PER_TOKEN
         self._spoken = self._spoken.extended(piece)
-        self._sealed, self._sealed_head = len(self.items), self.head
+        self._pieces, self._sealed_head = [], self.head
         self.images = self.media = 0

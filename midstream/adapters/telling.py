@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from itertools import count
@@ -29,7 +30,6 @@ from midstream.events.content import (
     ToolCall,
     ToolSpec,
 )
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +40,13 @@ class Fit:
         pattern: The whole of it.
         longest: In characters; an alias is made to fit it.
         prefix: What a made-up id begins with.
+        words: Every identifier of ASCII letters fits that is short enough, which is told without the pattern.
     """
 
     pattern: re.Pattern[str]
     longest: int
     prefix: str = ""
+    words: bool = False
 
     def holds(self, text: str) -> bool:
         """Tell whether the text can be sent as it is."""
@@ -97,6 +99,8 @@ class Telling(Noting):
         seq: The event that is told.
         speech: How it is told.
     """
+
+    __slots__ = ("output_tool", "speech")
 
     def __init__(self, view: View, seq: int, speech: Speech) -> None:
         super().__init__(view, seq, speech.dialect)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import orjson
@@ -29,13 +30,8 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def quick(value: Any) -> bytes:
-    """Return the value as JSON.
-
-    Raises:
-        TypeError: It holds half a character, or an integer or a depth that the fast encoder refuses.
-    """
-    return orjson.dumps(value)
+quick: Callable[[Any], bytes] = orjson.dumps
+"""Returns a value as JSON; raises TypeError where it holds half a character, or an integer or a depth that is too much for it."""
 
 
 def arguments_object(text: str) -> dict[str, Any] | None:
@@ -50,7 +46,12 @@ def arguments_object(text: str) -> dict[str, Any] | None:
     else:
         if read.__class__ is not dict:
             return None
-        if _ONLY_TEXTS.issuperset(map(type, read.values())) or _long_number(text) is None:
+        for value in read.values():
+            if type(value) is not str:
+                if _long_number(text) is not None:
+                    break
+                return read
+        else:
             return read
     try:
         value = json.loads(text or "{}", parse_constant=_refuse)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from midstream.adapters.anthropic import render as anthropic
 from midstream.adapters.base import rendered
+from midstream.adapters.compatible.profiles import MISTRAL
 from midstream.adapters.frame import Frame
+from midstream.adapters.gemini import render as gemini
+from midstream.adapters.growing import Stretch, Tape
 from midstream.adapters.imitation import INSTRUCTION
+from midstream.adapters.openai import render as chat
 from midstream.adapters.plain import Plain
+from midstream.adapters.responses import render as responses
+from midstream.adapters.telling import Fit
 from midstream.adapters.view import View
 from midstream.events.content import (
     Message,
@@ -33,7 +41,7 @@ TOLD = [(adapter, model) for adapter, _, model in MODELS if model != "scripted"]
 WORDS = st.sampled_from(
     ["hello", "hello", "hello", "two\nlines: é", INSTRUCTION + "x", " tail ", "", " ", "\ud83d"]
 )
-IDS = st.sampled_from(["call_1", "call_2", "toolu_3", "é", ""])
+IDS = st.sampled_from(["call_1", "call_2", "toolu_3", "call-4", 'call"', "é", ""])
 CALLED = st.sampled_from(["f", "f", "g", "a tool", "n" * 70])
 ARGUMENTS = st.sampled_from(
     ['{"a": 1}', '{"a": 1}', "{}", "", "[]", '{"n":1e999}', '{"a":"\ud83d"}']
@@ -165,3 +173,72 @@ def test_ordinary_turns_go_the_short_way(
     segments = [Segment(seq, (message,)) for seq, message in enumerate(said, 1)]
     rendered(adapter, adapter.begin(model), segments)
     assert long == segments[:1]
+
+
+@pytest.mark.parametrize("fit", [chat.IDS, responses.IDS, anthropic.IDS, gemini.IDS, MISTRAL.ids])
+def test_an_id_that_is_a_word_is_one_that_the_provider_takes(fit: Fit) -> None:
+    @given(st.text("abz_XYZ019é-\ud83d", max_size=12))
+    def law(id_: str) -> None:
+        word = id_.isidentifier() and id_.isascii() and len(id_) <= fit.longest
+        assert not (fit.words and word) or fit.holds(id_)
+
+    law()
+
+
+@pytest.mark.parametrize(("adapter", "model"), TOLD)
+@pytest.mark.parametrize("id_", ["call-1", "call_1", 'a"b\\c', "x" * 300, "é", "half \ud83d", ""])
+@pytest.mark.parametrize("name", ["f", "a tool", "n" * 200])
+def test_a_result_finds_its_call_whatever_that_is_called(
+    adapter: Any, model: str, id_: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: Plain, segments: Iterator[Segment]) -> Segment | None:
+        return next(segments, None)
+
+    result = ToolResult(id=id_, name=name, parts=(Text(text="found"),))
+    turns: list[tuple[Message, ...]] = [
+        (user("hi"),),
+        (user("and"), assistant("", ToolCall(id=id_, name=name))),
+        (Message(role="tool", parts=(result,)),),
+        (assistant("More."),),
+        (assistant("I look.", ToolCall(id=id_, name=name)),),
+        (Message(role="tool", parts=(result,)),),
+    ]
+    segments = [Segment(seq, said) for seq, said in enumerate(turns, 1)]
+    short = rendered(adapter, adapter.begin(model), segments)
+    by_turns = adapter.begin(model)
+    for segment in segments:
+        by_turns = adapter.render(by_turns, segment)
+    with monkeypatch.context() as patch:
+        patch.setattr(Plain, "plainly", never)
+        long = rendered(adapter, adapter.begin(model), segments)
+    assert all_of(short) == all_of(long)
+    assert all_of(by_turns) | {"changes": ()} == all_of(long) | {"changes": ()}
+
+
+VALUES = st.lists(st.integers() | st.text("ab\n,") | st.lists(st.booleans()), max_size=4)
+
+
+@given(st.lists(st.tuples(st.booleans(), VALUES), max_size=6), st.integers(0, 12))
+def test_a_tape_lists_what_was_put_on_it_written_or_not(
+    parts: list[tuple[bool, list[Any]]], start: int
+) -> None:
+    whole: list[Any] = []
+    tapes = [(Tape(), 0)]
+    for written, values in parts:
+        values = [v % 10**9 if isinstance(v, int) else v for v in values]
+        stretched = written and bool(values)
+        items = [Stretch(orjson.dumps(values)[1:-1])] if stretched else values
+        tapes.append((tapes[-1][0].extended(items, len(values)), len(whole) + len(values)))
+        whole += values
+    for tape, length in tapes:
+        assert tape.list() == whole[:length]
+        assert tape.list(start) == whole[start:length]
+        assert len(tape) == length
+
+
+def test_a_branch_of_a_tape_keeps_what_both_have() -> None:
+    trunk = Tape().extended([{"a": 1}]).extended([Stretch(b'{"b":2},{"c":3}')], 2)
+    one, other = trunk.extended([{"d": 4}]), trunk.extended([Stretch(b'{"e":5}')], 1)
+    assert one.list() == [{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}]
+    assert other.list(1) == [{"b": 2}, {"c": 3}, {"e": 5}]
+    assert (len(trunk), trunk.list(2)) == (3, [{"c": 3}])

@@ -44,7 +44,8 @@ OF_GEMINI: dict[str, tuple[Any, Callable[[Any], Body]]] = {
 KNOW_NO_INSTRUCTIONS = ("o1-mini", "o1-preview")
 """Whose `system` turns are turns of the user; see "Listed differences" in docs/conversion.md."""
 SPREAD = [pytest.param(9, id="spread"), pytest.param(1, id="whole", marks=pytest.mark.soak)]
-LEAST = {"openai-chat": 300, "openai-responses": 1500, "anthropic": 7000, "gemini": 1000}
+# The oldest SDKs that are supported say 295 and 4,008 things in Chat Completions and Messages; newer ones say more.
+LEAST = {"openai-chat": 280, "openai-responses": 1500, "anthropic": 4000, "gemini": 1000}
 """Requests that the types made when this was written; fewer would mean that the walk lost its way."""
 
 

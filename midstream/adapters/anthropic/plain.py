@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from midstream.adapters.anthropic.returning import Homeward
-from midstream.adapters.plain import Fields, Returned
-from midstream.adapters.wire import arguments_object
+from midstream.adapters.plain import NEEDED
+from midstream.adapters.wire import arguments_object, quick
 
 FILLER = "Continue."
 """What the user says where the service needs a turn of the user and nobody said anything."""
-_NEEDED = "the service needs a turn of the user here"
+_TEXT = b'{"type":"text","text":%b}'
+_CALL = b'{"type":"tool_use","id":"%b","name":%b,"input":%b}'
+_ANSWER = b'{"role":"assistant","content":[%b]}'
+_RESULT = b'{"type":"tool_result","tool_use_id":"%b","content":%b}'
+_FAILED = b'{"type":"tool_result","tool_use_id":"%b","content":%b,"is_error":true}'
+_RESULTS = b'{"role":"user","content":[%b]}'
 
 
 class PlainTurns(Homeward):
     """Tells ordinary turns."""
+
+    __slots__ = ()
+
+    question = b'{"role":"user","content":%b}'
+    saying = _ANSWER % _TEXT
+    filler = question % quick(FILLER)
 
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
@@ -35,41 +44,26 @@ class PlainTurns(Homeward):
 
     def fill(self) -> None:
         """Say something for the user: a model of today refuses to go on with its own turn, and an earlier one would."""
-        # What `repair` notes of a whole turn.
-        self.noted.append(("filler_inserted", "repair", self.seq, None, _NEEDED))
+        self.repair("filler_inserted", NEEDED)
         self.items.append({"role": "user", "content": FILLER})
         self.state["tail"] = "user"
 
-    def plain_question(self, text: str) -> dict[str, Any]:
-        """See `Plain.plain_question`."""
-        return {"role": "user", "content": text}
+    def plain_call(self, id_: bytes, name: bytes, arguments: str) -> bytes:
+        """See `Plain.plain_call`."""
+        found = arguments_object(arguments)
+        return b"" if found is None else _CALL % (id_, name, quick(found))
 
-    def plain_saying(self, text: str) -> dict[str, Any]:
-        """See `Plain.plain_saying`."""
-        return {"role": "assistant", "content": [{"type": "text", "text": text}]}
-
-    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
+    def plain_answer(self, told: list[bytes], texts: list[bytes], calls: list[bytes]) -> None:
         """See `Plain.plain_answer`."""
-        blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
-        for call in calls:
-            found = arguments_object(call["arguments"])
-            if found is None:
-                return False
-            block = {"type": "tool_use", "id": call["id"], "name": call["name"], "input": found}
-            blocks.append(block)
-        if last == "assistant":
-            self.fill()
-        self.items.append({"role": "assistant", "content": blocks})
         self.state["unthought"] = calls != []
-        return True
+        for text in reversed(texts):
+            calls.insert(0, _TEXT % text)
+        told.append(_ANSWER % b",".join(calls))
 
-    def plain_results(self, results: list[Returned]) -> bool:
+    def plain_result(self, place: int, id_: bytes, text: bytes, failed: bool) -> bytes:
+        """See `Plain.plain_result`."""
+        return (_FAILED if failed else _RESULT) % (id_, text)
+
+    def plain_results(self, told: list[bytes], results: list[bytes]) -> None:
         """See `Plain.plain_results`."""
-        blocks: list[dict[str, Any]] = []
-        for id_, text, failed in results:
-            block: dict[str, Any] = {"type": "tool_result", "tool_use_id": id_, "content": text}
-            if failed:
-                block["is_error"] = True
-            blocks.append(block)
-        self.items.append({"role": "user", "content": blocks})
-        return True
+        told.append(_RESULTS % b",".join(results))

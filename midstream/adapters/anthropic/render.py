@@ -37,7 +37,7 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_")
+IDS = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 256, "toolu_", words=True)
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
 IMAGE = 5_242_880
 """Characters of an image in base64 that the service takes; more is a 400, in each request from then on.
@@ -73,10 +73,11 @@ def closing(view: View, provider: str, family: Family) -> Teller:
 class Teller(PlainTurns):
     """Says messages in the words of Messages."""
 
+    __slots__ = ("_family", "_provider")
+
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES, longest_image=IMAGE))
-        self._provider = provider
-        self._family = family
+        self._provider, self._family = provider, family
 
     @property
     def degrades(self) -> bool:

@@ -18,6 +18,8 @@ _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`."""
 
+    __slots__ = ()
+
     @abstractmethod
     def as_own(self, message: Message) -> list[dict[str, Any]]:
         """Return an answer, or an instruction, of which nothing else is kept than its parts."""

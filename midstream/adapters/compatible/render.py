@@ -54,6 +54,8 @@ def closing(view: View, profile: Profile) -> ProfiledTeller:
 class ProfiledTeller(Teller):
     """Says messages as one server takes them."""
 
+    __slots__ = ("profile",)
+
     def __init__(self, view: View, seq: int, profile: Profile) -> None:
         family: Family = profile.family(view.model)
         speech = Speech(profile.provider, profile.provider, profile.ids, NAMES)

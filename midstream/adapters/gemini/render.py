@@ -50,7 +50,7 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
+IDS = Fit(re.compile(r"[!-~]+"), 64, "call_", words=True)
 NAMES = Fit(re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*"), 64)
 UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Stands for the signature of a call that another model made: `skip_thought_signature_validator`, in base64.
@@ -81,6 +81,8 @@ def closing(view: View, provider: str, family: Family) -> Teller:
 
 class Teller(PlainTurns):
     """Says messages in the words of Gemini."""
+
+    __slots__ = ("_family", "_provider")
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         super().__init__(view, seq, speech_of(provider, DIALECT, IDS, NAMES))

@@ -19,6 +19,8 @@ SYSTEM = frozenset(("systemInstruction", "system_instruction"))
 class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`."""
 
+    __slots__ = ()
+
     @abstractmethod
     def as_own(self, message: Message) -> list[dict[str, Any]]:
         """Return the parts of a turn of which nothing else is kept than its parts."""

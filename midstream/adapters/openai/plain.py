@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from midstream.adapters.openai.returning import Homeward
-from midstream.adapters.plain import Fields, Returned
-from midstream.adapters.wire import arguments_object
+from midstream.adapters.wire import arguments_object, quick
+
+_TEXT = b'{"type":"text","text":%b}'
+_TEXTS = b"[%b]"
+_CONTENT = b',"content":%b'
+_CALL = b'{"id":"%b","type":"function","function":{"name":%b,"arguments":%b}}'
+_ANSWER = b'{"role":"assistant"%b,"tool_calls":[%b]}'
+_RESULT = b'{"role":"tool","tool_call_id":"%b","content":%b}'
 
 
 class PlainTurns(Homeward):
     """Tells ordinary turns."""
+
+    __slots__ = ()
+
+    question = b'{"role":"user","content":%b}'
+    saying = b'{"role":"assistant","content":%b}'
 
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
@@ -21,45 +30,23 @@ class PlainTurns(Homeward):
         if by_text:
             self.state["calls"] = ()
 
-    def plain_question(self, text: str) -> dict[str, Any]:
-        """See `Plain.plain_question`."""
-        return {"role": "user", "content": text}
-
-    def plain_saying(self, text: str) -> dict[str, Any]:
-        """See `Plain.plain_saying`."""
-        return {"role": "assistant", "content": text}
-
-    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
-        """See `Plain.plain_answer`."""
-        item: dict[str, Any] = {"role": "assistant"}
-        if len(texts) == 1:
-            item["content"] = texts[0]
-        elif texts:
-            item["content"] = [{"type": "text", "text": text} for text in texts]
-        if calls:
-            told = [self._plain_call(call) for call in calls]
-            if None in told:
-                return False
-            item["tool_calls"] = told
-        self.items.append(item)
-        return True
-
-    def plain_results(self, results: list[Returned]) -> bool:
-        """See `Plain.plain_results`."""
-        told: list[dict[str, Any]] = []
-        for id_, text, failed in results:
-            if failed:
-                return False
-            told.append({"role": "tool", "tool_call_id": id_, "content": text})
-        self.items += told
-        return True
-
-    def _plain_call(self, call: Fields) -> dict[str, Any] | None:
-        """Return a call whose arguments any server takes, or None."""
-        arguments: str = call["arguments"]
+    def plain_call(self, id_: bytes, name: bytes, arguments: str) -> bytes:
+        """See `Plain.plain_call`: one whose arguments any server takes."""
         if not arguments:
-            return None
+            return b""
         if self.speech.provider != "openai" and arguments_object(arguments) is None:
-            return None
-        function = {"name": call["name"], "arguments": arguments}
-        return {"id": call["id"], "type": "function", "function": function}
+            return b""
+        return _CALL % (id_, name, quick(arguments))
+
+    def plain_answer(self, told: list[bytes], texts: list[bytes], calls: list[bytes]) -> None:
+        """See `Plain.plain_answer`."""
+        content = texts[0] if len(texts) == 1 else _TEXTS % b",".join([_TEXT % t for t in texts])
+        if calls:
+            before = _CONTENT % content if texts else b""
+            told.append(_ANSWER % (before, b",".join(calls)))
+        else:
+            told.append(self.saying % content)
+
+    def plain_result(self, place: int, id_: bytes, text: bytes, failed: bool) -> bytes:
+        """See `Plain.plain_result`."""
+        return b"" if failed else _RESULT % (id_, text)

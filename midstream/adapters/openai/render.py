@@ -42,7 +42,7 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-IDS = Fit(re.compile(r"[!-~]+"), 40, "call_")
+IDS = Fit(re.compile(r"[!-~]+"), 40, "call_", words=True)
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 64)
 _FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 EMPTY = "Continue."
@@ -71,6 +71,8 @@ def closing(view: View, provider: str, family: Family) -> Teller:
 
 class Teller(PlainTurns):
     """Says messages in the words of Chat Completions."""
+
+    __slots__ = ("_provider",)
 
     def __init__(
         self,

@@ -26,6 +26,8 @@ class Homeward(Frame):
         family: Of the model.
     """
 
+    __slots__ = ("family",)
+
     def __init__(self, view: View, seq: int, speech: Speech, family: Family) -> None:
         super().__init__(view, seq, speech)
         self.family = family

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from midstream.adapters.plain import Fields, Returned
-from midstream.adapters.responses.items import ASSISTANT
 from midstream.adapters.responses.offers import Offers
 from midstream.adapters.responses.returning import Homeward
-from midstream.adapters.wire import arguments_object
+from midstream.adapters.wire import arguments_object, quick
+
+_CALL = b'{"type":"function_call","call_id":"%b","name":%b,"arguments":%b}'
+_RESULT = b'{"type":"%b_output","call_id":"%b","output":%b}'
 
 
 class PlainTurns(Homeward):
     """Tells ordinary turns; an answer of the service itself goes back item by item, which is another way."""
 
+    __slots__ = ()
+
     returns_own = True
+    question = b'{"role":"user","content":%b}'
+    saying = b'{"role":"assistant","content":%b}'
 
     def is_plain(self) -> bool:
         """See `Plain.is_plain`."""
@@ -27,33 +30,18 @@ class PlainTurns(Homeward):
         if by_text:
             self.state["calls"], self.state["kinds"] = (), ()
 
-    def plain_question(self, text: str) -> dict[str, Any]:
-        """See `Plain.plain_question`."""
-        return {"role": "user", "content": text}
+    def plain_call(self, id_: bytes, name: bytes, arguments: str) -> bytes:
+        """See `Plain.plain_call`."""
+        if not arguments or arguments_object(arguments) is None:
+            return b""
+        return _CALL % (id_, name, quick(arguments))
 
-    def plain_saying(self, text: str) -> dict[str, Any]:
-        """See `Plain.plain_saying`."""
-        return {"role": ASSISTANT, "content": text}
-
-    def plain_answer(self, texts: list[str], calls: list[Fields], last: str) -> bool:
+    def plain_answer(self, told: list[bytes], texts: list[bytes], calls: list[bytes]) -> None:
         """See `Plain.plain_answer`."""
-        told: list[dict[str, Any]] = [self.plain_saying(text) for text in texts]
-        for call in calls:
-            arguments: str = call["arguments"]
-            if not arguments or arguments_object(arguments) is None:
-                return False
-            about = {"call_id": call["id"], "name": call["name"], "arguments": arguments}
-            told.append({"type": "function_call", **about})
-        self.items += told
         self.state["kinds"] = ("function_call",) * len(calls)
-        return True
+        told += [*[self.saying % text for text in texts], *calls]
 
-    def plain_results(self, results: list[Returned]) -> bool:
-        """See `Plain.plain_results`."""
-        told: list[dict[str, Any]] = []
-        for kind, (id_, text, failed) in zip(self.state["kinds"], results, strict=True):
-            if failed:
-                return False
-            told.append({"type": f"{kind}_output", "call_id": id_, "output": text})
-        self.items += told
-        return True
+    def plain_result(self, place: int, id_: bytes, text: bytes, failed: bool) -> bytes:
+        """See `Plain.plain_result`."""
+        kind: str = self.state["kinds"][place]
+        return b"" if failed else _RESULT % (kind.encode(), id_, text)

@@ -52,7 +52,7 @@ from midstream.events.content import (
     ToolSpec,
 )
 
-IDS = Fit(re.compile(r"[!-~]+"), 64, "call_")
+IDS = Fit(re.compile(r"[!-~]+"), 64, "call_", words=True)
 NAMES = Fit(re.compile(r"[a-zA-Z0-9_-]+"), 128)
 IMAGE = 20_971_520 - len("data:image/jpeg;base64,")
 """Characters of an image in base64 that the service takes: `image_url` has at most 20,971,520. Source: OpenAI's OpenAPI."""
@@ -83,6 +83,8 @@ def closing(view: View, provider: str, family: Family) -> Teller:
 
 class Teller(PlainTurns):
     """Says messages as items of Responses."""
+
+    __slots__ = ("_family", "_provider")
 
     def __init__(self, view: View, seq: int, provider: str, family: Family) -> None:
         free_text = "free_text" in family.traits

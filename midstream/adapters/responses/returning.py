@@ -16,6 +16,8 @@ CALLS = ("function_call", "custom_tool_call")
 class Homeward(Frame):
     """Gives messages and tools back; see `midstream.adapters.home`."""
 
+    __slots__ = ()
+
     def give_back(self, message: Message) -> None:
         """See `Returning.give_back`."""
         native = message.native

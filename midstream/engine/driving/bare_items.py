@@ -9,6 +9,7 @@ from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
 from midstream.engine.driving.ends import Ends
+from midstream.engine.driving.places import Places
 from midstream.engine.nesting.nesting import Code
 from midstream.engine.nodes.binding import LeftOutError, bind, checked
 from midstream.engine.nodes.node import Node
@@ -28,6 +29,7 @@ class BareItems:
         code: Of the run.
         settled: Is given each item that ended in an unusual way.
         end: Ends the driving, with an error that is no item's.
+        places: Each item has one of them, or None where there is no limit.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class BareItems:
         code: Code,
         settled: Callable[[Address], None],
         end: Callable[[BaseException], None],
+        places: Places | None,
     ) -> None:
         self._node = node
         self._attempts = attempts
         self._recorder = recorder
         self._code = code
         self._settled = settled
+        self._places = places
         self.ends = Ends(attempts.completed_each, end, lambda: True)
         self._path = f"output of node {node.name!r}"
         self._only = node.free[0] if len(node.parameters) == 1 else None
@@ -70,10 +74,16 @@ class BareItems:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # user code
                 body = self._raising(error, address)
             else:
+                if self._places is not None:
+                    self._places.leave(1)
                 return
             self.ends.record()
-        await self._attempts.perform(node, address, body, durable=durable)
-        self._settled(address)
+        try:
+            await self._attempts.perform(node, address, body, durable=durable)
+            self._settled(address)
+        finally:
+            if self._places is not None:
+                self._places.leave(1)
 
     def _arguments(self, made: Activation) -> dict[str, Any]:
         if self._items is None or made.index is None:

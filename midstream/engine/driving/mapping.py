@@ -73,9 +73,10 @@ class Items:
         self._places = Places(most) if most else None
         self._bare: BareItems | None = None
         if self._node.bare and not recorder.paced:
-            self._bare = BareItems(self._node, attempts, recorder, code, self._settled, end)
-        one = self._one if self._bare is None or self._places is not None else self._bare.perform
-        self._workers = Workers(one, end)
+            self._bare = BareItems(
+                self._node, attempts, recorder, code, self._settled, end, self._places
+            )
+        self._workers = Workers(self._one if self._bare is None else self._bare.perform, end)
         self._failed: list[Address] = []
         self._broken_off = False
         self._seen: set[Address] = set()
@@ -274,13 +275,9 @@ class Items:
         return key, address
 
     async def _one(self, address: Address, durable: bool) -> None:  # called by `Workers`
-        bare = self._bare
         try:
-            if bare is not None:
-                await bare.perform(address, durable)
-            else:
-                await self._attempts.perform(self._node, address, durable=durable)
-                self._settled(address)
+            await self._attempts.perform(self._node, address, durable=durable)
+            self._settled(address)
         finally:
             if self._places is not None:
                 self._places.leave(1)

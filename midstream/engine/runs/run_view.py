@@ -117,7 +117,7 @@ def run_view(
             before = len(view.tape)
             view = adapter.render(view, segment)
             if not segment.empty:
-                items = tuple(view.tape.list()[before:])
+                items = tuple(view.tape.list(before))
                 said = _said(segment)
                 steps.append(Step(segment.seq, said, items, view.changes))
     request = adapter.request(view, {} if call is None else call.request.get("settings", {}))
