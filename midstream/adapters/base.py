@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,7 +20,6 @@ from midstream.adapters.view import Segment, View
 from midstream.adapters.wire import encode
 from midstream.events.content import Message
 from midstream.events.payloads import Change, FinishReason, Usage
-from midstream.slotted import dataclass
 
 Settings = Mapping[str, JsonValue]
 """How to ask: `temperature`, `top_p`, `max_tokens`, `stop`, `seed`, `tool_choice` (`auto`, `none`, `required` or a tool's

@@ -9,6 +9,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import ModelResponse
@@ -24,7 +25,6 @@ from midstream.errors import ConversionError
 from midstream.events.content import Message
 from midstream.events.json_text import read_json
 from midstream.events.payloads import Change
-from midstream.slotted import dataclass
 
 _CARRIED = "stream"
 """The one field beside the settings that means the same everywhere."""

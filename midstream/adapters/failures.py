@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -27,7 +28,6 @@ from midstream.errors import (
     TransientError,
     UnavailableError,
 )
-from midstream.slotted import dataclass
 
 Kind = type[AdapterError]
 

@@ -24,7 +24,7 @@ class Stretch:
         """Return the values."""
         values = self._values
         if values is None:
-            values = self._values = orjson.loads(b"[%b]" % memoryview(self._text)[1:])
+            values = self._values = orjson.loads(b"[%b]" % self._text[1:])
         return values
 
 

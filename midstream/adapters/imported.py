@@ -7,7 +7,7 @@ it came from, see `home.py`; `Message.unsaid` names what another provider cannot
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -26,7 +26,6 @@ from midstream.events.content import (
     ToolCall,
     ToolSpec,
 )
-from midstream.slotted import dataclass
 
 ShownPart = Text | Image | Document | Audio | Opaque
 """What a turn of the user or the result of a tool can hold."""

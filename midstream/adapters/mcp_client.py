@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +17,6 @@ import orjson
 
 from midstream.errors import ConfigError, ToolError
 from midstream.events.content import Audio, Document, Image, ResultPart, Text
-from midstream.slotted import dataclass
 
 Elicit = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """Asks a person for what a server wants to know: a message and a JSON Schema; None stands for a refusal."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from midstream.adapters.base import ModelResponse
@@ -17,7 +17,6 @@ from midstream.adapters.schema_rules import Lowered, Rules, lowered, rooted
 from midstream.adapters.wire import arguments_text, is_object
 from midstream.events.content import Message, Text, ToolCall, user
 from midstream.events.payloads import FinishReason
-from midstream.slotted import dataclass
 
 SETTING = "output_schema"
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")

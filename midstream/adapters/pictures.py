@@ -6,8 +6,9 @@ Source: platform.openai.com/docs/guides/images-vision, platform.claude.com/docs/
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from midstream.events.content import Image
-from midstream.slotted import dataclass
 
 TYPES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp"))
 TOKENS = 1600

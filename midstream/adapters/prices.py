@@ -7,14 +7,13 @@ the two differ, it is asked each time.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from midstream.adapters.telling import vendor
 from midstream.events.payloads import Cost, Usage
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot

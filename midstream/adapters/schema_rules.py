@@ -9,11 +9,10 @@ outputs, JSON Schema limitations; `anthropic.lib._parse._transform` and `openai.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.adapters.wire import arguments_text, is_array, is_object
-from midstream.slotted import dataclass
 
 _SHAPE = frozenset(
     ("type", "properties", "required", "items", "anyOf", "enum", "description", "title", "$ref")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from itertools import count
@@ -29,7 +30,6 @@ from midstream.events.content import (
     ToolCall,
     ToolSpec,
 )
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ of a turn is that of what it adds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Protocol, Self
 
@@ -17,7 +17,6 @@ from midstream.adapters.changes import Note, told_of
 from midstream.adapters.growing import Spoken, Tape
 from midstream.events.content import Segment, ToolCall
 from midstream.events.payloads import Change
-from midstream.slotted import dataclass
 
 __all__ = ["Segment", "Tape", "View"]
 

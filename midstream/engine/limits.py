@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from midstream.errors import ConfigError
-from midstream.slotted import dataclass
 
 MAX_NODES = 20
 """Nodes that a plan may have, unless told otherwise."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 
 from pydantic import JsonValue
 
 from midstream.errors import ConfigError
-from midstream.slotted import dataclass
 
 TRANSIENT = frozenset(
     (

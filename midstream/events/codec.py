@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +21,6 @@ from midstream.events.envelope import ENGINE, Draft, Event
 from midstream.events.ids import Address, RunId
 from midstream.events.payloads import VERSIONS, type_of
 from midstream.events.upcast import upcast
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

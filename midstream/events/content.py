@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,7 +22,6 @@ from pydantic import (
 )
 
 from midstream.events.json_text import read_json
-from midstream.slotted import dataclass
 
 Role = Literal["system", "user", "assistant", "tool"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,7 +20,6 @@ from midstream.events.codec import SEALED, decode, encode_plain, references
 from midstream.events.envelope import ERASED, Draft, Event, genesis, link
 from midstream.events.ids import Address, RunId
 from midstream.events.store import EventStore, Head, RunQuery, Stretch, as_stored
-from midstream.slotted import dataclass
 
 FORMAT = "midstream-log"
 VERSION = 1

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from midstream.events.envelope import Event, genesis
 from midstream.events.ids import RunId
 from midstream.events.store import Snapshot, Status
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -24,7 +24,6 @@ from midstream.errors import ConfigError, SealedError
 from midstream.events.codec import MARK, SEALED, decode, references
 from midstream.events.envelope import ERASED, Draft, Event
 from midstream.events.sqlite_squeeze import SQUEEZED, squeezed, unsqueezed
-from midstream.slotted import dataclass
 
 KEY_BYTES = 32
 """Length of every key."""

@@ -7,7 +7,7 @@ process's own last commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -28,7 +28,6 @@ from midstream.events.sealing import Sealer, subject_id
 from midstream.events.sqlite_line import Acquire, Append, Beat, Command, Release, Save
 from midstream.events.sqlite_rows import Kinds, row_of
 from midstream.events.store import OPEN, Head, Status
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import aiosqlite
 
@@ -17,7 +17,6 @@ from midstream.errors import MidstreamError, SealedError
 from midstream.events.sealing import KEY_BYTES, Encryption, Sealer
 from midstream.events.sqlite_job import T, in_one_hop
 from midstream.events.sqlite_rows import filled
-from midstream.slotted import dataclass
 
 _KEYS = "SELECT name, kept, master FROM keys WHERE name IN ({})"
 _RUNS = "SELECT uid, subject FROM runs WHERE uid IN ({})"

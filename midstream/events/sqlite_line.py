@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from midstream.events.catalog import TURNS, status_after
 from midstream.events.envelope import Draft
 from midstream.events.ids import RunId
 from midstream.events.store import Answer, Snapshot, Status, refuse
-from midstream.slotted import dataclass
 
 ROWS = 1024
 """Rows of one commit at most; one takes a few ms."""

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiosqlite
@@ -30,7 +31,6 @@ from midstream.events.sqlite_schema import (
     tables_of,
     version,
 )
-from midstream.slotted import dataclass
 
 _MAGIC = b"SQLite format 3\0"
 _CHECKED = 512 * 1024

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -27,7 +28,6 @@ from midstream.events.sqlite_quick import Quick
 from midstream.events.sqlite_rows import Kinds, filled
 from midstream.events.sqlite_squeeze import squeezed
 from midstream.events.sqlite_uses import USED
-from midstream.slotted import dataclass
 
 _LARGE = 64
 """Rows from which on the loop sees that the thread begins."""

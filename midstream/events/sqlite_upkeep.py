@@ -9,13 +9,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from midstream.errors import StoreError, StoreOpenError
 from midstream.events.sqlite_open import check, opening, translated
 from midstream.events.sqlite_schema import MIGRATIONS
-from midstream.slotted import dataclass
 
 _STEP = 1000
 """Pages that are copied between two looks at `stop`."""

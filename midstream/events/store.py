@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from midstream.events.envelope import Draft, Event
 from midstream.events.ids import RunId
-from midstream.slotted import dataclass
 
 Status = Literal["running", "paused", "completed", "failed", "cancelled"]
 

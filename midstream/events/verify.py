@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 
 from midstream.errors import CorruptLogError
@@ -12,7 +13,6 @@ from midstream.events.envelope import Event, genesis, link
 from midstream.events.ids import RunId
 from midstream.events.keeping import Removing, Tombstone
 from midstream.events.store import EventStore, Head, as_stored
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

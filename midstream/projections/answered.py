@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.events.envelope import REPLAY, Event
 from midstream.projections.fold import Handler
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from midstream.events.envelope import Event
 from midstream.projections.diff_steps import LEFT_OUT, StepDiff, Steps, counted, in_words
 from midstream.projections.difference import NOTHING, Difference, differences
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

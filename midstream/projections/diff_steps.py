@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast, overload
 
 from midstream.events.envelope import Event
 from midstream.projections.difference import Difference, differences
 from midstream.projections.timeline import line
-from midstream.slotted import dataclass
 
 _INCIDENTAL: Mapping[str, frozenset[str]] = {
     "run.created": frozenset(("id", "tags")),

@@ -7,7 +7,7 @@ told to a model; without, where it fitted and was not told. Their difference is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.events.envelope import Event
@@ -15,7 +15,6 @@ from midstream.events.ids import RunId
 from midstream.events.payloads import VERSIONS
 from midstream.events.system import PREFIX
 from midstream.projections.fold import Handler
-from midstream.slotted import dataclass
 
 HALF_LIFE = 500
 """Runs with an outcome after which a lesson that was not told counts half."""

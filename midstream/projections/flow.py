@@ -9,12 +9,12 @@ at the whole graph.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from midstream.events.ids import nested
 from midstream.projections.sparse import A_DICT, Sparse, new_dict, new_list
 from midstream.projections.topology import NodeShape, Topology, nowhere
-from midstream.slotted import dataclass, field
 
 Progress = Literal["running", "waiting", "completed", "failed", "skipped"]
 

@@ -6,11 +6,11 @@ Silence is not success: a step that nobody and nothing has judged has no outcome
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from midstream.events.envelope import Event
 from midstream.events.ids import activation_of
-from midstream.slotted import dataclass
 
 
 class Signal(NamedTuple):

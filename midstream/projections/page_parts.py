@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,6 @@ from midstream.projections.timeline import Line
 from midstream.projections.trace import Step
 from midstream.projections.transcript import words
 from midstream.projections.usage import Tally
-from midstream.slotted import dataclass
 
 MARKS: Mapping[str, tuple[str, str]] = {
     "completed": ("✓", "good"),

@@ -8,12 +8,12 @@ is; elsewhere `*` and `?` stand for other characters.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, get_args
 
 from midstream.errors import QueryError
 from midstream.projections.query_fields import FIELDS, ORDERED, READS, SORTS, Field
-from midstream.slotted import dataclass
 
 Comparison = Literal["=", "<", "<=", ">", ">="]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from midstream.events.store import Status
-from midstream.slotted import dataclass
 
 Kind = Literal["status", "glob", "number", "span", "moment", "mark", "text"]
 

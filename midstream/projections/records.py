@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
-
-from midstream.slotted import dataclass
 
 GRAPH_OF_IMPORTED = "midstream.conversation"
 """The name of the graph of conversations that were imported."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,6 @@ from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.projections.fold import fold
 from midstream.projections.usage import USAGE, UsageState
-from midstream.slotted import dataclass
 
 _ENDS = frozenset(("run.completed", "run.failed", "run.cancelled"))
 _CLOSED = frozenset(("question.answered", "question.expired", "question.withdrawn"))

@@ -8,7 +8,7 @@ gone when that has ended, unless something in it is to be undone if the run fail
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.events.ids import scope_of
@@ -17,7 +17,6 @@ from midstream.projections.flow import Activation, Flow, last_output
 from midstream.projections.reshaping import upgrade
 from midstream.projections.sparse import new_dict
 from midstream.projections.topology import Topology, nothing, shared_topology
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
 from midstream.projections.span_names import Value
-from midstream.slotted import dataclass
 
 
 def trace_id(run_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from midstream.events.envelope import Event
@@ -14,7 +14,6 @@ from midstream.projections.records import Call, Cut, Said, Switch
 from midstream.projections.scopes import Nest
 from midstream.projections.sparse import A_DICT, A_LIST, new_dict
 from midstream.projections.topology import nothing
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

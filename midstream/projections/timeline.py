@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.events.envelope import ERASED, Event
 from midstream.events.payloads import VERSIONS
-from midstream.slotted import dataclass
 
 _LONGEST = 100
 

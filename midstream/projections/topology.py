@@ -7,11 +7,10 @@ that a change costs what it changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from midstream.events.ids import Address
-from midstream.slotted import dataclass
 
 NOTHING: Mapping[str, Any] = {}
 """Shared by all that hold nothing; what it stands in is set and never changed in place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -12,7 +12,6 @@ from midstream.events.facts import VERSIONS
 from midstream.events.ids import map_of, node_of, scope_of
 from midstream.events.pause import no_collecting
 from midstream.projections.run_state import RunState, apply
-from midstream.slotted import dataclass
 
 StepType = Literal[
     "node",

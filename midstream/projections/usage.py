@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from midstream.events.envelope import Event
 from midstream.events.ids import node_of
 from midstream.projections.fold import Handler
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

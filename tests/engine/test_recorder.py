@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 
 import pytest
 
@@ -15,6 +16,7 @@ from midstream import Graph
 from midstream.engine.recording.recorder import Recorder
 from midstream.errors import LeaseLostError, NotRecordableError, StoreError
 from midstream.events.codec import encode
+from midstream.events.envelope import Draft
 from midstream.events.ids import Address, RunId
 from midstream.events.memory import MemoryStore
 from midstream.events.payloads import (
@@ -25,7 +27,7 @@ from midstream.events.payloads import (
     RunPaused,
     ValueRecorded,
 )
-from midstream.events.store import EventStore
+from midstream.events.store import EventStore, Head
 from midstream.projections.run_state import RunState, fold_run
 from tests.conftest import MakeStore
 from tests.engine.stage import RoundaboutStore, TellingStore, turns, until
@@ -152,6 +154,50 @@ async def test_a_value_that_is_not_json_is_refused_and_nothing_is_recorded(
     await recorder.durable()
     assert recorder.state.seq == 1
     assert (await folded(store)).seq == 1
+
+
+class LateStore(MemoryStore):
+    """Answers the second append of a driver before the first, whose answer is lost."""
+
+    late: asyncio.Future[Head] | None = None
+
+    def append(
+        self,
+        run_id: RunId,
+        drafts: Sequence[Draft],
+        *,
+        expected: int,
+        epoch: int | None = None,
+        holder: str | None = None,
+    ) -> Awaitable[Head]:
+        sent = super().append(run_id, drafts, expected=expected, epoch=epoch, holder=holder)
+        if expected == 1 and self.late is None:
+            self.late = asyncio.get_running_loop().create_future()
+            return self.late
+        return sent
+
+    def lose(self) -> None:
+        """Say that nobody knows what became of the first one."""
+        assert self.late is not None
+        self.late.set_exception(StoreError("the connection broke after the commit"))
+
+
+async def test_an_answer_that_comes_before_an_earlier_one_has_the_log_read_again() -> None:
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: raised.append(told))
+    store = LateStore()
+    recorder, _ = await recording(store)
+    for id in "ab":
+        recorder.add(NoteAdded(id=id, data=None))
+        recorder.flush()
+    told: list[BaseException | None] = []
+    recorder.when_durable(told.append)
+    await turns()
+    assert told == []  # nobody knows yet
+    store.lose()
+    await recorder.settle()
+    assert (told, raised) == ([None], [])
+    assert [event.data.get("id") async for event in store.read(R, after=1)] == ["a", "b"]
 
 
 async def test_a_thousand_events_arrive_in_order_whatever_gets_lost(make_store: MakeStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from midstream.adapters.base import Capabilities
@@ -13,7 +13,6 @@ from midstream.adapters.compatible.thinking import Tags
 from midstream.adapters.failures import Kind
 from midstream.adapters.openai.render import IDS
 from midstream.adapters.telling import Fit
-from midstream.slotted import dataclass
 
 SETTINGS = frozenset(
     (

@@ -6,12 +6,11 @@ split by the same steps as a whole one, so both give the same parts.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from midstream.adapters.base import Delta
 from midstream.events.content import Message, Part, Reasoning, Text
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

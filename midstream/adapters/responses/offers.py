@@ -10,10 +10,8 @@ Source: developers.openai.com, guide "keep prefix unchanged"; the SDK's types `A
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
-
-from midstream.slotted import dataclass
 
 Tool = Mapping[str, Any]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from midstream.adapters.base import ModelResponse
 from midstream.events.content import Message, user
 from midstream.events.payloads import Change, Usage
 from midstream.events.routing_facts import Tried
-from midstream.slotted import dataclass
 
 Accept = Callable[[ModelResponse], bool]
 """Says whether an answer is what the caller wants; where it is not, that is a `bad_output`."""

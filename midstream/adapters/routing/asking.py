@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
@@ -29,7 +29,6 @@ from midstream.adapters.routing.walk import Leg, Walk
 from midstream.adapters.view import View
 from midstream.errors import AdapterError, BadOutputError, RefusedError
 from midstream.events.payloads import Change
-from midstream.slotted import dataclass
 
 Accept = Callable[[ModelResponse], bool]
 Answered = tuple[Leg, ModelResponse, tuple[Change, ...]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from midstream.adapters.base import Capabilities
 from midstream.adapters.routing.kinds import TABLE
@@ -11,7 +12,6 @@ from midstream.adapters.routing.route import Endpoint, Instance, Route, Stage
 from midstream.adapters.routing.state import Breaker, RoutingState
 from midstream.adapters.routing.strategies import Member, Place
 from midstream.events.routing_facts import Refused, Tried
-from midstream.slotted import dataclass
 
 Capable = Callable[[Endpoint], Capabilities | str]
 """What the model of an endpoint can be told and asked; or why it cannot be asked at all, such as a key that is not set."""

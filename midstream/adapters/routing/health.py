@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from midstream.adapters.base import Adapter
@@ -10,7 +11,6 @@ from midstream.adapters.routing.ledger import Ledger
 from midstream.adapters.routing.route import Checking, Endpoint
 from midstream.adapters.routing.state import BreakerStatus, RoutingState
 from midstream.errors import AdapterError, MidstreamError
-from midstream.slotted import dataclass
 
 
 class Router(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from midstream.adapters.base import ModelResponse
@@ -23,7 +24,6 @@ from midstream.errors import (
     RefusedError,
     UnavailableError,
 )
-from midstream.slotted import dataclass
 
 Kind = Literal[
     "rate_limited",

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +26,6 @@ from midstream.events.ids import RunId
 from midstream.events.patience import append_patiently
 from midstream.events.store import EventStore, Head, Snapshot
 from midstream.events.system import ROUTING, opening
-from midstream.slotted import dataclass
 
 LAZY = 0.25
 """Seconds after which facts that nobody waits for are appended, where nothing else takes them along."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from midstream.adapters.routing.config import ALIASES, RoutingConfig
 from midstream.adapters.routing.guessing import guess
 from midstream.adapters.routing.reading import MAIN, SECTIONS, Path_, Raw, leaves, read, shown
 from midstream.errors import ConfigError
-from midstream.slotted import dataclass
 
 _PREFIX = "MIDSTREAM_"
 _OTHER = {**ALIASES, **{new: old for old, new in ALIASES.items()}}

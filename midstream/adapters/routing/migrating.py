@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from midstream.adapters.routing.loading import load
 from midstream.adapters.routing.reading import mapping_in
 from midstream.adapters.routing.table import Table
 from midstream.errors import ConfigError
-from midstream.slotted import dataclass
 
 MODEL_FOLDERS = ("models", "clients", "llm_clients")
 """Where old configurations keep a file for each model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from midstream.adapters.routing.choose import Ask, Candidate, Choice, breaker_names
 from midstream.adapters.routing.config import BreakerConfig
@@ -17,7 +18,6 @@ from midstream.events.routing_facts import (
     RouteReserved,
     RouteSettled,
 )
-from midstream.slotted import dataclass
 
 QUOTA_RECOVERY = 600.0
 """Seconds of the first rest after an account ran out of credit."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from midstream.errors import ConfigError
-from midstream.slotted import dataclass
 
 Path_ = tuple[str | int, ...]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
@@ -14,7 +14,6 @@ from midstream.adapters.routing.config import (
     TimeoutConfig,
 )
 from midstream.adapters.routing.strategies import Fallback, HealthCheck, Rotation
-from midstream.slotted import dataclass
 
 _NO_TIMES = TimeoutConfig()
 _BREAKER = BreakerConfig()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse, StreamingAdapter
 from midstream.adapters.headers import listening
 from midstream.adapters.routing.config import TimeoutConfig
 from midstream.adapters.routing.headers import NOTHING, Said, read_limits
 from midstream.errors import CallTimeoutError, ConnectionFailedError, MalformedAnswerError
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

@@ -7,12 +7,11 @@ for a moment brings the time along; the fold reads no clock, and takes the time 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from midstream.adapters.routing.kinds import ABANDONED, ALIVE, OK
 from midstream.events.envelope import Event
-from midstream.slotted import dataclass
 
 MINUTE = 61.0
 """Seconds for which a request counts. A provider counts when it arrives, so the second beyond the minute covers the way."""

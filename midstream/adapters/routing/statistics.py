@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from midstream.adapters.routing.kinds import ABANDONED, OK
-from midstream.slotted import dataclass
 
 _STEP = 1.2
 BOUNDS: tuple[float, ...] = tuple(round(0.01 * _STEP**place, 6) for place in range(64))

@@ -7,13 +7,13 @@ without arguments. Rotations and fallbacks are pure: the same arguments give the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
 from midstream.adapters.base import Adapter
 from midstream.errors import ConfigError
 from midstream.events.routing_facts import Tried
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from midstream.adapters.base import ModelResponse
 from midstream.adapters.routing.choose import Ask, Candidate, Capable, Choice, choose
@@ -17,7 +17,6 @@ from midstream.adapters.routing.sending import Sending
 from midstream.errors import AdapterError, NoEndpointError, TransientError
 from midstream.events.payloads import Usage
 from midstream.events.routing_facts import RouteDecided, Tried
-from midstream.slotted import dataclass
 
 Price = Callable[[str, str, Usage, float], str | None]
 """Provider, model, usage, seconds since 1970 → US dollars as text, or None."""

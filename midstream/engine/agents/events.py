@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
@@ -10,7 +11,6 @@ from pydantic import JsonValue
 from midstream.events.content import Message, ResultPart
 from midstream.events.envelope import Event
 from midstream.events.payloads import Cost, ToolCompleted, Usage
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

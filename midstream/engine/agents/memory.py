@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -15,7 +15,6 @@ from midstream.events.envelope import REPLAY
 from midstream.events.ids import Address
 from midstream.events.store import EventStore, RunQuery
 from midstream.events.values import plain
-from midstream.slotted import dataclass
 
 THREAD = "thread"
 """The tag of runs that belong to one thread."""

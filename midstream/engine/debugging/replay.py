@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.clock import Clock
@@ -29,7 +30,6 @@ from midstream.events.store import EventStore
 from midstream.projections.difference import Difference, differences
 from midstream.projections.run_state import RunState, apply
 from midstream.projections.timeline import line
-from midstream.slotted import dataclass
 
 PATIENCE = 10.0
 """Seconds that code which does something of its own, such as a thread, is waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,6 @@ from midstream.events.envelope import REPLAY, Event
 from midstream.events.ids import RunId
 from midstream.projections.diff import RunDiff, plain_diff
 from midstream.projections.timeline import shortened
-from midstream.slotted import dataclass
 
 _HAPPENED = frozenset(("model.responded", "model.failed", "tool.completed", "tool.failed"))
 _SHOWN = 60

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -30,7 +30,6 @@ from midstream.events.payloads import RunCancelRequested, Usage
 from midstream.events.subscribe import subscribe
 from midstream.projections.answered import ANSWERED, Answered
 from midstream.projections.fold import fold
-from midstream.slotted import dataclass
 
 AT_ONCE = 4
 """Tries that are driven at the same time."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from midstream.engine.driving.attempts import Attempts
@@ -58,7 +57,16 @@ class Executor:
         workers: Have them performed.
     """
 
-    __slots__ = ("_attempts", "_awaited", "_code", "_drive", "_recorder", "_workers")
+    __slots__ = (
+        "_attempts",
+        "_awaited",
+        "_begins",
+        "_code",
+        "_drive",
+        "_recorder",
+        "_to_begin",
+        "_workers",
+    )
 
     def __init__(self, drive: Drive, attempts: Attempts, workers: Workers) -> None:
         self._drive = drive
@@ -67,6 +75,10 @@ class Executor:
         self._attempts = attempts
         self._workers = workers
         self._awaited = False  # something begins once what was recorded is durable
+        self._to_begin: list[Sequence[Address]] = []
+        self._begins = (
+            self._begin_durable
+        )  # the same for each decision, which would make one for itself
 
     @property
     def _state(self) -> RunState:
@@ -134,10 +146,12 @@ class Executor:
         if once_durable:
             # Not a task that waits until it is durable: of a thousand that begin together, each would be woken.
             self._workers.expect()
-            self._recorder.when_durable(partial(self._begin_durable, once_durable))
+            self._to_begin.append(once_durable)
+            self._recorder.when_durable(self._begins)
             self._awaited = True
 
-    def _begin_durable(self, addresses: Sequence[Address], error: BaseException | None) -> None:
+    def _begin_durable(self, error: BaseException | None) -> None:
+        addresses = self._to_begin.pop(0)  # what was recorded first is durable first
         if error is not None:
             self._drive.end(error)
         begins = error is None and not self._drive.closing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from midstream.engine.driving.moments import Cut, Moment, cut_at, outline_at
@@ -17,7 +17,6 @@ from midstream.events.payloads import Fact, ModelSwitched, RunContinued, RunPaus
 from midstream.events.store import EventStore
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState
-from midstream.slotted import dataclass
 
 TRIED = "midstream.tries"
 """The tag of a fork that answers a what-if: the run that is tried."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -19,7 +19,6 @@ from midstream.events.fork_facts import Rehearsal
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState
-from midstream.slotted import dataclass
 
 LESSONS = "lessons"
 """The name by which looking up lessons is recorded as a memory that was asked."""

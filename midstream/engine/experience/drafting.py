@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 from midstream.engine.experience.embedding import cosine
@@ -19,7 +20,6 @@ from midstream.events.payloads import (
     Fact,
 )
 from midstream.projections.experience import ExperienceState, Lesson
-from midstream.slotted import dataclass
 
 SAME = 0.92
 """Lessons that are more alike than this say the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,6 @@ from midstream.events.payloads import (
     Fact,
 )
 from midstream.projections.experience import ExperienceState, Lesson
-from midstream.slotted import dataclass
 
 _JUDGED = frozenset(
     ("feedback.added", "run.failed", "question.answered", "tool.failed", "plan.revised")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from midstream.engine.experience.embedding import Vector, cosine
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.events.experience_facts import Offer, Withheld

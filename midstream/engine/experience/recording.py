@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from midstream.engine.experience.drafting import Author, facts_of
 from midstream.engine.experience.gates import LessonDraft, least, trusts
@@ -11,7 +12,6 @@ from midstream.events.envelope import Event
 from midstream.events.experience_facts import ExperienceDistilled, LessonDrafted, Origin, Trust
 from midstream.events.payloads import Fact
 from midstream.projections.experience import ExperienceState
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

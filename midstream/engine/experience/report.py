@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from midstream.engine.experience.ranking import hurts, tokens_of, uplift
 from midstream.projections.experience import ExperienceState, Lesson
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

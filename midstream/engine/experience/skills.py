@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from midstream.events.payloads import (
     Fact,
 )
 from midstream.projections.experience import ExperienceState
-from midstream.slotted import dataclass
 
 _FRONT = re.compile(
     r"\A---[ \t]*\r?\n(?P<front>.*?)\r?\n---[ \t]*(?:\r?\n|\Z)(?P<content>.*)\Z", re.DOTALL

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -27,7 +28,6 @@ from midstream.events.store import RunQuery
 from midstream.projections.experience import Lesson
 from midstream.projections.outcomes import Signal, outcome_of, signals
 from midstream.projections.run_state import RunState
-from midstream.slotted import dataclass
 
 Judge = Callable[[Any], float | bool | Awaitable[float | bool]]
 """Is given what a step returned, and says how good that is, from 0 to 1."""

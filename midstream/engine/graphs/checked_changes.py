@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.graphs.graph import Graph
@@ -12,7 +13,6 @@ from midstream.engine.nodes.joining import too_few_without
 from midstream.engine.nodes.node import ITEMS, Node
 from midstream.errors import TopologyError
 from midstream.projections.flow import is_live, to_come
-from midstream.slotted import dataclass
 
 Told = tuple[str, dict[str, Any]]
 """A fact as it is recorded: its type tag, and its fields that are not at their defaults."""

@@ -6,6 +6,7 @@ The state knows which nodes became ready; nothing here looks at the rest of the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from midstream.events.ids import Address, nested
@@ -13,7 +14,6 @@ from midstream.events.payloads import Failure
 from midstream.projections.flow import Activation, Flow, last_output, to_come
 from midstream.projections.run_state import Call, RunState, next_address
 from midstream.projections.scopes import around, is_failing, is_over
-from midstream.slotted import dataclass
 
 _SHOWN = 5
 

@@ -7,6 +7,7 @@ where nothing has changed of what the run has begun, and records the graph that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from midstream.engine.graphs.graph import Graph
@@ -18,7 +19,6 @@ from midstream.events.ids import RunId
 from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState
 from midstream.projections.topology import shape_of
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.events.payloads import GraphUpgraded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from midstream.engine.experience.library import Experience
 from midstream.engine.keeping.pruning import swept
@@ -14,7 +15,6 @@ from midstream.events.keeping import Erasing, Removing
 from midstream.events.sealing import owner_of
 from midstream.events.store import EventStore, RunQuery, as_stored
 from midstream.projections.experience import stream_of
-from midstream.slotted import dataclass
 
 _STREAMS = stream_of("")
 

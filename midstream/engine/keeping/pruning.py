@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from midstream.errors import ConfigError, RunNeededError, StoreError
 from midstream.events.ids import RunId
 from midstream.events.keeping import Removing
 from midstream.events.store import OPEN, EventStore, RunInfo
-from midstream.slotted import dataclass
 
 _TOGETHER = 100
 """Runs that are removed in one transaction."""

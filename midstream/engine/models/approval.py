@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
@@ -13,7 +14,6 @@ from midstream.engine.recording.calls import Desk, shown
 from midstream.engine.tools.tool import Tool
 from midstream.errors import ToolError
 from midstream.events.ids import Address
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

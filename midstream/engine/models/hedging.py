@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from midstream.adapters.base import ModelResponse
 from midstream.adapters.routing.hedging import Race, Show, first_sign, is_late
@@ -14,7 +15,6 @@ from midstream.engine.recording.calls import Desk
 from midstream.engine.requests.asking import Question
 from midstream.errors import AdapterError
 from midstream.events.payloads import ModelAborted
-from midstream.slotted import dataclass
 
 Prepare = Callable[[Desk, Question, Turn, Chosen], Prepared]
 Record = Callable[[Desk, Question, Turn, Prepared, Chosen], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from midstream.adapters.base import Adapter
 from midstream.adapters.estimate import tokens
@@ -22,7 +23,6 @@ from midstream.projections.conversation import answered, asked, main_line, paren
 from midstream.projections.run_state import Call
 from midstream.projections.told import between, first_told, key, notice, told, told_before
 from midstream.projections.transcript import transcript
-from midstream.slotted import dataclass
 
 _REFUSED = 0.7
 """To what part of its estimate a conversation is cut that the provider refused: the estimate was too low."""

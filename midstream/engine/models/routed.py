@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse
 from midstream.adapters.routing.asking import unwanted
@@ -18,7 +18,6 @@ from midstream.engine.recording.calls import Desk
 from midstream.engine.requests.asking import DEADLINE, Question
 from midstream.errors import AdapterError
 from midstream.events.payloads import Change, ModelSwitched
-from midstream.slotted import dataclass
 
 _CHARACTERS_PER_TOKEN = 4
 _MEDIA = {"image": "images", "document": "documents", "audio": "audio"}

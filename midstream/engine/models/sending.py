@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.adapters.base import Adapter, Delta, ModelRequest, ModelResponse, StreamingAdapter
 from midstream.engine.recording.calls import shown
 from midstream.errors import CallTimeoutError, ConnectionFailedError, MalformedAnswerError
-from midstream.slotted import dataclass
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from midstream.events.ids import Address, node_of
 from midstream.events.payloads import ModelAborted, ModelRequested, Usage
 from midstream.projections.conversation import parents_of
 from midstream.projections.run_state import Call
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.models.routed import Chosen

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from midstream.engine.nodes.templates import Expression, is_template
 from midstream.engine.signature import Parameter, is_async, parameters_of
 from midstream.errors import GraphError
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

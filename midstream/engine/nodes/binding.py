@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +17,6 @@ from midstream.events.ids import map_of, scope_of
 from midstream.events.values import own
 from midstream.projections.flow import LEFT_OUT, Activation, Flow
 from midstream.projections.run_state import RunState
-from midstream.slotted import dataclass
 
 _NO_MORE: list[Any] = []
 _PLAIN = (str, int, bool, dict, list)

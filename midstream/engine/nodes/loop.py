@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
 
 from midstream.events.values import own
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

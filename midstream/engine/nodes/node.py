@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import JsonValue, ValidationError
@@ -26,7 +26,6 @@ from midstream.engine.signature import (
 )
 from midstream.errors import GraphError
 from midstream.events.values import plain
-from midstream.slotted import dataclass
 
 Inputs = Literal["each", "merge", "completed", "named", "unpack", "none"]
 """How the outputs a node waits for become its arguments, where that is not by name."""

@@ -7,7 +7,7 @@ itself stands as JSON. Jinja2 is imported when the first template is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter, Signature
 from keyword import iskeyword
@@ -17,7 +17,6 @@ import orjson
 
 from midstream.adapters.wire import is_object
 from midstream.errors import GraphError, TemplateError
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from jinja2 import nodes

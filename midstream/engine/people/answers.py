@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
@@ -20,7 +20,6 @@ from midstream.errors import (
 from midstream.events.people_facts import QuestionAnswered
 from midstream.events.values import plain
 from midstream.projections.run_state import Call, RunState
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

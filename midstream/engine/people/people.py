@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, overload
@@ -16,7 +17,6 @@ from midstream.events import payloads
 from midstream.events.ids import Address
 from midstream.events.values import own, plain
 from midstream.projections.run_state import Call
-from midstream.slotted import dataclass
 
 MISSING: Any = object()
 """Stands for a value that was not given, where None is one."""

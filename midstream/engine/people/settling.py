@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
 from midstream.errors import ToolError
 from midstream.events.payloads import Fact, ToolCompleted, ToolFailed, ToolRetried
 from midstream.projections.run_state import RunState
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)

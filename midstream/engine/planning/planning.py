@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from midstream.engine.nodes.validating import VALIDATE
 from midstream.engine.signature import Parameter, is_async, parameters_of
 from midstream.errors import GraphError, PlanError
 from midstream.projections.flow import last_output, to_come
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.ready.plan import Plan, PlannedEdge, PlannedNode

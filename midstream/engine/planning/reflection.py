@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from midstream.engine.providers import Providers
 from midstream.errors import AdapterError
 from midstream.events.payloads import NodeFailed
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.planning.replanning import Failing

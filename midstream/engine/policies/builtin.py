@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from midstream.engine.policies.policy import Proposal, Situation, Terms
 from midstream.events.payloads import Usage
 from midstream.projections.run_state import Call
-from midstream.slotted import dataclass
 
 _ANSWER = 500
 """Tokens that an answer is taken to have when models are compared by price."""

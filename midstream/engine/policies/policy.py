@@ -7,7 +7,7 @@ decision and not the computation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -17,7 +17,6 @@ from midstream.adapters.base import Capabilities
 from midstream.events.ids import node_of
 from midstream.events.payloads import Change, Usage
 from midstream.projections.run_state import Call, RunState
-from midstream.slotted import dataclass
 
 Moment = Literal["before_call", "after_node"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from midstream.adapters.base import Capabilities
@@ -27,7 +27,6 @@ from midstream.events.ids import RunId
 from midstream.events.payloads import Change, Cost, Usage
 from midstream.events.store import EventStore
 from midstream.projections.run_state import RunState, Switch, apply
-from midstream.slotted import dataclass
 
 _MEDIA = {"image": "images", "document": "documents", "audio": "audio"}
 

@@ -23,15 +23,16 @@ class Group:
         snapshot: What is kept once they are durable, or None.
     """
 
-    __slots__ = ("_afterwards", "_waiters", "drafts", "expected", "sent", "snapshot")
+    __slots__ = ("_afterwards", "_hear", "_waiters", "drafts", "expected", "sent", "snapshot")
 
     def __init__(self) -> None:
         self.drafts: list[Draft] = []
         self.expected = 0
         self.sent: asyncio.Future[Head] | None = None
         self.snapshot: Dump | None = None
-        # Most groups have one of either, and no list of the other.
+        # Most groups have one who waits, or one who is told.
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._hear: Hear | None = None
         self._afterwards: list[Hear] | None = None
 
     def waiter(self) -> asyncio.Future[None]:
@@ -45,7 +46,9 @@ class Group:
 
     def tell(self, hear: Hear) -> None:
         """Have somebody told, after those who wait."""
-        if self._afterwards is None:
+        if self._hear is None:
+            self._hear = hear
+        elif self._afterwards is None:
             self._afterwards = [hear]
         else:
             self._afterwards.append(hear)
@@ -59,5 +62,7 @@ class Group:
                 waiter.set_result(None)
             else:
                 waiter.set_exception(error)
+        if self._hear is not None:
+            self._hear(error)
         for hear in self._afterwards or ():
             hear(error)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import traceback
 from asyncio import events as asyncio_events
 from asyncio import tasks as asyncio_tasks
+from dataclasses import dataclass
 from pathlib import Path
 
 from midstream.errors import StoreError
 from midstream.events.envelope import Draft, Event
 from midstream.projections.difference import Difference
-from midstream.slotted import dataclass
 
 _ENGINE = Path(__file__).parent.parent
 

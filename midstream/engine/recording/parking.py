@@ -11,12 +11,12 @@ import asyncio
 import heapq
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.clock import Clock
 from midstream.engine.recording.claims import Claims
 from midstream.events.ids import RunId
-from midstream.slotted import dataclass
 
 PARK_AFTER = 1.0
 """Seconds of rest after which a run is parked: one that is answered at once is not loaded again for it."""

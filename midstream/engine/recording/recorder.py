@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from midstream.engine.recording.group import Group, Hear
@@ -92,6 +91,7 @@ class Recorder:
         self._head: Head | None = None  # of event `_acked`, where this driver wrote it
         self._keeper = Keeper(store, run_id, state.seq)
         self._keeping: tuple[asyncio.Task[None], ...] = ()
+        self._hear = self._answered  # the same for each append, which would make one for itself
         self.error: BaseException | None = None
         """Why no more can be written, once that is so."""
 
@@ -262,31 +262,28 @@ class Recorder:
             await self._keeper.let_go(self._head, self.state)
 
     def _send(self, group: Group) -> None:
-        group.expected = self._sent
+        expected = group.expected = self._sent
         self._sent += len(group.drafts)
         if self.state.seq == self._sent:
             group.snapshot = self._keeper.due(self.state)
-        sent = asyncio.ensure_future(
-            self._store.append(self.run_id, group.drafts, expected=group.expected, epoch=self.epoch)
-        )
-        group.sent = sent
-        answered = partial(self._answered, group)
+        answer = self._store.append(self.run_id, group.drafts, expected=expected, epoch=self.epoch)
+        group.sent = sent = asyncio.ensure_future(answer)
         if isinstance(sent, Answer):
-            sent.hear = answered
+            sent.hear = self._hear
         else:
-            sent.add_done_callback(answered)
+            sent.add_done_callback(self._hear)
 
-    def _answered(self, group: Group, future: asyncio.Future[Head]) -> None:
+    def _answered(self, future: asyncio.Future[Head]) -> None:
         if self._mending is not None or self.error is not None:
             if not future.cancelled():
                 future.exception()  # seen; the mending reads the log itself
             return
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
-        if error is not None:
+        # A store answers in the order it was asked; where it does not, an answer was lost.
+        if error is not None or self._flying[0].sent is not future:
             self._mend(error)
             return
-        assert self._flying[0] is group  # a store answers in the order it was asked
-        del self._flying[0]
+        group = self._flying.pop(0)
         self._acked += len(group.drafts)
         self._head = future.result()
         group.settle()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn, Protocol
 
@@ -20,7 +21,6 @@ from midstream.events.payloads import PAYLOADS, Fact, ModelRequested
 from midstream.events.store import EventStore
 from midstream.projections.conversation import tool_address
 from midstream.projections.run_state import Call, RunState, apply
-from midstream.slotted import dataclass
 
 TOOL = "tool:"
 """How a tool is named in place of a step."""

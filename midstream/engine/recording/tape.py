@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from midstream.engine.recording.compared import (
@@ -27,7 +28,6 @@ from midstream.events.ids import Address, RunId, activation_of
 from midstream.events.payloads import Fact
 from midstream.projections.difference import Difference
 from midstream.projections.run_state import RunState, apply
-from midstream.slotted import dataclass
 
 _TURNS = 50
 """Turns of the event loop without anything to do that make it worth asking whether the code waits for something else."""

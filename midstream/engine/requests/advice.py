@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from midstream.events.content import Message, Text, user
 from midstream.projections.run_state import RunState
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.events.payloads import MemoryRead

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +20,6 @@ from midstream.events.content import Message, ToolCall, user
 from midstream.events.ids import activation_of, node_of
 from midstream.events.payloads import Cost, FinishReason, Usage
 from midstream.projections.run_state import Call, RunState
-from midstream.slotted import dataclass
 
 Value = TypeVar("Value")
 

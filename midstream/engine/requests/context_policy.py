@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from pydantic import JsonValue
 
 from midstream.errors import ConfigError
-from midstream.slotted import dataclass
 
 How = Literal["fail", "trim", "summarise"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
@@ -16,7 +17,6 @@ from midstream.adapters.wire import is_object
 from midstream.engine.fitting import misfits
 from midstream.errors import ConfigError
 from midstream.events.content import Message, Refusal, Text
-from midstream.slotted import dataclass
 
 Value = TypeVar("Value")
 

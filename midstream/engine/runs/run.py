@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,6 @@ from midstream.events.subscribe import subscribe
 from midstream.events.values import plain
 from midstream.projections.conversation import messages
 from midstream.projections.run_state import RunState, apply
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.agents.events import AgentEvent

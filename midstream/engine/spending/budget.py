@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
@@ -12,7 +13,6 @@ from midstream.engine.spending.spending import Amounts, Ledger
 from midstream.errors import BudgetError, ConfigError
 from midstream.events import payloads
 from midstream.events.payloads import ModelSwitched, RunPaused
-from midstream.slotted import dataclass
 
 OnExceed = Literal["fail", "pause", "downgrade"]
 

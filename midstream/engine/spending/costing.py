@@ -7,7 +7,7 @@ recorded is an estimate, and says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,6 @@ from midstream.errors import ConfigError
 from midstream.events.ids import activation_of, node_of
 from midstream.events.payloads import Cost, Usage
 from midstream.projections.answered import Answered
-from midstream.slotted import dataclass
 
 if TYPE_CHECKING:
     from midstream.engine.requests.asking import Pricing

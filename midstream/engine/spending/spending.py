@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from midstream.errors import RunNotFoundError
 from midstream.events.envelope import REPLAY, Event
 from midstream.events.ids import RunId
 from midstream.events.store import EventStore
-from midstream.slotted import dataclass
 
 _COUNTED = frozenset(
     (

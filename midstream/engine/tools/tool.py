@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, overload
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,6 @@ from midstream.engine.signature import annotations_of, is_async
 from midstream.errors import ConfigError, ToolError
 from midstream.events.content import ToolSpec
 from midstream.events.payloads import Effect
-from midstream.slotted import dataclass
 
 
 @dataclass(frozen=True, slots=True)
