@@ -18,9 +18,9 @@ EVENT = "(run, seq, kind, at, actor, cause, address, epoch, body, digest)"
 _WIDTH = EVENT.count(",") + 1
 _APART = _WIDTH - 4
 
-TOGETHER = 256
-"""Rows of one statement: larger ones take as long for each row, and megabytes for each statement that is kept; with smaller
-ones, the interpreter's lock is given up and waited for more often."""
+TOGETHER = 64
+"""Rows of one statement: larger ones take as long for each row, twice as long until they are prepared, and a megabyte for
+each statement that is kept; with smaller ones, the interpreter's lock is given up and waited for more often."""
 
 
 @dataclass(slots=True)

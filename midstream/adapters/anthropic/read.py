@@ -105,6 +105,8 @@ class _Reading:
         if role == "assistant":
             return self._answer(item)
         content = item.get("content")
+        if role == "user" and isinstance(content, str) and len(item) == 2 and content.strip():
+            return read_message("user", (Text(text=content),), None, DIALECT)
         parts: list[Part] = []
         unsaid = [*unknown_keys(item, _MESSAGE)]
         for block, path in _blocks(content):
@@ -115,13 +117,9 @@ class _Reading:
             )
             parts.append(part)
             unsaid += fields
-        as_told = (
-            role == "user" and isinstance(content, str) and len(item) == 2 and bool(content.strip())
-        )
         answers = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
         speaks: Role = "system" if role == "system" else "tool" if answers else "user"
-        native = None if as_told else item
-        return read_message(speaks, tuple(parts), native, DIALECT, tuple(unsaid))
+        return read_message(speaks, tuple(parts), item, DIALECT, tuple(unsaid))
 
     def _answer(self, item: dict[str, Any]) -> Message:
         content = item.get("content")
@@ -129,6 +127,10 @@ class _Reading:
         unsaid = [*unknown_keys(item, _MESSAGE)]
         same = is_array(content) and len(item) == 2 and bool(content)
         for block, path in _blocks(content):
+            said = block.get("text")
+            if said and len(block) == 2 and block.get("type") == "text" and isinstance(said, str):
+                parts.append(Text(text=said))  # most are, and nothing else is to be asked of them
+                continue
             part = part_of(block, {})
             if isinstance(part, ToolCall):
                 written = _call(part, block)
@@ -139,9 +141,8 @@ class _Reading:
             parts.append(part)
             if not same and not isinstance(part, Opaque | ServerTool):
                 unsaid += unknown_keys(block, _SAID, path)
-        native = None if same else item
-        said = tuple(parts)
-        return read_message("assistant", said, native, DIALECT, tuple(unsaid), self._origin)
+        native, told = None if same else item, tuple(parts)
+        return read_message("assistant", told, native, DIALECT, tuple(unsaid), self._origin)
 
     def _result(self, block: Mapping[str, Any], path: str) -> Read:
         id_ = text(block.get("tool_use_id"))
