@@ -121,6 +121,10 @@ class _Reading:
             yield len(items) + 1 - len(answer), self._answer(answer, len(items))
 
     def _answer(self, items: list[dict[str, Any]], place: int) -> Message:
+        short = items[0].get("content")
+        if len(items) == 1 and "type" not in items[0] and isinstance(short, str):
+            # In its short form; the service itself says it in the long one.
+            return read_message("assistant", (Text(text=short),), items, DIALECT, (), self._origin)
         parts: list[Part] = []
         unsaid: list[str] = []
         for number, item in enumerate(wire_of(items, str(place))):
@@ -168,14 +172,14 @@ def _is_answer(item: Mapping[str, Any]) -> bool:
 def _turn(item: dict[str, Any]) -> Message:
     role = item.get("role")
     content = item.get("content")
+    if role == "user" and len(item) == 2 and content and isinstance(content, str):
+        return read_message("user", (Text(text=content),), None, DIALECT)
     parts, unsaid = _blocks(content)
     if text(item.get("type")) not in ("", "message"):
         parts, unsaid = [Opaque(dialect=DIALECT, data=item)], []
-    as_told = set(item) == {"role", "content"} and isinstance(content, str) and bool(content)
     speaks: Role = "system" if role in ("system", "developer") else "user"
-    native = None if as_told and role == "user" else item
     left = (*unknown_keys(item, _MESSAGE), *unsaid) if parts and content else ()
-    return read_message(speaks, tuple(parts), native, DIALECT, left)
+    return read_message(speaks, tuple(parts), item, DIALECT, left)
 
 
 def _blocks(content: Any, path: str = "content") -> tuple[list[ShownPart], list[str]]:
