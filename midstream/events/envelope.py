@@ -140,6 +140,22 @@ def as_event(draft: Draft, run_id: RunId, seq: int, epoch: int | None) -> Event:
     # fmt: on
 
 
+def as_events(drafts: Iterable[Draft], run_id: RunId, seq: int, epoch: int | None) -> list[Event]:
+    """Return the events that drafts will be which follow one another, the first as event `seq`; see `as_event`."""
+    new: Callable[[type[Event], tuple[Any, ...]], Event]
+    new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generic
+    events: list[Event] = []
+    for place, draft in enumerate(drafts, seq):
+        type_, version, at, actor, cause, address, body, _blobs, data, _of = draft
+        # fmt: off
+        events.append(new(Event, (
+            run_id, place, 0, at, type_, version, actor, cause, address, epoch,
+            body, b"", data, (type_, version),
+        )))
+        # fmt: on
+    return events
+
+
 def genesis(run_id: str) -> bytes:
     """Return the digest before the first event of a run: a chain cannot be moved to another run."""
     return sha256(b"midstream:" + run_id.encode()).digest()

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midstream.events.envelope import ENGINE, Draft, chain, chain_each
+from midstream.events.envelope import ENGINE, Draft, as_event, as_events, chain, chain_each
 from midstream.events.ids import Address
 from midstream.events.memory import MemoryStore
 from midstream.events.sqlite import SqliteStore
@@ -68,3 +68,11 @@ def test_digests_in_one_go_are_those_of_one_after_the_other(
         before = chain(before, seq, draft, epoch)
         one_by_one.append(before)
     assert chain_each(b"\0" * 32, 7, drafts, epoch) == one_by_one
+
+
+@given(st.lists(DRAFTS, max_size=5), st.none() | st.integers(1, 3))
+def test_events_in_one_go_are_those_of_one_after_the_other(
+    drafts: list[Draft], epoch: int | None
+) -> None:
+    one_by_one = [as_event(draft, RUN, seq, epoch) for seq, draft in enumerate(drafts, 7)]
+    assert as_events(drafts, RUN, 7, epoch) == one_by_one

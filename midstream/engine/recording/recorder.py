@@ -17,7 +17,7 @@ from midstream.engine.recording.group import Group, Hear
 from midstream.engine.recording.snapshots import Keeper, load_run
 from midstream.errors import ConcurrencyError, MidstreamError, StoreError
 from midstream.events.codec import Redact, encode, encode_each, encode_plain
-from midstream.events.envelope import ENGINE, Draft, Event, as_event
+from midstream.events.envelope import ENGINE, Draft, Event, as_event, as_events
 from midstream.events.ids import Address, RunId
 from midstream.events.patience import DEFINITE, TRIES, same_content
 from midstream.events.payloads import Fact
@@ -164,8 +164,7 @@ class Recorder:
         group.drafts += others
         if before < _LARGEST <= len(group.drafts):
             asyncio.get_running_loop().call_soon(self.flush)
-        state, run_id, epoch = self.state, self.run_id, self.epoch
-        fold_run((as_event(draft, run_id, state.seq + 1, epoch) for draft in others), state)
+        fold_run(as_events(others, self.run_id, self.state.seq + 1, self.epoch), self.state)
         self.send_soon()
 
     def _take(self, draft: Draft) -> None:
