@@ -11,7 +11,7 @@ BLOCK = 65_536
 """Bytes from which on a piece of text is left alone."""
 
 
-class Stretch:
+class Unread:
     """Several JSON values, each after a comma; they are made into objects when somebody first looks at them."""
 
     __slots__ = ("_text", "_values")
@@ -38,14 +38,14 @@ class Tape:
     ) -> None:
         self._items: list[Any] = [] if items is None else items
         self._length = len(self._items) if length is None else length
-        self._count = self._length if count is None else count  # with each of a stretch
+        self._count = self._length if count is None else count  # with each of an `Unread`
 
     def extended(self, items: Iterable[Any], count: int | None = None) -> Tape:
         """Return a tape with the items at its end.
 
         Args:
-            items: What is put there; a `Stretch` stands for each that is in it.
-            count: How many that are, or None where there are no stretches.
+            items: What is put there; a `Unread` stands for each that is in it.
+            count: How many that are, or None where there is no `Unread`.
         """
         new = list(items)
         if not new:
@@ -66,7 +66,7 @@ class Tape:
         while missing > 0:
             place -= 1
             item = self._items[place]
-            found.append(item.list() if type(item) is Stretch else [item])
+            found.append(item.list() if type(item) is Unread else [item])
             missing -= len(found[-1])
         told = [item for items in reversed(found) for item in items]
         return told[-missing:] if missing else told

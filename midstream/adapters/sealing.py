@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from midstream.adapters.changes import Note, told_of
-from midstream.adapters.growing import Stretch
+from midstream.adapters.growing import Unread
 from midstream.adapters.pictures import TOKENS
 from midstream.adapters.view import Running, View
 from midstream.adapters.wire import encode, quick, without_surrogates
@@ -57,7 +57,7 @@ class Sealing:
     def begin(self) -> None:
         """Forget what was told since the view."""
         view = self.view
-        self.items: list[Any] = []  # objects, and stretches of what was written at once
+        self.items: list[Any] = []  # objects, and `Unread` for what was written at once
         self.noted: list[Note | Change] = []
         self.head = view.head
         self.state: dict[str, Any] = view.state
@@ -67,7 +67,7 @@ class Sealing:
         self.images = 0
         self._written = 0  # how many items are JSON already
         self._pieces: list[bytes] = []  # those that are no part of the text yet
-        self._count = 0  # of what was told, with each of a stretch
+        self._count = 0  # of what was told, with each of an `Unread`
         self._sealed_head = view.head
         self._spoken = view.spoken
         self._size = view.size
@@ -143,7 +143,7 @@ class Sealing:
             return
         self._write(quick)
         text = b",".join((b"", *told))
-        self.items.append(Stretch(text))
+        self.items.append(Unread(text))
         self._pieces.append(text)
         self._count += len(told)
         self._written = len(self.items)

@@ -167,27 +167,13 @@ def chain(previous: bytes, seq: int, draft: Draft, epoch: int | None) -> bytes:
     Raises:
         NotRecordableError: Its envelope is not JSON.
     """
-    try:
-        return link(
-            previous,
-            seq,
-            (draft.type, draft.version),
-            draft.at,
-            draft.actor,
-            draft.cause,
-            draft.address,
-            epoch,
-            draft.body,
-        )
-    except TypeError as error:
-        place = f"the envelope of {draft.type!r}"
-        raise NotRecordableError(place, str(error), "pass texts and integers") from error
+    return chain_each(previous, seq, (draft,), epoch)[0]
 
 
 def chain_each(
     previous: bytes, seq: int, drafts: Iterable[Draft], epoch: int | None
 ) -> list[bytes]:
-    """Return the digests that `chain` gives drafts which follow one another, the first of them as event `seq`.
+    """Return the digests of drafts that follow one another, the first of them as event `seq`; see `chain`.
 
     Raises:
         NotRecordableError: An envelope is not JSON.
@@ -199,9 +185,9 @@ def chain_each(
         # As `link` does it, without two calls for each.
         try:
             envelope = dumps((seq, type_, version, at, actor, cause, address, epoch))
-        except TypeError:
-            chain(previous, seq, draft, epoch)  # raises
-            raise
+        except TypeError as error:
+            place = f"the envelope of {type_!r}"
+            raise NotRecordableError(place, str(error), "pass texts and integers") from error
         previous = sha256(previous + envelope + body).digest()
         digests.append(previous)
         seq += 1

@@ -44,8 +44,6 @@ class Rows:
                 statement writes nothing.
         """
         width = _WIDTH if self.common is None else _APART
-        if len(self.values) <= TOGETHER * width:
-            return [self._statement(self.values, width, takeovers)]
         step = TOGETHER * width
         return [
             self._statement(self.values[start : start + step], width, takeovers)

@@ -15,7 +15,7 @@ from midstream.adapters.base import rendered
 from midstream.adapters.compatible.profiles import MISTRAL
 from midstream.adapters.frame import Frame
 from midstream.adapters.gemini import render as gemini
-from midstream.adapters.growing import Stretch, Tape
+from midstream.adapters.growing import Tape, Unread
 from midstream.adapters.imitation import INSTRUCTION
 from midstream.adapters.openai import render as chat
 from midstream.adapters.plain import Plain
@@ -227,7 +227,7 @@ def test_a_tape_lists_what_was_put_on_it_written_or_not(
     for written, values in parts:
         values = [v % 10**9 if isinstance(v, int) else v for v in values]
         stretched = written and bool(values)
-        items = [Stretch(b"," + orjson.dumps(values)[1:-1])] if stretched else values
+        items = [Unread(b"," + orjson.dumps(values)[1:-1])] if stretched else values
         tapes.append((tapes[-1][0].extended(items, len(values)), len(whole) + len(values)))
         whole += values
     for tape, length in tapes:
@@ -237,8 +237,8 @@ def test_a_tape_lists_what_was_put_on_it_written_or_not(
 
 
 def test_a_branch_of_a_tape_keeps_what_both_have() -> None:
-    trunk = Tape().extended([{"a": 1}]).extended([Stretch(b',{"b":2},{"c":3}')], 2)
-    one, other = trunk.extended([{"d": 4}]), trunk.extended([Stretch(b',{"e":5}')], 1)
+    trunk = Tape().extended([{"a": 1}]).extended([Unread(b',{"b":2},{"c":3}')], 2)
+    one, other = trunk.extended([{"d": 4}]), trunk.extended([Unread(b',{"e":5}')], 1)
     assert one.list() == [{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}]
     assert other.list(1) == [{"b": 2}, {"c": 3}, {"e": 5}]
     assert (len(trunk), trunk.list(2)) == (3, [{"c": 3}])

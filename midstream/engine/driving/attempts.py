@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from midstream.engine.contexts.context import Context
 from midstream.engine.contexts.steering import Steering
@@ -26,9 +26,6 @@ from midstream.events.values import plain
 from midstream.projections.flow import LEFT_OUT, Activation
 from midstream.projections.run_state import RunState
 from midstream.projections.scopes import around
-
-if TYPE_CHECKING:
-    pass
 
 
 class Attempts:

@@ -60,9 +60,8 @@ def created(
         NotRecordableError: An input, or another text, is not JSON.
         ConfigError: The model, the subject or a tag is no text.
     """
-    if set(inputs) != set(graph.input_names):
-        graph.check_inputs(inputs)
-    inputs = graph.with_variables(inputs) if graph.variables else inputs
+    graph.check_inputs(inputs)
+    inputs = graph.with_variables(inputs)
     fields: dict[str, Any] = {
         "graph": graph.name,
         "definition": None,

@@ -76,9 +76,8 @@ class Executor:
         self._workers = workers
         self._awaited = False  # something begins once what was recorded is durable
         self._to_begin: list[Sequence[Address]] = []
-        self._begins = (
-            self._begin_durable
-        )  # the same for each decision, which would make one for itself
+        # The same method for each decision, which would make one for itself.
+        self._begins = self._begin_durable
 
     @property
     def _state(self) -> RunState:
